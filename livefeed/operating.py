@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from livefeed import clocks
 from livefeed.admin.access import Access, hosts_of, read_token
 from livefeed.admin.commands import METHODS, Commands
 from livefeed.admin.contents import Contents
+from livefeed.admin.curves import Counts, Curves
 from livefeed.admin.health import Health, LiveResource, ReadyResource
 from livefeed.admin.metrics import MetricsResource, of_workers
 from livefeed.admin.publish import FeedsResource, limit_of
@@ -120,6 +122,21 @@ class Operating:
 
     async def _report_workers(self, _: Arguments) -> list[Any]:
         return self.status.workers()
+
+    def curves(self, show: Callable[[bytes], object]) -> Curves:
+        """Makes the service that samples the figures of the page, of all processes together.
+
+        :param show: takes the document with the curves, once a second.
+        """
+        is_on = self.settings.page_figures
+        return Curves(self.reactor, clocks.wall, self._counts, self.tracing.longest_delay_s, show, is_on)
+
+    def _counts(self) -> Counts:
+        """Gives watchers and deliveries, without the other samples: all of them would take milliseconds."""
+        published = [each.published for each in self.feeds]
+        watchers = sum(each.followers() for each in published) + self.totals.of_workers("subscribers")
+        deliveries = sum(each.feed.tally.delivered for each in published) + self.totals.of_workers("deliveries_total")
+        return Counts(int(watchers), deliveries)
 
     def socket(self) -> OperatorSocket:
         """Makes the service that serves the operator's port on the Unix socket of the instance."""

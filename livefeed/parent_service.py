@@ -35,15 +35,15 @@ from livefeed.serving import Serving
 from livefeed.tls.options import ServedCertificates
 from livefeed.tls.reloading import PairSource
 from livefeed.upgrading import ParentHoldings, Takeover
+from livefeed.workers.bound_sockets import BindingReactor, GroupEndpoint, SocketGroup
 from livefeed.workers.broadcast import Broadcast
 from livefeed.workers.canary import Question
 from livefeed.workers.configuration import settings_for_workers
-from livefeed.workers.link import LinkServer
+from livefeed.workers.link_server import LinkServer
 from livefeed.workers.messages import PROTOCOL, Message, Welcome, message_of
 from livefeed.workers.parent import Parent
 from livefeed.workers.processes import WorkerProcesses, usable_processors
 from livefeed.workers.recall import Recall
-from livefeed.workers.sockets import BindingReactor, GroupEndpoint, SocketGroup
 from livefeed.workers.upgrade import Upgrade
 
 if TYPE_CHECKING:
@@ -174,10 +174,15 @@ def make_parent(  # noqa: PLR0915 - the wiring of one process
         serving.reopen_logs()
         broadcast.send_all(Message("reopen"))
 
+    def show_figures(content: bytes) -> None:
+        broadcast.send_all(Message("figures", payloads=(content,)))
+
+    curves = operating.curves(show_figures)
     notify = _make_notify(feeds, parent, reactor)
     log_levels = LogLevels(settings.log_level)
     parts = (
         *reloaded_parts(serving, drain, reloaded_certificates, log_levels, feeds),
+        serving.reloaded_page(curves),
         _ReloadedWorkers(
             configuration, configure_workers, lambda names: reactor.callLater(FORGET_S, forget_feeds, names)
         ),
@@ -194,6 +199,7 @@ def make_parent(  # noqa: PLR0915 - the wiring of one process
     )
     # These begin once the workers of an earlier parent are found.
     Recall(feeds, broadcast, reactor).setServiceParent(parent)
+    curves.setServiceParent(parent)
     # The program twist binds no endpoint before services that stand behind this one start.
     Announcement([operators_socket, *admin, *listeners], reactor.callWhenRunning).setServiceParent(parent)
     operating.commands.register("reload", reloading.command)

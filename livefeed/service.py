@@ -72,6 +72,7 @@ def make_service(
     figures = serving.figures(feeds.feeds.values(), feeds.feeds.values(), collector, lag, certificates)
     operating = Operating(settings, reactor, feeds.feeds.values(), figures, certificates, feeds.feeds)
     serving.root.add_assets(operating.public_resources())
+    curves = operating.curves(serving.root.board.show)
     certificate = CertificateChoice(settings.cert, settings.key, settings.place("cert"))
     endpoint_of = partial(make_endpoint, certificate=certificate, served=certificates)
     with settings.named():
@@ -84,7 +85,10 @@ def make_service(
     operators_socket = operating.socket()
     log_levels = LogLevels(settings.log_level)
     reloaded_certificates = ReloadedCertificates(certificates)
-    parts = reloaded_parts(serving, drain, reloaded_certificates, log_levels, feeds)
+    parts = (
+        *reloaded_parts(serving, drain, reloaded_certificates, log_levels, feeds),
+        serving.reloaded_page(curves),
+    )
     notify = _make_notify(feeds, drain, reactor)
     reloading = Reloading(
         Reload(settings, parts),
@@ -115,6 +119,7 @@ def make_service(
         drain,
         collector,
         lag,
+        curves,
         *listeners,
         *(() if memory_watch is None else (memory_watch,)),
         Announcement([operators_socket, *listeners]),  # behind everything that can end the start

@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from livefeed import clocks
 from livefeed.admin.metrics import Figures
 from livefeed.config.settings import Settings
+from livefeed.delivery.pages import PageOptions
 from livefeed.delivery.root import Root
 from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.exceptions import option_of
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         IReactorUNIX,
     )
 
+    from livefeed.admin.curves import Curves
     from livefeed.admin.metrics import PulledFeed, ServedFeed
     from livefeed.process.drain import DrainedFeed
     from livefeed.process.endpoints import ListeningReactor
@@ -109,6 +111,7 @@ class Serving:
         settings, reactor = self.settings, self.reactor
         self.subscribers = SubscriberFactory(reactor=reactor)
         self.root = Root()
+        self._show(settings)
         self.trusted = trusted_networks(settings)
         self._make_site()
         self.in_thread = partial(defer_to_new_thread, reactor)
@@ -127,6 +130,23 @@ class Serving:
     def reloaded(self) -> SimplePart:
         """Gives the part of a reload that changes the limits of connections."""
         return SimplePart(frozenset({*_OF_THE_POOL, "head_timeout", "max_head_bytes", "idle_timeout"}), self._take)
+
+    def reloaded_page(self, curves: Curves | None = None) -> SimplePart:
+        """Gives the part of a reload that changes the facts which pages show.
+
+        :param curves: samples the figures; ``None`` in a worker, which receives them.
+        """
+
+        def take(settings: Settings) -> None:
+            self._show(settings)
+            self.site.forget_answers()
+            if curves is not None:
+                curves.turn(is_on=settings.page_figures)
+
+        return SimplePart(frozenset({"page_figures", "page_reasons"}), take)
+
+    def _show(self, settings: Settings) -> None:
+        self.root.show(PageOptions(settings.page_figures, settings.page_reasons))
 
     def _take(self, settings: Settings) -> None:
         self.site.configure(

@@ -74,6 +74,10 @@ _PARAMETERS = {
     "admin-token": "file with the token that requests to --admin carry; readable by its owner and group alone",
     "admin-group": "group whose members may use the operator's socket",
     "ready-public": "true: the endpoints of the feeds also answer /-/live and /-/ready [default: false]",
+    "page-figures": "true: the page shows everybody the watchers, deliveries and delays of livefeed [default: false]",
+    "page-reasons": (
+        "true: the page shows everybody why a feed has no new document; a reason may name hosts [default: false]"
+    ),
     "workers": (
         "processes that hold the connections; auto: one for each processor; 0: all in this process (fast transport) "
         "[default: 0]"
@@ -152,6 +156,8 @@ class Options(usage.Options):
             "admin-token": usage.CompleteFiles(),
             "admin-group": usage.CompleteGroups(),
             "ready-public": usage.CompleteList(["true", "false"]),
+            "page-figures": usage.CompleteList(["true", "false"]),
+            "page-reasons": usage.CompleteList(["true", "false"]),
             "push": usage.CompleteList(["tick", "change"]),
             "transport": usage.CompleteList(["fast", "twisted"]),
             "log-level": usage.CompleteList(["debug", "info", "warn", "error"]),

@@ -22,8 +22,8 @@ from livefeed.process.signals import share_logs
 from livefeed.tls.tickets import TicketKeys
 from livefeed.workers.feed_events import sequence_facts
 from livefeed.workers.following import Following
+from livefeed.workers.inherited_sockets import inherited_description
 from livefeed.workers.messages import LeftWorker, Message, message_of
-from livefeed.workers.sockets import inherited_description
 from livefeed.workers.succeeding import Succession, text_of_lacking
 from livefeed.workers.succession import COMMIT, OFFER, PROTOCOL, CommitFacts, Offer, OfferedSockets
 from livefeed.workers.upgrade import Result, Upgrade
@@ -42,11 +42,11 @@ if TYPE_CHECKING:
     from livefeed.process.program import Program
     from livefeed.process.reload import Reloading
     from livefeed.tls.tickets import SessionTickets
+    from livefeed.workers.bound_sockets import SocketGroup
     from livefeed.workers.broadcast import Broadcast
     from livefeed.workers.channel import Inheritance
     from livefeed.workers.link import Link
     from livefeed.workers.parent import Parent, ParentReactor
-    from livefeed.workers.sockets import SocketGroup
 
 _UNDER_WAY = "an upgrade runs; `livefeed ctl workers` shows the processes"
 _log = Logger()

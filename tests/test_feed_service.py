@@ -22,7 +22,7 @@ from livefeed.config.settings import FeedSettings
 from livefeed.delivery.root import Root
 from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.exceptions import ConfigurationError, StartError
-from livefeed.feed.feed import State
+from livefeed.feed.state import State
 from livefeed.feed_service import MAX_SPREAD_S, FeedsService, PulledFeedService, Shared
 from livefeed.process.reload import Change
 from livefeed.sources import make_source

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.testing import MemoryReactorClock
@@ -14,7 +15,7 @@ from livefeed.admin.metrics import Figures
 from livefeed.admin.samples import Sample
 from livefeed.config.settings import Settings
 from livefeed.operating import Operating
-from livefeed.testing import Response, make_site, request
+from livefeed.testing import RecordingSubscriber, Response, make_site, publish, request
 
 
 class OperatingTests(SynchronousTestCase):
@@ -66,6 +67,22 @@ class OperatingTests(SynchronousTestCase):
         operating.totals.report(0, 1, [Sample("connections", (), 5.0)])
         self.assertIn(b"livefeed_connections 5.0", self.ask(operating, "GET /metrics HTTP/1.1").body)
         self.assertIn(b'"open": 5', self.ask(operating, "GET /status HTTP/1.1").body)
+
+    def test_curves(self) -> None:
+        """They have the watchers and deliveries of this process and of the workers, if the operator shows them."""
+        made = make_site("a", clock=self.reactor)
+        feed = made.published[0].feed
+        feed.subscribe(RecordingSubscriber())
+        publish(feed, b"1")
+        options = Settings.read({"page_figures": "true"}, {})
+        operating = Operating(options, self.reactor, [SimpleNamespace(published=made.published[0])], self.figures, ())
+        labels = (("feed", "a"),)
+        samples = [Sample("subscribers", labels, 5.0), Sample("deliveries_total", labels, 50.0)]
+        operating.totals.report(0, 1, samples)
+        curves = operating.curves(lambda _: None)
+        self.assertTrue(curves.is_on)
+        self.assertEqual(curves.counts(), (6, 51.0))
+        self.assertFalse(self.make().curves(lambda _: None).is_on)
 
     def test_workers(self) -> None:
         """The command gives the report of the status."""

@@ -22,7 +22,8 @@ from tests.helpers.container import instructions
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 STATIC = tuple(
-    f"livefeed/static/{name}" for name in ("page.html", "list.html", "page/main.js", "page/page.css", *NAMES)
+    f"livefeed/static/{name}"
+    for name in ("page.html", "list.html", "page/main.js", "page/vendor/uPlot.LICENSE", *NAMES)
 )
 OF_EXTRAS = (
     "livefeed.sources.mongo.",

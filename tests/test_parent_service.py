@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -15,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed import parent_service, serving
 from livefeed.admin.commands import Commands
+from livefeed.admin.curves import Curves
 from livefeed.config.settings import FeedSettings, Settings
 from livefeed.exceptions import ConfigurationError
 from livefeed.feed_service import FeedsService
@@ -70,7 +72,7 @@ class ServiceTests(ParentServiceTestCase):
         kinds = [type(each) for each in services]
         for earlier, later in ((Instance, Parent), (FileLimit, Parent), (Parent, Listener)):
             self.assertLess(kinds.index(earlier), kinds.index(later))
-        self.assertEqual([type(each) for each in self.parent_of(services)], [Recall, Announcement])
+        self.assertEqual([type(each) for each in self.parent_of(services)], [Recall, Curves, Announcement])
         self.assertEqual([each for each in services if each.running], [])
 
     def test_auto(self) -> None:
@@ -81,7 +83,7 @@ class ServiceTests(ParentServiceTestCase):
 
     def test_feeds_are_sent_to_workers(self) -> None:
         """Each feed tells of its changes."""
-        (recall, _) = self.parent_of(self.make())
+        (recall, *_) = self.parent_of(self.make())
         feeds = recall.feeds
         self.assertIsInstance(feeds, FeedsService)
         self.assertEqual([type(each.feed) for each in feeds.feeds.values()], [BroadcastFeed])
@@ -114,6 +116,20 @@ class ServiceTests(ParentServiceTestCase):
         trace: Any = parent.accounts.deliveries
         trace(1, "worker 1", [["feed", "some version", 1.0, 2.0, 3]])
         self.assertEqual([*trace.__self__._of_workers["feed"]], ["some version"])
+
+    def test_figures_are_sent_to_workers(self) -> None:
+        """Once a second, if the operator shows them: the watchers of all workers, in one document."""
+        services = self.make(page_figures="true")
+        parent = self.parent_of(services)
+        (curves,) = (each for each in parent if isinstance(each, Curves))
+        link = MemoryLink()
+        broadcast: Any = parent.feeds
+        broadcast.add(link, {})
+        parent.accounts.figures.report(0, 1, [["subscribers", [["feed", "feed"], ["by", "websocket"]], 7.0]])
+        curves.startService()
+        message = link.sent[-1]
+        self.assertEqual((message.type, json.loads(message.payload(0))["watchers"]), ("figures", [7]))
+        curves.stopService()
 
     def test_system_without_epoll(self) -> None:
         """Workers need the fast transport."""

@@ -21,6 +21,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed import serving
+from livefeed.admin.curves import Curves
 from livefeed.admin.socket import OperatorSocket
 from livefeed.config.settings import FeedSettings, Layers, Settings
 from livefeed.exceptions import ConfigurationError
@@ -125,6 +126,7 @@ class OrderTests(ServiceTestCase):
                 Drain,
                 Collector,
                 LoopLag,
+                Curves,
                 Listener,
                 Listener,
                 Listener,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, cast
 
 from twisted.internet.testing import MemoryReactorClock
@@ -14,6 +15,7 @@ from livefeed.process.drain import DrainTimes
 from livefeed.process.limits import FileLimit
 from livefeed.process.line_writer import LineWriter
 from livefeed.serving import Serving
+from livefeed.testing import request
 from livefeed.transport.address_limits import BURST_S
 from livefeed.transport.endpoint import KINDS, PoolReactor
 from livefeed.transport.logged import LOGGED
@@ -46,6 +48,24 @@ class ServingTests(SynchronousTestCase):
         self.assertIs(serving.listening, self.reactor)
         self.assertIsNone(serving.pool)
         self.assertIsNone(serving.reserved_files)
+
+    def test_page(self) -> None:
+        """A reload changes the facts that pages show, and has the figures sampled or not."""
+        serving = Serving(Settings(page_reasons=True), self.reactor)
+
+        def status() -> int:
+            return request(serving.site, b"GET /-/figures.json HTTP/1.1").status
+
+        self.assertEqual(status(), 404)
+        turned: list[bool] = []
+        curves: Any = SimpleNamespace(turn=lambda *, is_on: turned.append(is_on))
+        settings = Settings(page_figures=True)
+        change = serving.reloaded_page(curves).prepare(serving.settings, settings)
+        self.assertEqual([each.setting for each in change.changes()], ["page_figures", "page_reasons"])
+        change.commit()
+        self.assertEqual((status(), turned), (200, [True]))
+        serving.reloaded_page().prepare(settings, Settings()).commit()
+        self.assertEqual(status(), 404)
 
     def test_proxied(self) -> None:
         """Only endpoints with haproxy: read the PROXY header, and only on the fast transport."""

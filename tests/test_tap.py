@@ -97,6 +97,8 @@ class OptionsTests(SynchronousTestCase):
             *("--admin-token", "/t"),
             *("--instance", "green"),
             *("--ready-public", "true"),
+            *("--page-figures", "true"),
+            *("--page-reasons", "true"),
         ).settings
         (feed,) = settings.feeds
         self.assertEqual((feed.source, feed.feed, feed.interval), ("file:/srv/a.json", "results", 0.5))
@@ -106,6 +108,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual((settings.listen, settings.admin), (("tcp:8080",), ("tcp:9090",)))
         self.assertEqual((settings.admin_token, settings.instance), (Path("/t"), "green"))
         self.assertIs(settings.ready_public, True)
+        self.assertEqual((settings.page_figures, settings.page_reasons), (True, True))
 
     def test_environment_and_file(self) -> None:
         """Options that are missing on the command line come from the environment and the file."""

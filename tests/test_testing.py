@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.document.snapshot import Sequence, Snapshot
 from livefeed.exceptions import ConfigurationError, SourceError
-from livefeed.feed.feed import Feed, State
+from livefeed.feed.feed import Feed
+from livefeed.feed.state import State
 from livefeed.testing import MAX_BYTES, MemorySource, RecordingSubscriber, Response, make_site, request
 from tests.helpers.threads import Threads
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from livefeed.admin.reports import Reading, json_answer
-from livefeed.feed.feed import State
+from livefeed.feed.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 from livefeed import __version__
 from livefeed.admin.reports import NO_STORE, Reading
 from livefeed.admin.samples import FAMILIES, Labels, Sample
-from livefeed.feed.feed import State
+from livefeed.feed.state import State
 from livefeed.feed.tally import DropReason, RefusalReason
 from livefeed.web.answers import answer
 
@@ -175,6 +175,7 @@ def _of_watchers(feed: Feed, labels: Labels) -> Iterator[Sample]:
     yield Sample("push_seconds_total", labels, times.spread_s)
     yield Sample("push_longest_seconds", labels, times.longest_s)
     yield Sample("push_work_seconds_total", labels, times.work_s)
+    yield Sample("deliveries_total", labels, tally.delivered)
     yield Sample("skipped_versions_total", labels, feed.fanout.skipped)
     # From the start, so that an increase from nothing to one can be seen.
     yield Sample("dropped_subscribers_total", (*labels, ("reason", "error")), feed.dropped)

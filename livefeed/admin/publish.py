@@ -28,7 +28,7 @@ from livefeed.admin.publish_edits import (
 from livefeed.admin.reports import NO_ORIGIN, NO_STORE, json_answer, watch_end
 from livefeed.document.timestamps import timestamp
 from livefeed.exceptions import StoreError
-from livefeed.feed.feed import State
+from livefeed.feed.state import State
 from livefeed.intake.puller import PullOutcome
 from livefeed.storage.shared_writes import BusyStoreError, ClosedStoreError
 from livefeed.web.answers import answer, refuse, retry_after

@@ -94,6 +94,7 @@ _SUMS = _families(
         "pushes_total": "Number of pushes of the whole document to all its subscribers that have ended.",
         "push_seconds_total": "Total seconds from the first to the last subscriber of these pushes.",
         "push_work_seconds_total": "Total seconds of the work of these pushes, without the turns of other clients.",
+        "deliveries_total": "Number of deliveries: the subscribers of each push of a feed or a part, added up.",
         "skipped_versions_total": "Number of versions that slow subscribers of the whole document were not sent.",
         "answers_total": "Number of requests that were answered.",
         "refusals_total": "Number of requests to follow a feed that were refused, by reason.",

@@ -148,6 +148,11 @@ class Totals:
             _fold(result, sample)
         return [Sample(*key, value) for key, value in result.items()]
 
+    def of_workers(self, name: str) -> float:
+        """Gives the sum of a family over all workers, with the counts of those that have ended."""
+        every = (self._base, *(worker.values for worker in self._workers.values()))
+        return sum(value for values in every for (of, _), value in values.items() if of == name)
+
     def of_worker(self, index: int) -> list[Sample]:
         """Gives the last samples of one worker; none if there is no such worker."""
         worker = self._workers.get(index)

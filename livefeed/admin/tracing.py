@@ -100,6 +100,22 @@ class Tracing:
             return [DeliveryTimes(f"process {os.getpid()}", times.first_s, times.last_s, times.subscribers)]
         return [of_version[index] for index in sorted(of_version)]
 
+    def longest_delay_s(self, after_s: float, until_s: float) -> float | None:
+        """Gives the longest time from the beginning of a pull to the last delivery of its version.
+
+        :param after_s: the versions count that were published after this, by the clock.
+        :param until_s: those that were published later do not count.
+        :returns: seconds; ``None`` if no version was delivered to anybody.
+        """
+        delays = [
+            delivery.last_s - (times.published_s if times.asked_s is None else times.asked_s)
+            for feed in (each.published.feed for each in self.feeds)
+            for times in feed.trace.published_between(after_s, until_s)
+            for delivery in self._deliveries(feed.name, times)
+            if delivery.last_s is not None and delivery.subscribers
+        ]
+        return max(delays, default=None)
+
     async def run(self, arguments: Arguments) -> list[dict[str, Any]]:
         """Runs the command.
 

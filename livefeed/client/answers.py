@@ -70,6 +70,12 @@ class Answer:
         return self._whole("livefeed-next")
 
     @property
+    def lifetime_ms(self) -> int | None:
+        """Milliseconds for which the document may be shown without another answer; ``None`` for no limit."""
+        lifetime = self._whole("livefeed-lifetime")
+        return None if lifetime is None else max(0, lifetime - 1000 * (self._whole("age") or 0))
+
+    @property
     def retry_after_s(self) -> float | None:
         """Seconds after which the server wants the next request."""
         return self._whole("retry-after")

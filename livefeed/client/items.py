@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from livefeed.client.update import HIDING, Line, Shown, State
 from livefeed.document.exact_json import DeltaError
@@ -17,6 +17,9 @@ from livefeed.document.splices import apply_splices
 
 if TYPE_CHECKING:
     from livefeed.client.messages import Message
+
+NOT_FOUND = 404
+"""The only status of a refusal that says that there is no document. All others leave what is shown as it is."""
 
 _VERSION_LENGTH = 32
 
@@ -42,6 +45,22 @@ class Outcome(Enum):
     """The server refuses the item."""
 
 
+class Word(Protocol):
+    """The times in a message or an answer about a document."""
+
+    @property
+    def at(self) -> str | None:
+        """The time of the last confirmation, by the server's clock."""
+
+    @property
+    def age_ms(self) -> int | None:
+        """Milliseconds since then; ``None`` if that is not known."""
+
+    @property
+    def lifetime_ms(self) -> int | None:
+        """Milliseconds for which the document may be shown without another word; ``None`` for no limit."""
+
+
 @dataclass(slots=True)
 class Item:
     """One document: a feed's, or a part of it.
@@ -53,7 +72,10 @@ class Item:
     :ivar state: the state, as it was last said.
     :ivar at: the time of the last confirmation, by the server's clock.
     :ivar confirmed_s: the time of the last confirmation, in seconds by the caller's clock.
+    :ivar expires_s: the time at which the document expires without another word of the server, by the same clock;
+        ``None`` for never.
     :ivar verified: whether the server named the version.
+    :ivar is_refused: whether the server has refused the item, so that the connection brings nothing of it.
     """
 
     path: str | None
@@ -63,7 +85,9 @@ class Item:
     state: State = State.WAITING
     at: str | None = None
     confirmed_s: float | None = None
+    expires_s: float | None = None
     verified: bool = False
+    is_refused: bool = False
 
     @property
     def is_shown(self) -> bool:
@@ -82,8 +106,12 @@ class Item:
 
     def forget(self, state: State) -> None:
         """Forgets the document. The next one must be whole."""
-        self.content = self.version = self.sequence = self.at = self.confirmed_s = None
+        self.content = self.version = self.sequence = self.at = self.confirmed_s = self.expires_s = None
         self.state, self.verified = state, False
+
+    def miss(self) -> None:
+        """Takes note that the document has no such part now. Its bytes stay, for a part that comes back."""
+        self.state, self.expires_s = State.MISSING, None
 
     def hold(self, content: bytes, version: str | None, *, sequence: str | None) -> bool:
         """Takes a document, if it has the version that the server names.
@@ -97,14 +125,14 @@ class Item:
         self.content, self.version, self.sequence, self.verified = content, found, sequence, version is not None
         return True
 
-    def confirm(self, state: State, at: str | None, age_ms: int | None, now: float) -> None:
-        """Takes the state and the age of the document.
+    def confirm(self, state: State, word: Word, now: float) -> None:
+        """Takes a state, and the times that belong to it.
 
-        :param age_ms: milliseconds since the last confirmation; ``None`` if that is not known.
         :param now: seconds by the caller's clock.
         """
-        self.state, self.at = state, at
-        self.confirmed_s = None if age_ms is None else now - age_ms / 1000
+        self.state, self.at, self.is_refused = state, word.at, False
+        self.confirmed_s = None if word.age_ms is None else now - word.age_ms / 1000
+        self.expires_s = None if word.lifetime_ms is None else now + word.lifetime_ms / 1000
 
 
 @dataclass(slots=True)
@@ -134,6 +162,18 @@ class Items:
     def of(self, path: str) -> Item | None:
         """Gives the item with a path."""
         return self.own if path == self.own.path else self._others.get(path)
+
+    @property
+    def expires_s(self) -> float | None:
+        """The time at which the next document expires without another word of the server; ``None`` for never."""
+        times = [each.expires_s for each in (self.own, *self._others.values()) if each.expires_s is not None]
+        return min(times, default=None)
+
+    def expire(self, now: float) -> None:
+        """Forgets the documents whose time is over."""
+        for item in (self.own, *self._others.values()):
+            if item.expires_s is not None and now >= item.expires_s:
+                item.forget(State.EXPIRED)
 
     def receive(self, message: Message, now: float) -> tuple[Outcome, Item | None]:
         """Takes a message.
@@ -172,14 +212,18 @@ class Items:
                 continue
             if message.state in HIDING:
                 item.forget(message.state)
-            else:
-                item.confirm(message.state, message.at, message.age_ms, now)
+            elif not item.is_refused:
+                item.confirm(message.state, message, now)
 
     def _take(self, item: Item, message: Message, now: float) -> Outcome:
         if message.kind == "refused":
+            item.is_refused = True
+            if message.status == NOT_FOUND:
+                item.miss()
             return Outcome.REFUSED
         if message.kind == "missing":
-            item.state = State.MISSING
+            item.is_refused = False
+            item.miss()
             return Outcome.TAKEN
         if message.kind == "heartbeat":
             if message.state in HIDING:
@@ -190,7 +234,7 @@ class Items:
         elif not self._bring(item, message):
             return Outcome.LOST
         item.sequence = message.sequence
-        item.confirm(message.state, message.at, message.age_ms, now)
+        item.confirm(message.state, message, now)
         return Outcome.TAKEN
 
     def _bring(self, item: Item, message: Message) -> bool:

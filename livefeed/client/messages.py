@@ -44,6 +44,7 @@ class Message:
     :ivar at: the time of the last confirmation, as text.
     :ivar age_ms: milliseconds since the last confirmation, when the message was made.
     :ivar next_ms: milliseconds until the next tick.
+    :ivar lifetime_ms: milliseconds for which the document may be shown without another message; ``None`` for no limit.
     :ivar text: the document.
     :ivar base: the version to which the splices apply.
     :ivar splices: the splices.
@@ -60,6 +61,7 @@ class Message:
     at: str | None = None
     age_ms: int | None = None
     next_ms: int | None = None
+    lifetime_ms: int | None = None
     text: str = ""
     base: str | None = None
     splices: list[Any] | None = None
@@ -103,6 +105,7 @@ def read_message(data: str | bytes) -> Message | None:
         text_of(value.get("at"), 64),
         milliseconds_of(value.get("age")),
         milliseconds_of(value.get("next")),
+        milliseconds_of(value.get("lifetime")),
         str(text) if kind == "document" else "",
         base if kind == "splices" else None,
         splices if kind == "splices" else None,

@@ -168,7 +168,8 @@ class Protocol:
         actions = self._take(message, now)
         if self._phase is _Phase.OPEN:
             self._line, self._problem = Line.OPEN, ""
-            self._hear(message.next_ms, now)
+            if message.kind != "refused":  # which says nothing about the document that is shown
+                self._hear(message.next_ms, now)
             self._due_at = self._silent_at or now + UNKNOWN_SILENCE_S
         return self._settled(actions, now)
 
@@ -332,7 +333,7 @@ class Protocol:
         if status == 404:  # noqa: PLR2004
             if not self._has_base:
                 return self._stop(FollowError(why, status))
-            self.item.state = State.MISSING
+            self.item.miss()
             delay_s = max(wait_s, self._interval_s, RETURN_S * (1 + self.part()) / 2)
             return self._wait_for_document(now, why, delay_s)
         if status == 410:  # noqa: PLR2004
@@ -364,10 +365,6 @@ class Protocol:
 
     def _take_refusal(self, message: Message, now: float) -> list[Action]:
         why = message.detail or f"the server refuses {message.path} with status {message.status}"
-        if message.status == 404:  # noqa: PLR2004
-            self.item.state = State.MISSING
-        elif message.status == 410:  # noqa: PLR2004
-            self.item.forget(message.state if message.state in HIDING else State.EXPIRED)
         if message.retry_ms is None:
             return self._stop(FollowError(why, message.status))
         self._ask_at = now + min(message.retry_ms / 1000, MAX_DELAY_S) + self.part() / 4
@@ -388,7 +385,7 @@ class Protocol:
                 return False
             self._tag = answer.tag
         item.sequence = answer.sequence
-        item.confirm(answer.state, answer.at, answer.age_ms, now)
+        item.confirm(answer.state, answer, now)
         return True
 
     def _hear(self, next_ms: int | None, now: float) -> None:
@@ -408,13 +405,18 @@ class Protocol:
 
     def _settled(self, actions: list[Action], now: float) -> list[Action]:
         """Adds what is to be shown, before the other actions, and finds the next time to wake."""
-        is_silent = self._silent_at is not None and now >= self._silent_at
+        self._items.expire(now)
+        is_late = self._silent_at is not None and now >= self._silent_at
+        # A client that has stopped hears nothing more.
+        is_silent = is_late or self._phase is _Phase.STOPPED
         shown = self.item.shown(self._line, self._problem, is_silent=is_silent)
         times = [self._due_at]
         if self._silent_at is not None and not is_silent:
             times.append(self._silent_at)
         if self._ask_at is not None:
             times.append(self._ask_at)
+        if self._items.expires_s is not None:
+            times.append(self._items.expires_s)
         self.wakes_at = None if self._phase is _Phase.STOPPED else min(times)
         if shown == self._last:
             return actions

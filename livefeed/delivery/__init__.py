@@ -5,6 +5,7 @@
 - ``document``: the document itself, by GET, and the choice among the ways to follow it.
 - ``events``: server-sent events.
 - ``feed_resource``: the base of a feed's resources, with the parts of the document below them.
+- ``figures``: watchers, deliveries and delays of the last minutes, for everybody if the operator allows it.
 - ``flow_control``: pauses a subscription while its reader is slow.
 - ``framing``: events, chunks and WebSocket frames, each made once for a snapshot.
 - ``heartbeats``: periodic signs of life for many subscribers, by one timer.

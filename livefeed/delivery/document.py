@@ -14,7 +14,7 @@ from livefeed.document.codings import is_large
 from livefeed.document.history import WORTH_IT, DeltaForm
 from livefeed.document.snapshot import IDENTITY, named_version
 from livefeed.document.timestamps import timestamp
-from livefeed.feed.feed import State
+from livefeed.feed.state import State
 from livefeed.web.answers import (
     answer,
     refuse,
@@ -78,7 +78,7 @@ _LARGE_DELTA_CODINGS = ("zstd", "gzip")
 _REQUEST_FIELDS = b"If-None-Match, Cache-Control, Prefer, A-IM, Last-Event-ID"
 _RESPONSE_FIELDS = (
     b"Age, Date, ETag, Retry-After, Repr-Digest, Preference-Applied, IM, Delta-Base, "
-    b"Livefeed-Version, Livefeed-Sequence, Livefeed-State, Livefeed-At, Livefeed-Age, Livefeed-Next"
+    b"Livefeed-Version, Livefeed-Sequence, Livefeed-State, Livefeed-At, Livefeed-Age, Livefeed-Next, Livefeed-Lifetime"
 )
 _EXPOSED = (b"Access-Control-Expose-Headers", _RESPONSE_FIELDS)
 
@@ -370,7 +370,17 @@ class DocumentResource(FeedResource):
                 (b"Livefeed-At", timestamp(self._feed.confirmed_at).encode()),
                 (b"Livefeed-Age", b"%d" % self._feed.age_s()),
             ]
+        left_s = self._lifetime_s()
+        if left_s < math.inf and not self._feed.is_gone():
+            headers.append((b"Livefeed-Lifetime", b"%d" % (1000 * left_s)))
         return headers
+
+    def _lifetime_s(self) -> float:
+        """Gives the seconds for which the document may be shown if nothing confirms it; may be infinite.
+
+        They are counted from the last repetition of the answer, which may be repeated for FORGET_S.
+        """
+        return max(0.0, self._feed.expires_in_s() - FORGET_S)
 
     def _cache_control(self) -> bytes:
         """Gives the time for which caches may use the answer: until the next tick, in whole seconds, at least one.
@@ -378,10 +388,9 @@ class DocumentResource(FeedResource):
         Zero would be more exact at one tick per second, but shared caches would then keep nothing, and would not reduce
         the load. An answer may not be kept for longer than the document may be shown.
         """
-        # The answer may be repeated for FORGET_S.
-        left_s = self._feed.expires_in_s() - FORGET_S
-        fresh_s = math.floor(max(0.0, min(whole_seconds(self._feed.next_tick_s()), left_s)))
-        more_s = max(0.0, left_s - fresh_s)
+        left_s = self._lifetime_s()
+        fresh_s = math.floor(min(whole_seconds(self._feed.next_tick_s()), left_s))
+        more_s = left_s - fresh_s
         return b"%s, max-age=%d, stale-while-revalidate=%d, stale-if-error=%d" % (
             b"private" if self._access.fields else b"public",
             fresh_s,

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from livefeed.delivery.items import Visit
     from livefeed.delivery.messages import Messages
     from livefeed.document.snapshot import Snapshot
-    from livefeed.feed.feed import Feed, State
+    from livefeed.feed.feed import Feed
+    from livefeed.feed.state import State
     from livefeed.web.reconnect_slots import ReconnectSlots
     from livefeed.web.request import Request
 

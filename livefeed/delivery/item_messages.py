@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from livefeed.document.snapshot import Snapshot
 
 FRESH_S = 0.25
-"""Seconds for which a message is used again: its age and its time until the next tick are never off by more."""
+"""Seconds for which a message is used again: its age and the times in it are never off by more."""
 
 _PULSE, _MISSING = "pulse", "missing"
 """Take the place of a client's version where the message is the same for all. No version is such a word."""
@@ -136,6 +136,10 @@ class ItemMessages(PreparedMessages):
             "age": None if feed.confirmed is None else int(1000 * feed.age_s()),
             "next": math.ceil(1000 * feed.next_tick_s()),
         }
+        left_s = feed.expires_in_s()
+        if left_s < math.inf and kind != "missing" and not feed.is_gone():
+            # The message may be used again for FRESH_S.
+            facts["lifetime"] = math.floor(1000 * max(0.0, left_s - FRESH_S))
         return json.dumps(facts, separators=(",", ":")).encode()[:-1] + rest + b"}"
 
 

@@ -159,6 +159,9 @@ class Items:
     _directory: Directory | None = None
     _is_paused: bool = False
     _is_closed: bool = False
+    _is_beginning: bool = (
+        False  # whether more items follow, so that it is not known of which feeds there are only parts
+    )
 
     def begin(self, delivery: Followed, have: str | None, wishes: Iterable[Wish], wrap: Wrap | None = None) -> None:
         """Begins to follow the item of the connection's URL, and those that its query asks for.
@@ -168,9 +171,13 @@ class Items:
         """
         # Not that of the delivery: the connection may go on after this item has ended.
         self._directory = delivery.directory()
+        self._is_beginning = True
         self._begin(delivery, have, wrap or self._wrap)
         for path, version in wishes:
             self.follow(path, version)
+        self._is_beginning = False
+        for whole in dict.fromkeys(item.delivery.whole or item.delivery for item in self._items.values()):
+            self._update_pulse(whole)
 
     def receive(self, payload: bytes) -> None:
         """Takes a client's message. Anything but its two kinds is ignored."""
@@ -304,6 +311,8 @@ class Items:
 
     def _update_pulse(self, whole: Followed) -> None:
         """Begins or ends the heartbeats of a feed, which a connection receives that follows only parts of it."""
+        if self._is_beginning:
+            return
         followed = {item.delivery for item in self._items.values()}
         is_wanted = whole not in followed and any(each.whole is whole for each in followed)
         if is_wanted and whole not in self._pulses and not self._is_closed:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -9,12 +11,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from livefeed.document.timestamps import timestamp
+from livefeed.web.coded import CodedContent, lasting
 from livefeed.web.resources import Content, Node
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from livefeed.feed.feed import Feed
+    from livefeed.web.coded import Coded
     from livefeed.web.cors import Origins
     from livefeed.web.request import Request
 
@@ -25,6 +29,14 @@ _POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
     b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+_FIELDS = [
+    (b"Content-Security-Policy", _POLICY),
+    (b"Cross-Origin-Opener-Policy", b"same-origin"),
+    (b"Referrer-Policy", b"no-referrer"),
+    (b"Cache-Control", b"no-cache"),
+]
+"""The fields of all files of pages."""
+
 _TYPES = {
     "html": b"text/html; charset=utf-8",
     "js": b"text/javascript; charset=utf-8",
@@ -34,7 +46,10 @@ _ITEM = (
     '<tr><th scope="row"><a href="{name}.html">{name}</a></th>'
     '<td><span class="badge" data-state="{state}">{state}</span></td><td></td><td></td><td></td></tr>\n'
 )
-_LINK = '<a id="all" href=".">All feeds</a>'
+_LINK = '<a id="all" href="."></a>'
+
+MAX_REASON = 300
+"""The largest number of characters of a reason in the list of feeds."""
 
 MODULES = (
     "main",
@@ -50,6 +65,8 @@ MODULES = (
     "history",
     "howto",
     "places",
+    "plots",
+    "reason",
     "search",
     "sparks",
     "state",
@@ -65,19 +82,58 @@ MODULES = (
 """The modules of the page of a feed. A browser is told of all of them at once, because it would otherwise find them one
 after the other."""
 
-FILES = ("early.js", "list.js", "page.css", "election.css", *(f"{name}.js" for name in MODULES))
+VENDORED = ("vendor/uPlot.iife.min.js", "vendor/uPlot.min.css")
+"""The files of uPlot, byte for byte those of its package. Pages load them when a reader opens the plots."""
+
+FILES = ("early.js", "list.js", "page.css", "election.css", *VENDORED, *(f"{name}.js" for name in MODULES))
 """The files in ``livefeed/static/page``, which are served below ``/-/page/``."""
 
 _PRELOAD = "".join(f'<link rel="modulepreload" href="-/page/{name}.js">\n' for name in MODULES)
 
 
-def feed_page(feed: Feed, origins: Origins, *, is_only: bool) -> PageResource:
+@dataclass(frozen=True, slots=True)
+class PageOptions:
+    """The facts that the operator shows to everybody.
+
+    :ivar figures: whether ``/-/figures.json`` is there.
+    :ivar reasons: whether the list of feeds says why a feed has no new document.
+    """
+
+    figures: bool = False
+    reasons: bool = False
+
+    def __str__(self) -> str:
+        """Gives the names of the facts, as the page reads them."""
+        names = {"figures": self.figures, "reasons": self.reasons}
+        return " ".join(name for name, is_shown in names.items() if is_shown)
+
+
+def feed_page(feed: Feed, origins: Origins, options: PageOptions, *, is_only: bool) -> PageResource:
     """Makes the page of one feed.
 
+    :param options: the facts that the page may ask for.
     :param is_only: whether there is no other feed, and so no list to link to.
     """
-    replacements = {"{{feed}}": feed.name, "{{link}}": "" if is_only else _LINK, "{{preload}}": _PRELOAD}
-    return PageResource(origins, "page.html", replacements)
+    replacements = {
+        "{{noscript}}": _from_strings("noscript"),
+        "{{feed}}": feed.name,
+        "{{link}}": "" if is_only else _LINK,
+        "{{preload}}": _PRELOAD,
+    }
+    return PageResource(origins, "page.html", {**_common(options), **replacements})
+
+
+def _common(options: PageOptions) -> dict[str, str]:
+    """Gives the texts that replace the placeholders of all pages."""
+    return {"{{language}}": _from_strings("LANGUAGE"), "{{shows}}": str(options)}
+
+
+@cache
+def _from_strings(name: str) -> str:
+    """Gives a text of ``strings.js``: no script can write it into the page, and translators look for it there."""
+    found = re.search(rf'\b{name}(?: =|:) "([^"]*)"', _file("page/strings.js"))
+    assert found is not None
+    return found[1]
 
 
 def page_files(origins: Origins) -> Node:
@@ -86,8 +142,13 @@ def page_files(origins: Origins) -> Node:
     :param origins: the origins whose pages may read the answer if there is nothing at a path.
     """
     node = Node(origins)
-    for name in FILES:
-        node.putChild(name.encode(), PageResource(origins, f"page/{name}"))
+    folders: dict[str, Node] = {"": node}
+    for path in FILES:
+        folder, _, name = path.rpartition("/")
+        if folder not in folders:
+            folders[folder] = Node(origins)
+            node.putChild(folder.encode(), folders[folder])
+        folders[folder].putChild(name.encode(), PageResource(origins, f"page/{path}"))
     return node
 
 
@@ -97,7 +158,7 @@ def _file(name: str) -> str:
     return files("livefeed").joinpath("static", name).read_text("utf-8")
 
 
-class PageResource(Content):
+class PageResource(CodedContent):
     """A file of a page.
 
     :param origins: the origins whose pages may read the answer if there is nothing below this path.
@@ -107,31 +168,35 @@ class PageResource(Content):
 
     def __init__(self, origins: Origins, name: str, replacements: dict[str, str] | None = None) -> None:
         super().__init__(origins)
-        text = _file(name)
-        for old, new in (replacements or {}).items():
-            text = text.replace(old, new)
-        self._text = text
+        self._present = lasting(_replaced(_file(name), replacements or {}).encode())
         self.content_type = _TYPES[name.rpartition(".")[2]]
 
-    def content(self) -> bytes:
-        """Content API."""
-        return self._text.encode()
+    def present(self) -> Coded:
+        """CodedContent API."""
+        return self._present
 
     def fields(self, request: Request) -> list[tuple[bytes, bytes]]:
         """Content API."""
-        return [
-            (b"Content-Security-Policy", _POLICY),
-            (b"Cross-Origin-Opener-Policy", b"same-origin"),
-            (b"Referrer-Policy", b"no-referrer"),
-            (b"Cache-Control", b"no-cache"),
-        ]
+        return [*_FIELDS, (b"Vary", b"Accept-Encoding")]
 
 
-class ListPageResource(PageResource):
-    """The page with the list of feeds: their states, and links to their pages."""
+def _replaced(text: str, replacements: dict[str, str]) -> str:
+    for old, new in replacements.items():
+        text = text.replace(old, new)
+    return text
 
-    def __init__(self, origins: Origins, feeds: Sequence[Feed]) -> None:
-        super().__init__(origins, "list.html")
+
+class ListPageResource(Content):
+    """The page with the list of feeds: their states, and links to their pages.
+
+    :param options: the facts that the page may ask for.
+    """
+
+    content_type = _TYPES["html"]
+
+    def __init__(self, origins: Origins, feeds: Sequence[Feed], options: PageOptions) -> None:
+        super().__init__(origins)
+        self._text = _replaced(_file("list.html"), _common(options))
         self._feeds = feeds
 
     def content(self) -> bytes:
@@ -140,20 +205,27 @@ class ListPageResource(PageResource):
         items = "".join(_ITEM.format(name=feed.name, state=feed.state.value) for feed in self._feeds)
         return self._text.replace("{{feeds}}", items).encode()
 
+    def fields(self, request: Request) -> list[tuple[bytes, bytes]]:
+        """Content API."""
+        return _FIELDS
+
 
 class ListResource(Content):
     """The list of feeds and their states, as JSON.
 
     :param origins: the origins whose pages may read the list.
+    :param with_reasons: whether it says why a feed is in its state.
     """
 
-    def __init__(self, origins: Origins, feeds: Sequence[Feed]) -> None:
+    def __init__(self, origins: Origins, feeds: Sequence[Feed], *, with_reasons: bool) -> None:
         super().__init__(origins)
         self._feeds = feeds
+        self._with_reasons = with_reasons
 
     def content(self) -> bytes:
         """Content API."""
-        return msgspec.json.encode({"feeds": [_facts(feed) for feed in self._feeds]})
+        facts = [_facts(feed) | (_reason(feed) if self._with_reasons else {}) for feed in self._feeds]
+        return msgspec.json.encode({"feeds": facts})
 
     def fields(self, request: Request) -> list[tuple[bytes, bytes]]:
         """Content API."""
@@ -175,3 +247,9 @@ def _facts(feed: Feed) -> dict[str, object]:
         "at": None if snapshot is None else timestamp(feed.confirmed_at),
         "interval_s": feed.interval_s,
     }
+
+
+def _reason(feed: Feed) -> dict[str, object]:
+    """Gives the reason in the words of the log, which have no credentials; ``None`` if there is none."""
+    reason = feed.reason
+    return {"reason": (reason if len(reason) <= MAX_REASON else f"{reason[: MAX_REASON - 1]}…") or None}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from livefeed.delivery.directory import Directory
-from livefeed.delivery.pages import ASSETS, ListPageResource, ListResource, feed_page, page_files
+from livefeed.delivery.figures import FiguresBoard, FiguresResource
+from livefeed.delivery.pages import ASSETS, ListPageResource, ListResource, PageOptions, feed_page, page_files
 from livefeed.delivery.scripts import scripts
 from livefeed.web.cors import Origins
 from livefeed.web.reconnect_slots import ReconnectSlots
@@ -26,12 +27,15 @@ class Root(Node):
     (:meth:`livefeed.web.site.Site.forget_answers`), because the list of feeds and the 404s have changed.
 
     :param published: the feeds that are served from the start.
+    :ivar board: has the figures, which are served if :meth:`show` allows it.
     """
 
     def __init__(self, published: Iterable[PublishedFeed] = ()) -> None:
         super().__init__(Origins.common(()))
         self._published = {each.feed.name: each for each in published}
         self._directory = Directory()
+        self._options = PageOptions()
+        self.board = FiguresBoard()
         for each in self._published.values():
             self._list(each)
         self._assets: dict[str, IResource] = {}
@@ -78,6 +82,13 @@ class Root(Node):
         self._assets.update(resources)
         self.update()
 
+    def show(self, options: PageOptions) -> None:
+        """Shows these facts to everybody from now on, and no others."""
+        self._options = options
+        if not options.figures:
+            self.board.clear()
+        self.update()
+
     def arrange(self, names: Iterable[str]) -> None:
         """Puts the feeds into the order of their names, as lists show them."""
         self._published = {name: self._published[name] for name in names}
@@ -95,15 +106,18 @@ class Root(Node):
         assets.putChild(b"page", page_files(origins))
         for name, script in scripts(origins).items():
             assets.putChild(name.encode(), script)
-        assets.putChild(b"feeds.json", ListResource(origins, feeds))
+        options = self._options
+        assets.putChild(b"feeds.json", ListResource(origins, feeds, with_reasons=options.reasons))
+        if options.figures:
+            assets.putChild(b"figures.json", FiguresResource(origins, self.board))
         for name, resource in self._assets.items():
             assets.putChild(name.encode(), resource)
         self.children.clear()
         self.putChild(ASSETS, assets)
         is_only = len(published) == 1
-        self.putChild(b"", ListPageResource(origins, feeds))
+        self.putChild(b"", ListPageResource(origins, feeds, options))
         for each in published:
-            page = feed_page(each.feed, each.origins, is_only=is_only)
+            page = feed_page(each.feed, each.origins, options, is_only=is_only)
             self.putChild(f"{each.feed.name}.html".encode(), page)
             if is_only:
                 self.putChild(b"", page)

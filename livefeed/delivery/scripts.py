@@ -6,21 +6,16 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from livefeed.document.codings import compress_in
 from livefeed.document.snapshot import IDENTITY, version_of
-from livefeed.web.negotiation import KeyedFields, choose_coding, coding_weights
-from livefeed.web.resources import Content
+from livefeed.web.coded import Coded, CodedContent
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
-
     from livefeed.web.cors import Origins
     from livefeed.web.request import Request
 
 NAMES = ("livefeed.js", "livefeed.classic.js", "livefeed.events.js", "livefeed.tabs.js", "livefeed.values.js")
 """The files of ``livefeed/static`` that are built from ``clients/js/src``."""
 
-_CODINGS = ("br", "gzip")
 _HASH_DIGITS = 16
 """The digits of the hash in the name of a file that never changes. ``tests/clients/build.mjs`` has the same number."""
 
@@ -28,7 +23,7 @@ _HASH_DIGITS = 16
 def lasting_name(name: str) -> str:
     """Gives the name under which a script never changes, such as ``livefeed.0123456789abcdef.js``."""
     stem, _, form = name.rpartition(".")
-    return f"{stem}.{version_of(_bodies(name)[IDENTITY])[:_HASH_DIGITS]}.{form}"
+    return f"{stem}.{version_of(_coded(name).bodies[IDENTITY])[:_HASH_DIGITS]}.{form}"
 
 
 def scripts(origins: Origins) -> dict[str, ScriptResource]:
@@ -41,13 +36,12 @@ def scripts(origins: Origins) -> dict[str, ScriptResource]:
 
 
 @cache
-def _bodies(name: str) -> dict[str, bytes]:
-    """Reads a script; gives its bytes by content coding. They are kept, as in :mod:`livefeed.delivery.pages`."""
-    content = files("livefeed").joinpath("static", name).read_bytes()
-    return {coding: compress_in(coding, content) for coding in _CODINGS} | {IDENTITY: content}
+def _coded(name: str) -> Coded:
+    """Reads a script. It is kept, as in :mod:`livefeed.delivery.pages`."""
+    return Coded.of(files("livefeed").joinpath("static", name).read_bytes())
 
 
-class ScriptResource(Content):
+class ScriptResource(CodedContent):
     """A script. Every page may load it.
 
     :param origins: the origins whose pages may read the answer if there is nothing below this path.
@@ -59,8 +53,7 @@ class ScriptResource(Content):
 
     def __init__(self, origins: Origins, name: str, *, lasts: bool) -> None:
         super().__init__(origins)
-        self._bodies = _bodies(name)
-        self._tags = {coding: b'"%s"' % version_of(body).encode() for coding, body in self._bodies.items()}
+        self._coded = _coded(name)
         self._fields = [
             (b"Access-Control-Allow-Origin", b"*"),
             (b"Cross-Origin-Resource-Policy", b"cross-origin"),
@@ -69,15 +62,10 @@ class ScriptResource(Content):
             (b"Content-Location", b"/-/" + lasting_name(name).encode()),
         ]
 
-    def coded(self, request: Request) -> tuple[bytes, str]:
-        """Content API."""
-        coding = choose_coding(request.fields.codings, _CODINGS)
-        return self._bodies[coding], coding
+    def present(self) -> Coded:
+        """CodedContent API."""
+        return self._coded
 
     def fields(self, request: Request) -> list[tuple[bytes, bytes]]:
         """Content API."""
         return self._fields
-
-    def _variant(self, etag: bytes, values: list[bytes | None]) -> Hashable:
-        coding = choose_coding(coding_weights(KeyedFields._make(values).accept_encoding), _CODINGS)
-        return coding, super()._variant(self._tags[coding], values)

@@ -1,10 +1,14 @@
 """The newest version of a document and its subscriptions. Nothing here knows a transport.
 
 - ``fanout``: the pushes to all subscriptions, in batches and slices.
-- ``feed``: the newest snapshot, and how current it is.
+- ``feed``: the versions of a document, replicas of feeds, and the beginning of subscriptions.
+- ``freshness``: how current a document is, how long it stays so, and why.
 - ``parts``: parts of a document, each a feed of its own.
 - ``persistence``: writes a feed's versions into the journal, and restores them at the start.
+- ``picture``: everything that decides about a feed, for feeds of other processes.
+- ``state``: the states of a feed, and the decisions of an operator.
 - ``subscription``: the link between a feed and one subscriber, which owes the newest version at most.
 - ``tally``: counts of watchers that were disconnected or refused, by reason.
 - ``trace``: when the last versions were pulled, checked, published and delivered.
+- ``transitions``: the changes of a feed's state by ticks, failed pulls, decisions and time.
 """

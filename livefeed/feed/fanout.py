@@ -252,13 +252,19 @@ class Fanout:
         self.newest = snapshot
         self.is_unpushed = True
 
-    def push(self) -> None:
-        """Begins a push of the newest version to all subscribers."""
+    def push(self) -> int:
+        """Begins a push of the newest version to all subscribers.
+
+        :returns: the number of its subscribers, without those that the push before has not reached.
+        """
         self.pushes += 1
+        # They are counted before they are sent to: requests that wait leave at once.
+        count = len(self.subscriptions) - sum(each.size for each in self._waiting)
         self._began_s = now = self.clock.seconds()
         if self.traced is not None and self.traced.first_s is None:
             self.traced.first_s = now
         self._begin()
+        return count
 
     def push_state(self, *, to_all: bool) -> None:
         """Begins to send the state, with the newest snapshot.

@@ -20,7 +20,8 @@ from livefeed.document.codings import compress_well, is_large
 from livefeed.document.history import History
 from livefeed.document.pointer import PartReader, PointerError, pointer_of, tokens_of
 from livefeed.document.snapshot import Snapshot, make_large
-from livefeed.feed.feed import Feed, State
+from livefeed.feed.feed import Feed
+from livefeed.feed.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

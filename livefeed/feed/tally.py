@@ -18,9 +18,11 @@ that is too old to be shown, one that is withdrawn, or the end of the process or
 class Tally:
     """Counts since the start, which a feed shares with its parts.
 
+    :ivar delivered: the number of deliveries: the subscribers of each push, added up.
     :ivar dropped: the subscribers that were disconnected.
     :ivar refused: the requests to follow the feed that were refused.
     """
 
+    delivered: int = 0
     dropped: Counter[DropReason] = field(default_factory=Counter)
     refused: Counter[RefusalReason] = field(default_factory=Counter)

@@ -89,6 +89,10 @@ class Trace:
             if max(each.published_s, each.first_s or each.published_s, each.last_s or each.published_s) >= at_s
         ]
 
+    def published_between(self, after_s: float, until_s: float) -> list[VersionTimes]:
+        """Gives the versions that were published after a time, and not after another, by the clock."""
+        return [each for each in self._versions if after_s < each.published_s <= until_s]
+
     def find(self, name: str) -> list[VersionTimes]:
         """Gives the versions with a name, the oldest first.
 

@@ -22,7 +22,7 @@ from livefeed.document.history import NO_DELTAS
 from livefeed.document.snapshot import Snapshot, make_large
 from livefeed.document.timestamps import length_of
 from livefeed.exceptions import NotDueError, PullError, SourceError, SpentErrors
-from livefeed.feed.feed import DECISIONS, State
+from livefeed.feed.state import DECISIONS, State
 from livefeed.feed.trace import PullSteps
 
 if TYPE_CHECKING:
@@ -432,13 +432,14 @@ class Puller(Service):
         """Cancels a fetch at the end of its time, and gives the error that says so in place of the cancellation."""
         due_at = self.clock.seconds() + self.timeout_s
         call: IDelayedCall | None = None
+        again: Callable[..., None] | None = None
         is_over = False
 
         def end(*, is_last: bool = False) -> None:
             nonlocal call, is_over
             late_s = self.clock.seconds() - due_at
-            if late_s > LATE_S and not is_last:
-                call = self.clock.callLater(min(late_s, self.timeout_s), end, is_last=True)
+            if late_s > LATE_S and not is_last and again is not None:
+                call = self.clock.callLater(min(late_s, self.timeout_s), again, is_last=True)
                 return
             # A call that has been made refers to this function, and this function to it.
             call = None
@@ -446,6 +447,9 @@ class Puller(Service):
             fetching.cancel()
 
         def describe(result: bytes | Failure | None) -> bytes | Failure | None:
+            # It refers to itself, and to this puller.
+            nonlocal again
+            again = None
             if call is not None:
                 call.cancel()
             if is_over and isinstance(result, Failure):
@@ -453,6 +457,7 @@ class Puller(Service):
                 raise SourceError(f"no answer within {self.timeout_s:g} s")
             return result
 
+        again = end
         call = self.clock.callLater(self.timeout_s, end)
         return fetching.addBoth(describe)
 

@@ -3,6 +3,7 @@
 - ``access_log``: one line for each answered request, also for those that replay answers.
 - ``answers``: the answer as a whole, and the small JSON body of errors.
 - ``channel``: one connection: checks, time limits, back-pressure.
+- ``coded``: small content that is compressed once.
 - ``conditional``: conditional requests. Pure.
 - ``cors``: the origins whose pages may read answers.
 - ``forwarded``: the client's address in X-Forwarded-For or Forwarded.

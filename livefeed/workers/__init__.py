@@ -3,6 +3,7 @@
 - ``accounts``: the figures that each process has reported, and the places that it has. No I/O.
 - ``adoption``: finds the workers that an ended parent has left, waits for them, and takes their sockets.
 - ``allowance``: the number of messages that the parent takes from a worker in a time. No I/O.
+- ``bound_sockets``: the listening sockets, which the parent binds and keeps.
 - ``broadcast``: the parent's feeds, for the workers: each change of a feed is sent over all links.
 - ``canary``: a client that shows that a worker serves the newest version.
 - ``channel``: the channel between two parents during an upgrade, and the offer that comes over it.
@@ -12,10 +13,13 @@
 - ``feed_events``: the changes of a feed as messages. No I/O.
 - ``feeds``: the feeds of a worker, which follow those of the parent.
 - ``following``: the feeds of a new parent before it pulls.
+- ``inherited_sockets``: the ports of a worker, which accept on the sockets of the parent.
 - ``leases``: divides the places of limited feeds among the workers. No I/O.
 - ``leaving``: the parent's part in the workers of earlier generations.
 - ``left_over``: tells of the workers that an ended parent has left behind.
-- ``link``: the link as a Twisted protocol: a server in the parent, a client in each worker.
+- ``link``: the link as a Twisted protocol: one connection, as both ends use it.
+- ``link_client``: a worker's end of the link, which connects again and again.
+- ``link_server``: the parent's end of the link, which greets or refuses workers.
 - ``locks``: the locks by which a parent finds the workers of earlier ones.
 - ``messages``: the messages of the link as bytes. No I/O.
 - ``parent``: connects the processes of the workers, links, sockets, accounts and canaries, and the feeds.
@@ -24,7 +28,7 @@
 - ``reception``: takes the messages that workers of all generations send alike.
 - ``releasing``: has the workers send their watchers away during a drain, and adds up their reports.
 - ``sharing``: which sockets each worker accepts on, and the messages that bring it there. No I/O.
-- ``sockets``: the listening sockets, which the parent binds and keeps, and on which the workers accept.
+- ``socket_messages``: the messages about sockets. No I/O.
 - ``succeeding``: the new parent of an upgrade, until it has taken over.
 - ``succession``: the messages between two parents. No I/O.
 - ``supervisor``: starts the workers, replaces dead ones, and kills those that hang.
@@ -32,4 +36,5 @@
 - ``worker``: the process of a worker.
 - ``worker_link``: the parent's side of the link to one worker, with its canaries.
 - ``worker_log``: the log of a worker, which goes to the parent.
+- ``worker_sockets``: the sockets of a worker, as the messages of its parent change them.
 """

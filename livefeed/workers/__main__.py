@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from twisted.internet import reactor as global_reactor
     from twisted.logger import globalLogBeginner
 
-    from livefeed.workers.link import link_paths
+    from livefeed.workers.link_client import link_paths
     from livefeed.workers.worker import Worker
     from livefeed.workers.worker_log import WorkerLog
 

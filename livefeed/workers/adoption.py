@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from twisted.logger import Logger
 
 from livefeed.exceptions import LinkError
+from livefeed.workers.bound_sockets import is_listening, is_unix
 from livefeed.workers.locks import Activity, Holding, RunningWorker, generation_after, hold_worker, running_workers
-from livefeed.workers.sockets import SocketsFacts, is_listening, is_unix
+from livefeed.workers.socket_messages import SocketsFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+    from livefeed.workers.bound_sockets import GroupEndpoint
     from livefeed.workers.messages import Message
-    from livefeed.workers.sockets import GroupEndpoint
 
 ADOPT_S = 3.0
 """Seconds that workers of an earlier parent have to say hello and pass on their sockets. They look for a parent five

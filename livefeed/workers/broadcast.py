@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from livefeed.document.history import Deltas
     from livefeed.document.snapshot import Representation, Snapshot
     from livefeed.document.stored_version import StoredVersion
-    from livefeed.feed.feed import Picture, State
+    from livefeed.feed.picture import Picture
+    from livefeed.feed.state import State
     from livefeed.workers.messages import Held, Message
 
 WINDOW = 8

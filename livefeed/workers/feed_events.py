@@ -16,7 +16,8 @@ from livefeed.config.settings import Push  # noqa: TC001 - msgspec reads the ann
 from livefeed.document.history import DeltaForm
 from livefeed.document.snapshot import IDENTITY, Representation, Sequence, Snapshot
 from livefeed.exceptions import LinkError
-from livefeed.feed.feed import Picture, State
+from livefeed.feed.picture import Picture
+from livefeed.feed.state import State  # noqa: TC001 - msgspec reads the annotation
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

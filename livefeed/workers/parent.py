@@ -21,6 +21,7 @@ from livefeed.exceptions import LinkError, RuntimeDirError, StartError, first_li
 from livefeed.process.drain import LONGEST_STOP_S
 from livefeed.workers.accounts import Accounts
 from livefeed.workers.adoption import Adoption
+from livefeed.workers.bound_sockets import is_unix
 from livefeed.workers.canary import Canary, Way
 from livefeed.workers.connected import ConnectedWorkers
 from livefeed.workers.leaving import LeavingWorkers
@@ -30,7 +31,6 @@ from livefeed.workers.messages import LeftWorker, Message
 from livefeed.workers.reception import Reception
 from livefeed.workers.releasing import WorkersRelease
 from livefeed.workers.sharing import Sharing
-from livefeed.workers.sockets import is_unix
 from livefeed.workers.supervisor import Supervisor
 from livefeed.workers.worker_link import WorkerLink
 
@@ -43,13 +43,13 @@ if TYPE_CHECKING:
 
     from livefeed.process.runtime_dir import RuntimeDir
     from livefeed.workers.accounts import Figures
+    from livefeed.workers.bound_sockets import GroupEndpoint
     from livefeed.workers.canary import CanaryReactor, Question
     from livefeed.workers.earlier import EarlierWorkers
     from livefeed.workers.link import Link
     from livefeed.workers.messages import Hello
     from livefeed.workers.processes import WorkerProcesses
     from livefeed.workers.reception import Feeds
-    from livefeed.workers.sockets import GroupEndpoint
 
     class ParentReactor(IReactorCore, CanaryReactor):
         """The parts of a reactor that a parent uses."""

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from livefeed.workers.messages import Message, message_of
-from livefeed.workers.sockets import AdoptFacts, OwnerFacts
+from livefeed.workers.socket_messages import AdoptFacts, OwnerFacts
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Sequence
 
+    from livefeed.workers.bound_sockets import SocketGroup
     from livefeed.workers.messages import Hello
-    from livefeed.workers.sockets import SocketGroup
 
 
 class Sending(Protocol):

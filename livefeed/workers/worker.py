@@ -38,7 +38,8 @@ from livefeed.web.uncounted import UncountedSite
 from livefeed.workers.configuration import files_of, settings_of, with_memory_files
 from livefeed.workers.feed_events import SEEN, FeedEvent, PatchFacts, SeenFacts, SnapshotQuestion
 from livefeed.workers.feeds import LinkedFeedService
-from livefeed.workers.link import LinkClient
+from livefeed.workers.inherited_sockets import InheritedPort, InheritedReactor, inherited_description
+from livefeed.workers.link_client import LinkClient
 from livefeed.workers.locks import Activity
 from livefeed.workers.messages import (
     PROTOCOL,
@@ -51,7 +52,7 @@ from livefeed.workers.messages import (
     Welcome,
     message_of,
 )
-from livefeed.workers.sockets import InheritedPort, InheritedReactor, WorkerSockets, inherited_description
+from livefeed.workers.worker_sockets import WorkerSockets
 
 if TYPE_CHECKING:
     import socket
@@ -295,6 +296,8 @@ class Worker(MultiService):
                 served.serving.reopen_logs()
             case "drain" | "let_go":
                 self._drain(served.drain, successor=message.read(DrainOrder).successor, ends=message.type == "drain")
+            case "figures":
+                served.serving.root.board.show(message.payload(0))
             case "readiness":
                 served.health.told = message.read(Readiness).ready
             case _:
@@ -311,6 +314,8 @@ class Worker(MultiService):
         self.log.disconnect()
         if self.served is not None:
             self.served.health.told = None
+            # They would not change any more.
+            self.served.serving.root.board.clear()
         if self._is_ending:
             return
         if not self._has_accepted:
@@ -476,6 +481,7 @@ class Worker(MultiService):
             settings,
             (
                 serving.reloaded(),
+                serving.reloaded_page(),
                 serving.reloaded_drain(drain),
                 ReloadedCertificates(certificates),
                 levels,

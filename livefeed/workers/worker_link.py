@@ -16,7 +16,7 @@ from livefeed.exceptions import LinkError, first_line
 from livefeed.workers.allowance import Allowance
 from livefeed.workers.canary import CanaryError
 from livefeed.workers.messages import message_of
-from livefeed.workers.sockets import CanaryFacts
+from livefeed.workers.socket_messages import CanaryFacts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.admin.health import Health, LiveResource, ReadyResource
 from livefeed.admin.reports import NO_ORIGIN
-from livefeed.feed.feed import State
+from livefeed.feed.state import State
 from livefeed.testing import Response, make_site, publish, request
 from livefeed.web.resources import Node
 from livefeed.web.site import Site

@@ -20,7 +20,8 @@ from livefeed.admin.contents import MAX_CONTENTS_BYTES, Contents
 from livefeed.admin.publish import LIVE_S, FeedsResource, limit_of
 from livefeed.admin.site import CONTENT_TIMEOUT_S, OperatorRoot, OperatorSite
 from livefeed.document.snapshot import version_of
-from livefeed.feed.feed import Feed, State
+from livefeed.feed.feed import Feed
+from livefeed.feed.state import State
 from livefeed.intake.puller import PullOutcome
 from livefeed.storage.shared_writes import SPACING_S, SharedWrites
 from livefeed.storage.store import Store

@@ -130,6 +130,15 @@ class TotalsTests(SynchronousTestCase):
         self.totals.report(0, 2, versions)
         self.assertEqual(value_of(self.totals.combined(versions), "versions_total"), 4)
 
+    def test_of_workers(self) -> None:
+        """The sum of one family, with all labels, and with the counts of workers that have ended."""
+        self.totals.report(0, 1, counter(5))
+        self.totals.report(1, 1, [*counter(7), Sample("subscribers", (("feed", "a"), ("by", "events")), 3.0)])
+        self.totals.report(2, 1, [Sample("subscribers", (("feed", "b"), ("by", "websocket")), 4.0)])
+        self.totals.end(0, 1)
+        self.totals.end(2, 1)
+        self.assertEqual((self.totals.of_workers(COUNTER), self.totals.of_workers("subscribers")), (12.0, 3.0))
+
     def test_forgotten_feed(self) -> None:
         """The counts of a removed feed are gone, and those of others are not."""
         for feed in ("a", "b"):

@@ -79,6 +79,23 @@ class TracingTests(SynchronousTestCase):
             ],
         )
 
+    def test_longest_delay(self) -> None:
+        """From the pull to the last delivery of any process, among the versions of a span of time."""
+        one, other = self.feeds
+        one.subscribe(RecordingSubscriber())
+        publish(one, b"1")
+        publish(other, b"2")
+        (times,) = one.trace.find("newest")
+        times.asked_s = NOW - 0.5
+        # The other feed has no subscribers, so nothing of it was delivered.
+        self.assertEqual(self.tracing.longest_delay_s(NOW - 1, NOW), 0.5)
+        (version,) = other.trace.find("newest")
+        self.tracing.report(0, "worker 0", [["b", version.version, NOW, NOW + 0.75, 2]])
+        self.tracing.report(1, "worker 1", [["b", version.version, NOW, NOW + 9.0, 0]])
+        self.assertEqual(self.tracing.longest_delay_s(NOW - 1, NOW), 0.75)
+        for after_s, until_s in ((NOW, NOW + 1), (NOW - 2, NOW - 1)):
+            self.assertIsNone(self.tracing.longest_delay_s(after_s, until_s))
+
     def test_sent_by_a_worker(self) -> None:
         """Its deliveries survive the way through JSON."""
         feed = self.feeds[0]

@@ -4,33 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
-import multiprocessing
-import os
-import resource
-import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from bisect import bisect_left
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import median
-from typing import TYPE_CHECKING
 
 from livefeed.delivery.framing import websocket_text_frame
-from livefeed.sources.demo import DemoSource
-from livefeed.tls.development import development_certificate
-from tests.bench import following, load, report
+from tests.bench import deltas, following, items, load, report
+from tests.bench.preparing import installed, make_setting, prepare_process
 from tests.bench.results import OURS, Audience, Found, Kept
 from tests.bench.servers import (
     COMPARED,
     KINDS,
-    LOAD_CORE,
     ONE_WORKER,
     OTHER,
     TWO_WORKERS,
@@ -38,14 +26,10 @@ from tests.bench.servers import (
     LivefeedWorkers,
     Server,
     Setting,
-    missing,
     missing_tools,
 )
+from tests.bench.turns import RESUMED, Apart, Holder, alternating, progress, publishing
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-DOCUMENT_BYTES = 4195
 ON_TWISTED = "livefeed, Twisted's transport"
 MOST_ON_TWISTED = 5000
 """The number of subscribers that it can serve in a second; with more, the bench would measure the queue."""
@@ -56,15 +40,6 @@ second of two crowds seemed to leave seven times the memory behind."""
 
 MOSTLY_FREED = 1.25
 """The memory counts as freed at this multiple of the memory before the crowd; it is measured then."""
-
-SETTLE_S = 2.7
-"""The seconds of pushes before the memory of subscribers is measured, and their server is paused for the first time."""
-
-RESUMED_S = 0.7
-"""The seconds from the first version of a server's turn until deliveries count: all subscribers have it by then."""
-
-DRAINED_S = 0.2
-"""The seconds for which subscribers read the data that their server has sent when its turn ends."""
 
 POLLED_S = 8
 """The seconds for which other clients poll while versions are pushed."""
@@ -134,7 +109,7 @@ def main() -> int:
     )
     parser.add_argument(
         "--only",
-        choices=["requests", "subscribers", "waiting", "memory", "following", "workers"],
+        choices=["requests", "subscribers", "waiting", "deltas", "items", "memory", "following", "workers"],
         help="one part of it",
     )
     parser.add_argument("--tables", action="store_true", help="only print what docs/benchmarks.json holds, as Markdown")
@@ -158,15 +133,8 @@ def main() -> int:
             f"the bench needs {', '.join(absent)}, which is not installed (make bench-peers says how)", file=sys.stderr
         )
         return 1
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    os.sched_setaffinity(0, {LOAD_CORE % (os.cpu_count() or 1)})
-    # Its finally clauses end the servers, of which some are paused.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    names = [name for name in options.servers if not missing(name)]
-    for name in options.servers:
-        if name not in names:
-            print(f"left out: {name}: not installed: {', '.join(missing(name))} (make bench-peers says how)")
+    prepare_process()
+    names = installed(options.servers)
     found = Found()
     with tempfile.TemporaryDirectory() as directory:
         setting = replace(make_setting(Path(directory)), other=options.other and options.other.resolve())
@@ -178,6 +146,14 @@ def main() -> int:
         if options.only in (None, "waiting") and not options.quick:
             for count in options.waiting:
                 measure_subscribers(setting, holders_of(names, count), count, options, found, waiting=True)
+        if options.only in (None, "deltas") and not options.quick:
+            for kind in deltas.KINDS:
+                deltas.measure(
+                    setting, kind, count=max(options.subscribers), rounds=options.rounds,
+                    seconds=options.fan_out_seconds, found=found,
+                )  # fmt: skip
+        if options.only in (None, "items") and not options.quick:
+            items.measure(setting, count=max(options.subscribers), rounds=options.rounds, found=found)
         if options.only in (None, "memory") and not options.quick:
             idlers = [name for name in names if name in (OURS, "nginx", "Go net/http")]
             for _ in range(options.rounds):
@@ -196,16 +172,6 @@ def main() -> int:
         kept.write(KEPT)
         KEPT.with_suffix(".svg").write_text(report.plot(kept.rows, OURS))
     return 0
-
-
-def make_setting(directory: Path) -> Setting:
-    """Gives the setting of all servers, with a document of the size that all comparisons have used."""
-    directory.chmod(0o755)
-    document = directory / "document.json"
-    demo = DemoSource(kind="small")
-    fitting = (demo.document(second) for second in range(0, 10_000, 100))
-    document.write_bytes(next(data for data in fitting if 4000 < len(data) < DOCUMENT_BYTES).ljust(DOCUMENT_BYTES))
-    return Setting(directory, document, development_certificate(directory / "certs"))
 
 
 def measure_requests(
@@ -271,20 +237,6 @@ def holders_of(names: list[str], count: int) -> list[str]:
     return holders
 
 
-@dataclass
-class Holder:
-    """A server with its subscribers, which are in a process of their own.
-
-    :ivar memory_bytes: the server's memory for each subscriber.
-    :ivar rounds: the measurements, one for each turn.
-    """
-
-    server: Server
-    subscribers: load.Watchers
-    memory_bytes: float = 0
-    rounds: list[load.Measured] = field(default_factory=list)
-
-
 def measure_subscribers(
     setting: Setting, names: list[str], count: int, options: argparse.Namespace, found: Found, *, waiting: bool = False
 ) -> None:
@@ -303,13 +255,13 @@ def measure_subscribers(
         holders = [hold(setting, name, count, stack, waiting=waiting) for name in names]
         for _ in range(options.fan_out_rounds):
             for holder in holders:
-                holder.rounds.append(measure_turn(setting, holder, count, seconds))
+                holder.take_turn(alternating(holder.server), seconds=seconds)
         found.spread += [
             holder.server.connections() for holder in holders if isinstance(holder.server, LivefeedWorkers)
         ]
         for holder in holders:
             # The polls are measured afterwards, so that their cost does not count as deliveries.
-            p99_ms, failed = measure_polls(setting, holder, POLLED_S / 4 if options.quick else POLLED_S)
+            p99_ms, failed = measure_polls(holder, POLLED_S / 4 if options.quick else POLLED_S)
             errors = holder.subscribers.close() + failed
             for got in holder.rounds:
                 whole = replace(got, p99_ms=p99_ms, memory_bytes=holder.memory_bytes, errors=errors)
@@ -325,47 +277,22 @@ def hold(setting: Setting, name: str, count: int, stack: ExitStack, *, waiting: 
         server.publish(document)
     time.sleep(1)
     idle = server.memory_bytes()
-    apart = stack.enter_context(load.Apart(ctx=multiprocessing.get_context("fork")))
+    apart = Apart.begin(stack)
     if waiting:
         subscribers: load.Watchers = apart.waiters(server.port, server.wait_path, server.wait_line)
     else:
         subscribers = apart.watchers(server.port, server.subscribe_path, len(websocket_text_frame(document)))
-    holder = Holder(server, subscribers)
-    holder.subscribers.connect(count)
-    with publishing(setting, server):
-        holder.subscribers.run(SETTLE_S)
-    holder.memory_bytes = (server.memory_bytes() - idle) / count
-    server.pause()
+    holder = Holder(server, subscribers, count)
+    holder.settle(count, alternating(server), idle=idle)
     return holder
 
 
-def measure_turn(setting: Setting, holder: Holder, count: int, seconds: int) -> load.Measured:
-    """Gives the cost of one version a second for `seconds` seconds, while all other servers are paused."""
-    server = holder.server
-    server.resume()
-    with publishing(setting, server) as published:
-        holder.subscribers.run(RESUMED_S)
-        before, first, started = server.cpu_seconds(), server.first_cpu_seconds(), time.monotonic()
-        done = holder.subscribers.run(seconds)
-        server.pause()
-        elapsed, cpu = time.monotonic() - started, server.cpu_seconds() - before
-        first = server.first_cpu_seconds() - first
-    # Deliveries that are under way count, since their processor time does.
-    done += holder.subscribers.run(DRAINED_S)
-    return load.Measured(
-        rate=len(done) / elapsed,
-        cpu_us=cpu / max(len(done), 1) * 1e6,
-        p50_ms=last_delivery(done, published, count),
-        first_ms=first / seconds * 1e3,
-    )
-
-
-def measure_polls(setting: Setting, holder: Holder, seconds: float) -> tuple[float, int]:
+def measure_polls(holder: Holder, seconds: float) -> tuple[float, int]:
     """Gives the milliseconds that 99 of 100 polls take at most while versions are pushed, and how many fail."""
     server = holder.server
     server.resume()
-    with publishing(setting, server):
-        holder.subscribers.run(RESUMED_S)
+    with publishing(alternating(server)):
+        holder.subscribers.run(RESUMED)
         poller = subprocess.Popen(
             [sys.executable, "-m", "tests.bench.pollers", str(server.port), f"{seconds}"],
             stdout=subprocess.PIPE,
@@ -436,65 +363,6 @@ def measure_crowd(setting: Setting, found: Found) -> None:
                 f"{idle / 2**20:.1f} MiB before, {full / 2**20:.1f} MiB with them, {left / 2**20:.1f} MiB after",
                 flush=True,
             )
-
-
-@contextmanager
-def publishing(setting: Setting, server: Server) -> Iterator[list[float]]:
-    """Publishes a new version now and each second, and gives when."""
-    stop, published = threading.Event(), list[float]()
-    publisher = threading.Thread(target=publish_each_second, args=(setting, server, stop, published), daemon=True)
-    publisher.start()
-    try:
-        yield published
-    finally:
-        stop.set()
-        publisher.join()
-
-
-def publish_each_second(setting: Setting, server: Server, stop: threading.Event, published: list[float]) -> None:
-    """Makes a new version of the same length each second, until it is told to stop, and notes when.
-
-    livefeed is told by inotify that there is a new file, so that it, too, starts at once.
-    """
-    document = setting.document.read_bytes()
-    body, number = document.strip(b" "), 0
-    is_odd = document.startswith(b" ")
-    start = time.monotonic()
-    # By the clock, since some servers answer the publisher only when all subscribers have been served.
-    while not stop.wait(max(start + number - time.monotonic(), 0)):
-        number, is_odd = number + 1, not is_odd
-        new = (b" " * is_odd + body).ljust(len(document))
-        published.append(time.monotonic())
-        if server.publish is not None:
-            server.publish(new)
-        else:
-            scratch = setting.document.with_suffix(".new")
-            scratch.write_bytes(new)
-            scratch.replace(setting.document)
-
-
-def last_delivery(done: list[float], published: list[float], count: int) -> float:
-    """Gives the median of the milliseconds from when a version was published to when the last subscriber had it."""
-    spreads = []
-    for start, end in pairwise([*published, math.inf]):
-        first, behind = bisect_left(done, start), bisect_left(done, end)
-        # Not those that were under way when the counting began or ended.
-        if behind - first >= count * 0.98:
-            spreads.append((done[behind - 1] - start) * 1000)
-    return median(spreads) if spreads else 0.0
-
-
-def progress(*parts: object) -> None:
-    """Prints a measurement."""
-    *words, got = parts
-    assert isinstance(got, load.Measured)
-    print(
-        f"{': '.join(map(str, words))}: {got.cpu_us:.1f} µs, {got.rate:,.0f}/s, p99 {got.p99_ms:.1f} ms"
-        + (f", {got.memory_bytes / 1024:.1f} KB each" if got.memory_bytes else "")
-        + (f", {got.errors} errors" if got.errors else ""),
-        file=sys.stderr,
-        flush=True,
-    )
 
 
 if __name__ == "__main__":

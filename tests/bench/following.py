@@ -27,6 +27,7 @@ POLLS = {
     "polling, br": "Accept-Encoding: br\r\n",
     "polling, zstd": "Accept-Encoding: zstd\r\n",
     "polling, patches": "A-IM: json-patch\r\n",
+    "polling, splices": "A-IM: livefeed-splices\r\n",
 }
 STREAMS = {
     "events": ("/feed.sse", ""),

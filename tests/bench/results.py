@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 import msgspec
 from OpenSSL import SSL
@@ -19,9 +20,17 @@ import livefeed
 import twisted
 from tests.bench.load import Measured
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 OURS = "livefeed"
 CROWD = "livefeed, 15,000 come and go"
 WIRE = "livefeed, bytes on the wire"
+BY_SPLICES = "livefeed, by v2"
+FIVE_ITEMS, ONE_ITEM = "five items each", "one item each"
+REFERENCES = (OURS, BY_SPLICES, FIVE_ITEMS)
+"""The names whose processor time is divided by that of the others of the same row: the first that the row has."""
+NAMES_OF_KINDS = {"election": "the election night", "small": "the small demonstration"}
 
 COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
     "Go net/http": {"Go": ("go", "version")},
@@ -81,6 +90,13 @@ class Kept:
         text = msgspec.json.format(msgspec.json.encode(self), indent=1)
         path.write_bytes(text + b"\n")
 
+    @classmethod
+    def put(cls, found: Found, path: Path) -> None:
+        """Puts the rows of a run into a file, besides those that it has."""
+        kept = cls.read(path)
+        kept.merge(found)
+        kept.write(path)
+
     def merge(self, found: Found) -> None:
         """Adds the results of a run; other rows stay unchanged, with their own runs."""
         self.rows |= found.medians()
@@ -112,7 +128,7 @@ class Found:
     def medians(self) -> dict[str, dict[str, Measured]]:
         """Gives each row's figures."""
         return {
-            title: {name: middle(got, by.get(OURS, [])) for name, got in by.items()}
+            title: {name: middle(got, by.get(reference_of(by) or "", [])) for name, got in by.items()}
             for title, by in self.rounds.items()
         }
 
@@ -135,12 +151,28 @@ class Found:
         return runs
 
 
+def deltas_title(kind: str, count: int) -> str:
+    """Gives the title of the row with deltas of a demonstration."""
+    return f"WebSocket, {count:,} subscribers of {NAMES_OF_KINDS[kind]}"
+
+
+def items_title(count: int) -> str:
+    """Gives the title of the row with several items on a connection."""
+    return f"WebSocket, {count:,} connections, five items each and one"
+
+
+def reference_of(names: Iterable[str]) -> str | None:
+    """Gives the name in a row whose processor time is divided by that of the others; ``None`` if the row has none."""
+    there = set(names)
+    return next((name for name in REFERENCES if name in there), None)
+
+
 def middle(rounds: list[Measured], own: list[Measured]) -> Measured:
     """Gives the median of each figure, and of the ratios of each round.
 
     The load by a machine's neighbours changes from minute to minute, and is alike for successive measurements.
 
-    :param own: livefeed's rounds; none if it has none in this row.
+    :param own: the rounds of livefeed, or of the row's reference; none if the row has neither.
     """
     fields = {name: median(asdict(each)[name] for each in rounds) for name in asdict(rounds[0])}
     pairs = zip(own, rounds, strict=True) if own else ()

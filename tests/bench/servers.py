@@ -27,6 +27,8 @@ START_S = 30
 CIPHERSUITE = "TLS_AES_128_GCM_SHA256"
 """The cipher suite of all servers in TLS 1.3. livefeed and Go prefer it by default; OpenSSL prefers a slower one."""
 
+FEEDS = ("one", "two", "three", "four", "five")
+
 UNIT = ("PYTHONMALLOC=malloc", "GLIBC_TUNABLES=glibc.malloc.hugetlb=1")
 """Variables of livefeed's environment, as in the unit in ``docs/operations.md``."""
 
@@ -175,13 +177,17 @@ class Livefeed(Server):
         pauses = self.setting.directory / "pauses"
         arguments: list[str | Path] = [sys.executable, "-m", "tests.bench.paused", pauses]
         arguments += ["--nodaemon", "--pidfile=", "livefeed"]
-        arguments += ["--source", self.source or f"file:{self.setting.document}", "--transport", self.transport]
+        arguments += [*self.source_arguments(), "--transport", self.transport]
         arguments += ["--listen", f"tls:{self.port}:interface={HOST}"]
         arguments += ["--listen", f"tcp:{self.plain_port}:interface={HOST}"]
         arguments += ["--cert", certificate.cert, "--key", certificate.key]
         arguments += self.more_arguments()
         root = self.root()
         self.run("env", f"PYTHONPATH={root}", *UNIT, *arguments, directory=root)
+
+    def source_arguments(self) -> list[str]:
+        """Gives the options that name the sources."""
+        return ["--source", self.source or f"file:{self.setting.document}"]
 
     def more_arguments(self) -> list[str]:
         """Gives the options that not every livefeed has."""
@@ -199,6 +205,35 @@ class LivefeedDemo(Livefeed):
     """livefeed with its small demonstration, of which each second a little changes."""
 
     source = "demo:?kind=small"
+
+
+class LivefeedAnnounced(Livefeed):
+    """livefeed that reads a file only when the file changes.
+
+    With a tick each second, some ticks would come between two changes: subscribers by delta would be sent heartbeats,
+    and others the same document again.
+    """
+
+    def more_arguments(self) -> list[str]:
+        return [*super().more_arguments(), "--interval", "3600"]
+
+
+class LivefeedFeeds(LivefeedAnnounced):
+    """livefeed with several feeds, each of which is a file."""
+
+    def files(self) -> dict[str, Path]:
+        """Gives the file of each feed, by the feed's name."""
+        directory = self.setting.directory / self.slug
+        directory.mkdir(exist_ok=True)
+        return {name: directory / f"{name}.json" for name in FEEDS}
+
+    def source_arguments(self) -> list[str]:
+        config = self.setting.directory / f"{self.slug}.toml"
+        files = self.files()
+        for path in files.values():
+            path.write_bytes(self.setting.document.read_bytes())
+        config.write_text("".join(f'[feeds.{name}]\nsource = "file:{path}"\n' for name, path in files.items()))
+        return ["--config", str(config)]
 
 
 class OtherLivefeed(Livefeed):
@@ -428,9 +463,13 @@ def missing(name: str) -> list[str]:
     return [need for need in KINDS[name][1] if not (Path(need).exists() if "/" in need else shutil.which(need))]
 
 
-def missing_tools(names: list[str]) -> list[str]:
-    """Gives the missing tools of the bench itself for these servers: gzip makes nginx's coded file."""
-    needed = ["taskset", "wrk"] + ["gzip"] * any("nginx" in KINDS[name][1] for name in names)
+def missing_tools(names: list[str], *, wrk: bool = True) -> list[str]:
+    """Gives the missing tools of the bench itself for these servers: gzip makes nginx's coded file.
+
+    :param wrk: whether wrk makes the load.
+    """
+    is_nginx = any("nginx" in KINDS[name][1] for name in names)
+    needed = ["taskset"] + ["wrk"] * wrk + ["gzip"] * is_nginx
     return [need for need in needed if not shutil.which(need)]
 
 

@@ -111,6 +111,52 @@ class PushTests(ProtocolTestCase):
         ]
         self.assertEqual(self.protocol.received_bytes, sum(sizes))
 
+    def test_lifetime(self) -> None:
+        """When it is over without another message, the document is forgotten, on any line; the next comes whole."""
+        self.begin()
+        self.assertEqual(self.receive(heartbeat(A, lifetime=30_000)), [])
+        self.now += 1
+        self.assertEqual(self.receive(heartbeat(A, lifetime=10_000)), [])
+        began = self.now
+        self.assertTrue(any(isinstance(each, Get) for each in self.wait()))
+        while self.now < began + 10:
+            self.assert_shows(A, State.STALE, self.shown.line if self.shown else Line.OPEN)
+            self.give_up("no answer")
+            self.wait()
+        self.assertEqual(self.now, began + 10)
+        self.assert_shows(None, State.EXPIRED, Line.OFFLINE)
+        self.wait_for(Get)
+        self.answer(200, fields_of(B, livefeed_lifetime="500", age="0"), B.encode())
+        self.assert_shows(B, State.LIVE, Line.POLLING)
+        self.now += 0.5
+        self.after(self.protocol.wake(self.now))
+        self.assert_shows(None, State.EXPIRED, Line.POLLING)
+
+    def test_lifetime_while_the_line_is_open(self) -> None:
+        """A message after that is about a version that the client has no more: it asks for the document."""
+        self.begin()
+        self.receive(heartbeat(A, lifetime=2000))
+        self.now += 2
+        self.assertEqual(self.after(self.protocol.wake(self.now)), [])
+        self.assert_shows(None, State.EXPIRED)
+        self.assertEqual(self.receive(heartbeat(A, lifetime=2000)), [Send('{"follow":"/feed","have":null}')])
+        self.receive(document(A, lifetime=2000))
+        self.assert_shows(A)
+
+    def test_no_lifetime(self) -> None:
+        """A message without one takes the last one back. A part that is missing does not expire."""
+        self.begin()
+        self.receive(heartbeat(A, lifetime=2000))
+        self.receive(heartbeat(A, state="ended"))
+        self.now += 3
+        self.after(self.protocol.wake(self.now))
+        self.assert_shows(A, State.ENDED)
+        self.receive(heartbeat(A, lifetime=2000))
+        self.receive(message("missing"))
+        self.now += 3
+        self.after(self.protocol.wake(self.now))
+        self.assert_shows(None, State.MISSING)
+
     def test_silence(self) -> None:
         """Without a word for two ticks and some seconds, nothing is live, and the client asks in another way."""
         self.begin()
@@ -226,6 +272,31 @@ class PushTests(ProtocolTestCase):
         assert isinstance(stop, Stop)
         self.assertEqual((str(stop.error), stop.error.status), ("no such part", 404))
         self.assert_shows(None, State.MISSING, Line.OFFLINE)
+
+    def test_refused_item_that_is_shown(self) -> None:
+        """It stays as it is, is not live after two ticks without a word, and goes when its lifetime is over."""
+        for status in (403, 429, 503, 599):
+            self.setUp()
+            self.begin()
+            self.receive(heartbeat(A, lifetime=20_000))
+            began = self.now
+            self.now += 3
+            self.receive(message("refused", status=status, detail="full", retry=300_000))
+            self.assert_shows(A)
+            self.wait()
+            self.assertLessEqual(self.now - began, 5)
+            while self.now - began < 20:
+                assert self.shown is not None
+                self.assert_shows(A, State.STALE, self.shown.line)
+                self.give_up("no answer")
+                self.wait()
+            self.assert_shows(None, State.EXPIRED, Line.OFFLINE)
+
+    def test_stopped_client(self) -> None:
+        """It hears nothing more: what it showed last is not live."""
+        self.begin()
+        self.receive(message("refused", status=403, detail="not from there", retry=None))
+        self.assert_shows(A, State.STALE, Line.OFFLINE)
 
     def test_late_events_are_ignored(self) -> None:
         """Events of a connection that is no longer there change nothing."""

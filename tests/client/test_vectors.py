@@ -105,6 +105,20 @@ class ContractTests(SynchronousTestCase):
             for step in vector["steps"]:
                 self.check(items, step, vector["name"])
 
+    def test_lifetimes(self) -> None:
+        """A document is shown until its time is over, and not longer."""
+        for vector in VECTORS["lifetimes"]:
+            items, shown_ms = self.items(vector["have"]), vector["shown_ms"]
+            read = read_message(json.dumps(vector["message"]))
+            assert read is not None
+            items.receive(read, 100.0)
+            until = 1e9 if shown_ms is None else 100 + shown_ms / 1000
+            self.assertEqual(items.expires_s, None if shown_ms is None else until, vector["name"])
+            items.expire(until - 0.001)
+            self.assertTrue(items.own.is_shown, vector["name"])
+            items.expire(until)
+            self.assertEqual((items.own.is_shown, vector["name"]), (shown_ms is None, vector["name"]))
+
     def test_requests_for_documents(self) -> None:
         """The question after splices that cannot be applied is the one of the vectors."""
         for vector in VECTORS["messages"]:

@@ -20,7 +20,8 @@ from livefeed.document.codings import MAX_MEMBERS, compress_well
 from livefeed.document.patch import apply_patch
 from livefeed.document.snapshot import version_of
 from livefeed.document.splices import apply_splices
-from livefeed.feed.feed import Feed, State
+from livefeed.feed.feed import Feed
+from livefeed.feed.state import State
 from livefeed.testing import Response, make_site, publish, request
 
 if TYPE_CHECKING:
@@ -688,6 +689,28 @@ class GoneTests(DocumentTestCase):
         self.assertEqual((self.get().status, self.get(path=b"/feed/part").status), (200, 200))
         self.feed.decide(State.HELD)
         self.assertEqual(self.get().headers["livefeed-state"], "expired")
+
+    def test_lifetime(self) -> None:
+        """The field says for how long the document or a part may be shown; it is missing where there is no limit."""
+        publish(self.feed, b'{"part": 1}')
+        etag = self.get().headers["etag"].encode()
+        self.assertNotIn("livefeed-lifetime", self.get().headers)
+        self.feed.gone_after_s = 600
+        publish(self.feed, b'{"part": 1}')
+        self.clock.advance(100)
+        self.feed.mark_stale()
+        told = (self.get(), self.get(b"If-None-Match: " + etag), self.get(path=b"/feed/part"))
+        self.assertEqual(
+            [(each.status, each.headers["livefeed-lifetime"]) for each in told],
+            [(200, "499750"), (304, "499750"), (200, "499750")],
+        )
+        self.feed.decide(State.ENDED)
+        self.assertNotIn("livefeed-lifetime", self.get().headers)
+        self.feed.decide(None)
+        self.clock.advance(500)
+        self.feed.mark_stale()
+        gone = self.get()
+        self.assertEqual((gone.status, "livefeed-lifetime" in gone.headers), (410, False))
 
     def test_nothing_is_kept_for_longer(self) -> None:
         """No directive lets a cache keep the document or a part beyond its expiry, fresh or stale."""

@@ -20,7 +20,7 @@ from livefeed.delivery.events import HEARTBEAT_S, MAX_RECEIVED_BYTES, MISSED_HEA
 from livefeed.delivery.framing import http_chunk, server_sent_event
 from livefeed.document.snapshot import version_of
 from livefeed.feed.fanout import SLICE
-from livefeed.feed.feed import State
+from livefeed.feed.state import State
 from livefeed.testing import Response, make_site, publish, request
 from livefeed.web.reconnect_slots import RECONNECT_DELAYS_S, ReconnectSlots
 from livefeed.web.request import Request

@@ -17,7 +17,8 @@ from livefeed.delivery.messages import MessageOutlet
 from livefeed.delivery.websocket.outlets import compressed_item_frame, message_frame
 from livefeed.document.history import AT_ONCE_BYTES, History
 from livefeed.document.snapshot import Sequence, Snapshot, version_of
-from livefeed.feed.feed import Feed, State
+from livefeed.feed.feed import Feed
+from livefeed.feed.state import State
 from livefeed.testing import publish
 from tests.helpers.item_client import ItemClient
 from tests.helpers.threads import Threads, no_thread
@@ -86,6 +87,45 @@ class ItemMessagesTests(SynchronousTestCase):
         )
         heartbeat = self.read(message["version"])
         self.assertEqual(heartbeat, {**{k: v for k, v in message.items() if k != "text"}, "type": "heartbeat"})
+
+    def test_lifetime(self) -> None:
+        """It is the time until the document expires by itself, less the time for which a message is used again."""
+        self.feed.gone_after_s = 600
+        publish(self.feed, document(1))
+        part = Feed("feed/a", clock=self.clock, push="change", whole=self.feed, pointer="/a")
+        publish(part, document(1))
+        messages = ItemMessages(part)
+        version = version_of(document(1))
+        self.assertEqual((self.read(None)["lifetime"], self.read(version)["lifetime"]), (599_750, 599_750))
+        self.clock.advance(100)
+        self.feed.mark_stale()
+        part.mark_stale()
+        told = [json.loads(each) for each in (self.messages.pulse(plain), messages.get(None, plain))]
+        self.assertEqual([each["lifetime"] for each in told], [499_750, 499_750])
+        self.clock.advance(499.875)
+        self.assertEqual((self.read(version)["state"], self.read(version)["lifetime"]), ("stale", 0))
+
+    def test_no_lifetime(self) -> None:
+        """There is none without a limit, for a final document, and where no document may be shown."""
+        publish(self.feed, document(1))
+        self.assertNotIn("lifetime", self.read(None))
+        self.feed.gone_after_s = 10
+        part = Feed("feed/a", clock=self.clock, push="change", whole=self.feed, pointer="/a")
+        publish(part, document(1))
+        part.mark_missing()
+        missing = json.loads(ItemMessages(part).get(None, plain))
+        self.assertEqual((missing["type"], "lifetime" in missing), ("missing", False))
+        for decision, is_told in (
+            (State.ENDED, False),
+            (State.WITHDRAWN, False),
+            (State.HELD, True),
+            (None, True),
+        ):
+            self.feed.decide(decision)
+            self.assertEqual((decision, "lifetime" in self.read(None)), (decision, is_told))
+        self.clock.advance(10)
+        self.feed.mark_stale()
+        self.assertEqual((self.read(None)["state"], "lifetime" in self.read(None)), ("expired", False))
 
     def test_changes_restore_every_byte(self) -> None:
         """White space, escapes and the order of members are those of the document."""

@@ -21,6 +21,7 @@ from livefeed.delivery.websocket.protocol import PING_INTERVAL_S
 from livefeed.document.snapshot import version_of
 from livefeed.feed.feed import Feed
 from livefeed.feed.parts import MAX_PARTS
+from livefeed.feed.state import State
 from livefeed.testing import make_site, publish, request
 from livefeed.web.cors import Origins
 from livefeed.web.reconnect_slots import ReconnectSlots
@@ -145,6 +146,14 @@ class WebSocketTests(ItemsTestCase):
         self.assertEqual(client.items["/b"].kinds, ["heartbeat"])
         self.assertEqual(client.refused, [("/c", 404, None)])
 
+    def test_a_part_before_its_feed(self) -> None:
+        """No heartbeat for parts comes of a feed that is followed itself: it would name a version nobody has yet."""
+        for path in ("/a.ws?follow=/b/rows/0&follow=/b&follow=/b/rows/1", "/b.ws/rows/0?follow=/b"):
+            client = Follower(self.site, path)
+            self.assertEqual((client.pulses, client.items["/b"].kinds), ({}, ["document"]))
+        client = Follower(self.site, "/b.ws/rows/0?follow=/b/rows/1")
+        self.assertEqual(client.pulses, {"/b": ["live"]})
+
     def test_a_client_asks_again(self) -> None:
         """It is brought from the version that it names to the newest one, also if it is followed already."""
         client = Follower(self.site, transport=Grouped())
@@ -206,6 +215,24 @@ class WebSocketTests(ItemsTestCase):
         self.assertEqual(self.other.tally.refused["limit"], 2)
         publish(self.one, rows(1, 0, 0))
         self.assertEqual(client.shown(), {"/a": rows(1, 0, 0)})
+
+    def test_hidden_documents_are_followed(self) -> None:
+        """A document or part that must not be shown is not refused: the client learns its state, and then its value."""
+        self.other.gone_after_s = 10
+        self.clock.advance(10)
+        self.other.mark_stale()
+        for name, hide, show in (
+            ("expired", lambda: None, lambda: publish(self.other, rows(9, 9, 9))),
+            ("withdrawn", lambda: self.other.decide(State.WITHDRAWN), lambda: self.other.decide(None)),
+        ):
+            hide()
+            client = Follower(self.site)
+            client.say({"follow": "/b"})
+            client.say({"follow": "/b/rows/0"})
+            client.read()
+            self.assertEqual((client.refused, client.pulses), ([], {"/b": [name], "/b/rows/0": [name]}))
+            show()
+            self.assertEqual((client.shown()["/b"], client.items["/b"].state), (rows(9, 9, 9), "live"))
 
     def test_before_the_first_pull(self) -> None:
         """A whole document is awaited; whether it has a part is not known."""

@@ -19,8 +19,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.delivery import long_polls
 from livefeed.document.snapshot import version_of
 from livefeed.feed.fanout import SLICE
-from livefeed.feed.feed import State
 from livefeed.feed.parts import MAX_PARTS
+from livefeed.feed.state import State
 from livefeed.testing import RecordingSubscriber, Response, make_site, publish
 from livefeed.transport.rooms import BATCH, Room
 from livefeed.transport.rooms import SLICE as ROOM_SLICE

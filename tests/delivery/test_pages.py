@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
+from hashlib import sha256
+from html.parser import HTMLParser
 from importlib.resources import files
+from pathlib import Path
+from unittest import SkipTest
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.delivery.pages import FILES, MODULES
+from livefeed.delivery.pages import FILES, MAX_REASON, MODULES, VENDORED, PageOptions
 from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.delivery.root import Root
 from livefeed.document.snapshot import version_of
@@ -19,6 +24,52 @@ from livefeed.web.cors import Origins
 from livefeed.web.site import Site
 
 NOW = 1_795_000_000.25
+PACKAGE = Path(__file__).resolve().parents[1] / "clients" / "node_modules" / "uplot"
+
+NAMES = frozenset({"livefeed", "JSON", "Enter", "Escape", "Date", "{{feed}}"})
+"""Names that are the same in every language, keys of a keyboard, and the names of fields."""
+
+SPOKEN = ("aria-label", "title", "placeholder", "alt")
+"""The attributes that readers see or hear."""
+
+_LITERAL = re.compile(r"\"([^\"\n]*)\"|'([^'\n]*)'|`([^`]*)`")
+_SENTENCE = re.compile(r"[A-Z][a-z]+( [a-z$].*)?|[^./<>{}()=]*[a-z]+ [a-z]+ [a-z]+.*\.")
+
+
+class TextFinder(HTMLParser):
+    """Finds the texts of a page, without those of scripts, styles and placeholders."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self._inside = ""
+
+    @classmethod
+    def texts_of(cls, html: str) -> list[str]:
+        finder = cls()
+        finder.feed(html)
+        return finder.texts
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._inside = tag
+        self.texts += [value for name, value in attrs if name in SPOKEN and value]
+
+    def handle_data(self, data: str) -> None:
+        text = re.sub(r"\{\{\w+\}\}(?:\.\w+)?", "", data).strip()
+        if text and self._inside not in ("style", "script"):
+            self.texts.append(text)
+
+
+def texts_of_module(code: str) -> list[str]:
+    """Gives the literals of a module that look like texts for readers."""
+    code = re.sub(r"(?m)^\s*//.*$|\s//\s.*$", "", code)
+    literals = [(match.start(), next(filter(None, match.groups()), "")) for match in _LITERAL.finditer(code)]
+    spoken = re.compile(rf"(?:{'|'.join(SPOKEN)})\"?: $")
+    return [
+        text
+        for start, text in literals
+        if _SENTENCE.fullmatch(text) or (text and spoken.search(code[max(0, start - 20) : start]) and "${" not in text)
+    ]
 
 
 class PageTests(SynchronousTestCase):
@@ -46,15 +97,18 @@ class PageTests(SynchronousTestCase):
         """No file has a style or script that the policy forbids, or loads anything from elsewhere."""
         for path in (b"/", *(b"/-/page/" + name.encode() for name in FILES)):
             body = request(self.site, b"GET " + path + b" HTTP/1.1").body
-            # The name of the namespace of SVG is no address that is loaded.
-            body = body.replace(b'"http://www.w3.org/2000/svg"', b"")
+            # Neither the namespace of SVG nor the origin in the comment of uPlot is an address that is loaded.
+            for name in (b'"http://www.w3.org/2000/svg"', b"/*! https://github.com/leeoniya/uPlot (v1.6.32) */"):
+                body = body.replace(name, b"")
             for forbidden in (b"http:", b"https://", b"<style", b" style=", b" onclick=", b"eval(", b"innerHTML"):
                 self.assertNotIn(forbidden, body, path)
 
     def test_all_files_are_served(self) -> None:
         """Each file in the folder is in the list, and each module of the page is loaded at once."""
         folder = files("livefeed").joinpath("static", "page")
-        self.assertEqual(sorted(FILES), sorted(file.name for file in folder.iterdir()))
+        self.assertEqual(
+            sorted(FILES), sorted([*VENDORED, *(file.name for file in folder.iterdir() if file.is_file())])
+        )
         page = request(self.site, b"GET / HTTP/1.1").body.decode()
         loaded = re.findall('<link rel="modulepreload" href="-/page/(.*).js">', page)
         self.assertEqual(loaded, list(MODULES))
@@ -125,6 +179,82 @@ class PageTests(SynchronousTestCase):
         self.assertEqual((response.status, response.body), (304, b""))
         self.assertEqual(response.headers["etag"], etag.decode())
 
+    def test_files_are_compressed(self) -> None:
+        """Once, in the coding that the browser prefers; each has a tag of its own."""
+        for path in ("/", "/-/page/main.js", "/-/page/vendor/uPlot.iife.min.js"):
+            plain = request(self.site, f"GET {path} HTTP/1.1".encode())
+            coded = request(self.site, f"GET {path} HTTP/1.1\nAccept-Encoding: gzip".encode())
+            self.assertEqual((coded.headers["content-encoding"], coded.headers["vary"]), ("gzip", "Accept-Encoding"))
+            self.assertEqual(gzip.decompress(coded.body), plain.body)
+            self.assertLess(2 * len(coded.body), len(plain.body) + 500, path)
+            self.assertNotEqual(coded.headers["etag"], plain.headers["etag"])
+
+
+class VendoredTests(SynchronousTestCase):
+    """The files of uPlot."""
+
+    folder = Path(str(files("livefeed"))) / "static" / "page" / "vendor"
+
+    def test_checksums(self) -> None:
+        """Nobody has changed them, and their licence is with them."""
+        lines = (self.folder / "SHA256SUMS").read_text("utf-8").splitlines()
+        sums = {name: digest for digest, name in (line.split() for line in lines)}
+        names = {each.name for each in self.folder.iterdir()} - {"SHA256SUMS"}
+        self.assertEqual({f"vendor/{name}" for name in names}, {*VENDORED, "vendor/uPlot.LICENSE"})
+        self.assertEqual({name: sha256((self.folder / name).read_bytes()).hexdigest() for name in names}, sums)
+        self.assertIn("MIT", (self.folder / "uPlot.LICENSE").read_text("utf-8"))
+
+    def test_from_the_package(self) -> None:
+        """They are those of the package, byte for byte, and its version is the one that the comment names."""
+        if not PACKAGE.exists():
+            raise SkipTest("uplot is not installed: make test installs it with npm")
+        version = json.loads((PACKAGE / "package.json").read_text("utf-8"))["version"]
+        self.assertIn(f"uPlot (v{version})", (self.folder / "uPlot.iife.min.js").read_text("utf-8"))
+        for name in VENDORED:
+            vendored = self.folder.parent / name
+            self.assertEqual(vendored.read_bytes(), (PACKAGE / "dist" / vendored.name).read_bytes())
+        self.assertEqual((self.folder / "uPlot.LICENSE").read_bytes(), (PACKAGE / "LICENSE").read_bytes())
+
+
+class TranslationTests(SynchronousTestCase):
+    """All texts of the pages are in ``strings.js``, so that another language is another file."""
+
+    static = Path(str(files("livefeed"))) / "static"
+
+    def test_texts_that_no_script_can_write(self) -> None:
+        """The server puts them into the pages, from the same file."""
+        page = request(make_site("results", clock=Clock()).site, b"GET / HTTP/1.1").body.decode()
+        strings = (self.static / "page" / "strings.js").read_text("utf-8")
+        (language,) = re.findall(r'const LANGUAGE = "(.*)";', strings)
+        (noscript,) = re.findall(r'  noscript: "(.*)",', strings)
+        self.assertIn(f'<html lang="{language}">', page)
+        self.assertIn(f'<noscript><p class="notice">{noscript} <a href="results.json">', page)
+
+    def test_html_has_no_texts(self) -> None:
+        """Neither between its tags nor in attributes that readers see or hear."""
+        for name in ("page.html", "list.html"):
+            found = TextFinder.texts_of((self.static / name).read_text("utf-8"))
+            self.assertEqual([text for text in found if text not in NAMES], [], name)
+
+    def test_modules_have_no_texts(self) -> None:
+        """No literal of a module is a sentence, or one capitalised word, and none is the text of an attribute."""
+        for path in sorted((self.static / "page").glob("*.js")):
+            if path.name != "strings.js":
+                self.assertEqual([text for text in texts_of_module(path.read_text("utf-8")) if text not in NAMES], [])
+
+    def test_texts_are_found(self) -> None:
+        """The instrument finds what it is to find, and no code."""
+        html = '<title>{{feed}}</title><p title="Tip" class="Big one">Some words</p><style>p { color: Red }</style>'
+        self.assertEqual(TextFinder.texts_of(html), ["Tip", "Some words"])
+        for code, found in (
+            ('write(a, "No document");', ["No document"]),
+            ("element('p', {}, `Next in ${time} s`)", ["Next in ${time} s"]),
+            ('element("p", {}, "Document")', ["Document"]),
+            ('element("p", { "aria-label": "tools" })', ["tools"]),
+            ('// "No document"\nimport { a } from "./a.js";\nx("button.link", `${a}px system-ui`, "no-store")', []),
+        ):
+            self.assertEqual(texts_of_module(code), found, code)
+
 
 class ListTests(SynchronousTestCase):
     """Several feeds."""
@@ -140,7 +270,8 @@ class ListTests(SynchronousTestCase):
             PublishedFeed(feed, Origins.parse(allowed.split()), lambda request, delivery: 1)
             for feed, allowed in zip(self.feeds, origins, strict=True)
         ]
-        self.site = Site(Root(served), reactor=self.clock)
+        self.root = Root(served)
+        self.site = Site(self.root, reactor=self.clock)
 
     def test_json(self) -> None:
         """The list holds the description and the current state of each feed."""
@@ -166,6 +297,38 @@ class ListTests(SynchronousTestCase):
         self.serve("*")
         (only,) = json.loads(request(self.site, b"GET /-/feeds.json HTTP/1.1").body)["feeds"]
         self.assertEqual(only["name"], "feed0")
+
+    def test_reasons(self) -> None:
+        """The list has them only if the operator shows them; a long one is cut."""
+        for feed, why in zip(self.feeds, ("redis://host/0: cannot connect", "long " * 1000), strict=True):
+            feed.mark_stale(why)
+        self.assertNotIn(b"cannot connect", request(self.site, b"GET /-/feeds.json HTTP/1.1").body)
+        self.root.show(PageOptions(reasons=True))
+        self.site.forget_answers()
+
+        def reasons() -> list[str | None]:
+            listed = json.loads(request(self.site, b"GET /-/feeds.json HTTP/1.1").body)["feeds"]
+            return [each["reason"] for each in listed]
+
+        short, cut = reasons()
+        assert cut is not None
+        self.assertEqual((short, len(cut), cut[-1]), ("redis://host/0: cannot connect", MAX_REASON, "…"))
+        publish(self.feeds[0], b"[1]")
+        self.site.forget_answers()
+        self.assertIsNone(reasons()[0])
+
+    def test_pages_know_the_options(self) -> None:
+        """A page asks for nothing that it would not be told."""
+        for options, shows in (
+            (PageOptions(), b""),
+            (PageOptions(figures=True), b"figures"),
+            (PageOptions(figures=True, reasons=True), b"figures reasons"),
+        ):
+            self.root.show(options)
+            self.site.forget_answers()
+            for path in (b"/", b"/feed0.html"):
+                page = request(self.site, b"GET " + path + b" HTTP/1.1").body
+                self.assertIn(b'data-shows="%s"' % shows, page)
 
     def test_json_is_polled_like_a_document(self) -> None:
         """With a tag, HEAD, and 304 until something changes; other methods are 405, content is 413."""

@@ -14,7 +14,7 @@ from livefeed.document.gate import check_document
 from livefeed.document.patch import apply_patch
 from livefeed.document.snapshot import version_of
 from livefeed.document.splices import apply_splices
-from livefeed.feed.feed import State
+from livefeed.feed.state import State
 from tests.helpers.reference_follower import ReferenceFollower
 from tests.vectors.layout import FILE, written
 
@@ -84,6 +84,15 @@ class VectorTests(SynchronousTestCase):
             for number, step in enumerate(case["steps"]):
                 sent, name = follower.receive(step["message"]), (case["name"], number)
                 self.assertEqual((name, sent, follower.shown()), (name, step["sends"], step["shown"]))
+
+    def test_lifetimes(self) -> None:
+        """A message about an item says its lifetime, or there is none; that of the whole is that of its parts."""
+        for case in self.vectors["lifetimes"]:
+            (path,), message = case["have"], case["message"]
+            is_about = path == message["path"] or path.startswith(f"{message['path']}/")
+            self.assertEqual(
+                (case["name"], message.get("lifetime") if is_about else None), (case["name"], case["shown_ms"])
+            )
 
     def test_every_state_and_type_is_there(self) -> None:
         """The file has all states of a feed, and one that no feed has; so it is with the types of messages."""

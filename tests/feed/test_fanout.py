@@ -10,7 +10,8 @@ from unittest import mock
 from livefeed.document.history import History
 from livefeed.document.snapshot import Sequence, Snapshot
 from livefeed.feed.fanout import BATCH, SLICE, SLICE_S, Fanout
-from livefeed.feed.feed import Feed, State
+from livefeed.feed.feed import Feed
+from livefeed.feed.state import State
 from livefeed.testing import publish
 from tests.helpers.feeds import (
     BrokenSubscriberError,
@@ -69,6 +70,25 @@ class PushTests(FeedTestCase):
         self.assertTrue(fanout.is_unpushed)
         fanout.push()
         self.assertEqual((subscriber.documents, fanout.is_unpushed, fanout.pushes), ([b"1"], False, 1))
+
+    def test_deliveries_are_counted(self) -> None:
+        """Each push counts its subscribers, those that leave with it too, and no one twice that it did not reach."""
+        feed = self.feed()
+        followers = [feed.subscribe(RecordingSubscriber()) for _ in range(SLICE + 10)]
+        publish(feed, b"1")
+        publish(feed, b"2")
+        self.assertEqual(feed.tally.delivered, 2 * SLICE + 10)
+        self.clock.advance(1.0)
+        for each in followers[2:]:
+            each.cancel()
+        before = feed.tally.delivered
+        publish(feed, b"2")
+        self.assertEqual(feed.tally.delivered - before, 2)
+        leaving = RecordingSubscriber()
+        subscription = feed.subscribe(leaving)
+        leaving.then = subscription.cancel
+        publish(feed, b"3")
+        self.assertEqual(feed.tally.delivered - before, 5)
 
 
 class TimesTests(FeedTestCase):

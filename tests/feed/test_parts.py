@@ -22,8 +22,9 @@ from livefeed.document.codings import SMALL_BYTES
 from livefeed.document.history import History
 from livefeed.document.snapshot import Snapshot, version_of
 from livefeed.document.timestamps import timestamp
-from livefeed.feed.feed import Feed, State
+from livefeed.feed.feed import Feed
 from livefeed.feed.parts import MAX_PARTS, SLICE_S, UNUSED_S, TooManyPartsError
+from livefeed.feed.state import State
 from livefeed.testing import RecordingSubscriber, Response, make_site, publish, request
 from livefeed.web.reconnect_slots import ReconnectSlots
 from tests.helpers.threads import Threads, no_thread

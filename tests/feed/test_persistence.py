@@ -17,8 +17,9 @@ from livefeed.clocks import Boot
 from livefeed.document.history import DeltaForm
 from livefeed.document.snapshot import Sequence, version_of
 from livefeed.document.stored_version import StoredVersion
-from livefeed.feed.feed import Feed, State
+from livefeed.feed.feed import Feed
 from livefeed.feed.persistence import CONFIRM_S, STOP_S, JournalService
+from livefeed.feed.state import State
 from livefeed.storage.journal import Journal
 from livefeed.testing import publish
 

@@ -34,6 +34,14 @@ class TraceTests(FeedTestCase):
             trace.note_published(Snapshot.of(b"%d" % number, Sequence(7, number)), 0.0, 0.0)
         self.assertEqual((trace.find("7.0"), len(trace.find("7.1"))), ([], 1))
 
+    def test_published_between(self) -> None:
+        """The end of one span is the beginning of the next, and no version is in both."""
+        trace = Trace()
+        for number in range(3):
+            trace.note_published(Snapshot.of(b"%d" % number, Sequence(7, number)), float(number), 0.0)
+        found = [[each.sequence for each in trace.published_between(*span)] for span in ((-1.0, 0.0), (0.0, 2.0))]
+        self.assertEqual(found, [["7.0"], ["7.1", "7.2"]])
+
     def test_steps(self) -> None:
         """Those of the pull belong to the snapshot that was pulled, and to no other."""
         trace = Trace()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.feed.feed import Feed, State
+from livefeed.feed.feed import Feed
 from livefeed.feed.subscription import Subscription
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from livefeed.config.settings import Push
     from livefeed.document.snapshot import Snapshot
+    from livefeed.feed.state import State
     from livefeed.feed.subscription import Subscription
 
 

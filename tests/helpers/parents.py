@@ -18,11 +18,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.process.endpoints import make_endpoint
 from livefeed.process.runtime_dir import RuntimeDir
 from livefeed.workers import locks
+from livefeed.workers.bound_sockets import BindingReactor, GroupEndpoint, SocketGroup
 from livefeed.workers.canary import CanaryError, Question
 from livefeed.workers.locks import lock_path
 from livefeed.workers.messages import PROTOCOL, Hello, Message
 from livefeed.workers.parent import Parent
-from livefeed.workers.sockets import BindingReactor, GroupEndpoint, SocketGroup
 
 if TYPE_CHECKING:
     import signal

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_BYTES = 1 << 20
+NOT_FOUND = 404
 HIDDEN = ("expired", "withdrawn")
 
 
@@ -23,11 +24,13 @@ class Item:
     :ivar data: the bytes that splices begin from; ``None`` for none.
     :ivar state: the state that is shown; ``None`` before the first message.
     :ivar is_shown: whether the bytes are shown.
+    :ivar is_refused: whether the server has refused it, so that it is not on the connection.
     """
 
     data: bytes | None
     state: str | None
     is_shown: bool
+    is_refused: bool = False
 
     def facts(self, path: str) -> dict[str, object]:
         """Gives the item as in ``vectors.json``."""
@@ -69,22 +72,29 @@ class ReferenceFollower:
         path, kind = message["path"], message["type"]
         item = self.items.get(path)
         if kind == "heartbeat" and "/" not in path[1:]:
-            for name, each in self.items.items():
-                if name.startswith(f"{path}/") and each.is_shown:
-                    self._take_state(each, message["state"])
+            self._spread(f"{path}/", message["state"])
         if item is None:
             return []
-        if kind in ("document", "splices"):
+        if kind == "refused":
+            item.is_refused = True
+            if message["status"] == NOT_FOUND:
+                item.data, item.is_shown = None, False
+        elif kind in ("document", "splices"):
             data = self._data(item, message)
             if data is None or version_of(data) != message["version"]:
                 return [{"follow": path, "have": None}]
-            item.data, item.state, item.is_shown = data, message["state"], True
+            item.data, item.state, item.is_shown, item.is_refused = data, message["state"], True, False
         elif kind == "heartbeat":
-            item.is_shown = item.data is not None
+            item.is_shown, item.is_refused = item.data is not None, False
             self._take_state(item, message["state"])
         elif kind == "missing":
-            item.data, item.state, item.is_shown = None, message["state"], False
+            item.data, item.state, item.is_shown, item.is_refused = None, message["state"], False, False
         return []
+
+    def _spread(self, below: str, state: str) -> None:
+        for path, item in self.items.items():
+            if path.startswith(below) and item.is_shown and (state in HIDDEN or not item.is_refused):
+                self._take_state(item, state)
 
     @staticmethod
     def _data(item: Item, message: Mapping[str, Any]) -> bytes | None:

@@ -23,7 +23,7 @@ from livefeed.feed_service import PulledFeedService, Shared
 from livefeed.testing import MemorySource
 from livefeed.workers.broadcast import Broadcast
 from livefeed.workers.configuration import settings_for_workers
-from livefeed.workers.link import LinkServer
+from livefeed.workers.link_server import LinkServer
 from livefeed.workers.messages import PROTOCOL, Hello, Message, Welcome, message_of
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from livefeed.document.patch import apply_patch
 from livefeed.document.snapshot import Sequence, make_large, version_of
 from livefeed.document.stored_version import StoredVersion
 from livefeed.exceptions import NotDueError, SourceError
-from livefeed.feed.feed import Feed, State
+from livefeed.feed.feed import Feed
+from livefeed.feed.state import State
 from livefeed.intake.puller import MAX_LEFT, MAX_TIMEOUT_S, MIN_SPACING_S, Puller, PullOutcome
 from livefeed.testing import RecordingSubscriber
 

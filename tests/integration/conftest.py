@@ -16,12 +16,13 @@ from tests.integration.browsing import browser, other_origin
 from tests.integration.harness import TLS, TRANSPORT, TWISTD, WORKERS, Livefeed
 from tests.integration.proxies import Place
 from tests.integration.runs import RUNS, run_of, runs_of
+from tests.integration.visiting import server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-__all__ = ["browser", "certificate", "demo", "other_origin", "place", "start"]
+__all__ = ["browser", "certificate", "demo", "other_origin", "place", "server", "start"]
 
 
 FOLDER = Path(__file__).parent

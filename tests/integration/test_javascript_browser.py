@@ -1,128 +1,37 @@
 """livefeed.js in a real browser, against real servers, proxies and failures: what a person sees.
 
-Each test follows a document, disturbs the line, and looks at every change that the page was told. No page ever
-shows a state that does not belong to its data.
+Each test follows a document, disturbs the line, and looks at every change that the page was told.
+``test_javascript_pages.py`` has the tests of pages that come and go.
 """
 
 from __future__ import annotations
 
 import json
 import signal
-from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.helpers.documentation import code_block
 from tests.helpers.threaded_server import ThreadedServer
 from tests.integration.bending import EVENTS, REQUESTS, WEBSOCKET, BendingRelay
 from tests.integration.browsing import call
-from tests.integration.harness import HOST, TCP, WAIT_S, Livefeed, replace_file
+from tests.integration.harness import HOST, TCP, WAIT_S, replace_file
+from tests.integration.visiting import OPEN, OPTIONS, Page
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator
     from pathlib import Path
 
     from selenium.webdriver import Chrome
 
     from tests.integration.conftest import Start
     from tests.integration.proxies import Place
+    from tests.integration.visiting import Server
 
 pytestmark = pytest.mark.peers
-
-OPTIONS = ("--source", "file:document.json", "--interval", "0.5", "--stale-after", "2")
-NO_PAGE = "/-/nothing"
-"""A path of livefeed's origin without a page of its own."""
-
-FOLLOW = """import(%s).then(({ follow }) => {
-  window.saw = [];
-  window.shown = follow(%s, %s);
-  shown.subscribe((data, { state, line, transport }) => saw.push([data?.n ?? null, state, line, transport]));
-  return true;
-})"""
-
-
-class Server:
-    """A livefeed with a file, over plain HTTP: a page from 127.0.0.1 may still verify what it shows.
-
-    :param directory: its working directory.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        self._file = directory / "document.json"
-        self._stack = ExitStack()
-        self.write(1)
-        self.livefeed = Livefeed(*OPTIONS, directory=directory, certificate=None, listen=(TCP,))
-
-    def write(self, number: int) -> None:
-        """Writes a version of the document."""
-        replace_file(self._file, json.dumps({"n": number, "same": ["a"]}).encode())
-
-    @property
-    def origin(self) -> str:
-        """Its origin."""
-        return f"http://{self.livefeed.authority}"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One livefeed for all tests that leave it as it is."""
-    server = Server(tmp_path_factory.mktemp("livefeed"))
-    with server.livefeed:
-        yield server
-
-
-class Page:
-    """A page that follows a document, and remembers what it was told.
-
-    :param browser: the browser.
-    :param origin: the origin of livefeed as the page sees it.
-    :param page: the address of the page; by default, one of livefeed's origin.
-    :param options: those of ``follow``.
-    :param before: what the page does before it follows.
-    """
-
-    def __init__(
-        self, browser: Chrome, origin: str, page: str | None = None, options: str = "{}", before: str = ""
-    ) -> None:
-        self._browser = browser
-        browser.get(page or origin + NO_PAGE)
-        browser.execute_script(f"sessionStorage.clear(); {before}")
-        script = json.dumps(f"{origin}/-/livefeed.js")
-        call(browser, FOLLOW % (script, json.dumps(f"{origin}/feed"), options))
-
-    def get(self, expression: str) -> Any:
-        """Gives the value of an expression of the page."""
-        return self._browser.execute_script(f"return {expression}")
-
-    def wait_for(self, condition: str) -> None:
-        """Returns as soon as a condition holds on the page."""
-        try:
-            WebDriverWait(self._browser, WAIT_S, poll_frequency=0.05).until(lambda _: self.get(condition))
-        except TimeoutException:
-            pytest.fail(f"{condition} never holds: {self.saw()}")
-
-    def saw(self) -> list[list[Any]]:
-        """Gives each change that the page was told: number, state, line and transport."""
-        saw: list[list[Any]] = self.get("saw")
-        return saw
-
-    def numbers(self) -> list[int | None]:
-        """Gives the numbers that were shown, one after the other."""
-        shown = [each[0] for each in self.saw()]
-        return [number for index, number in enumerate(shown) if index == 0 or number != shown[index - 1]]
-
-    def close(self) -> None:
-        """Ends the feed, and drops the complaints of the browser about what was broken on purpose."""
-        self._browser.execute_script("shown.close()")
-        self._browser.get_log("browser")
-
-
-OPEN = "shown.line === 'open' && shown.transport === 'websocket'"
 
 
 def test_each_version_comes_by_the_websocket(browser: Chrome, server: Server) -> None:
@@ -148,7 +57,7 @@ def test_a_proxy_without_websockets(browser: Chrome, server: Server, place: Plac
     server.write(2)
     page.wait_for("shown.data.n === 2")
     assert page.numbers() == [1, 2]
-    assert "offline" not in [line for _, _, line, _ in page.saw()]
+    assert "offline" not in page.lines()
     page.close()
 
 
@@ -165,7 +74,7 @@ def test_a_proxy_that_buffers_streams(browser: Chrome, server: Server) -> None:
         server.write(3)
         page.wait_for("shown.data.n === 3")
         assert page.numbers() == [1, 2, 3]
-        assert "offline" not in [line for _, _, line, _ in page.saw()]
+        assert "offline" not in page.lines()
         page.close()
 
 
@@ -251,8 +160,7 @@ def test_a_source_that_fails(browser: Chrome, start: Start, tmp_path: Path) -> N
     assert page.get("[shown.data ?? null, shown.text, shown.version]") == [None, None, None]
     replace_file(file, b'{"n": 2}')
     page.wait_for("shown.data?.n === 2 && shown.state === 'live'")
-    pairs = [(number, state) for number, state, _, _ in page.saw() if state is not None]
-    assert [pair for index, pair in enumerate(pairs) if index == 0 or pair != pairs[index - 1]] == [
+    assert page.states() == [
         (1, "live"),
         (1, "stale"),
         (None, "expired"),
@@ -282,15 +190,16 @@ def test_a_machine_that_sleeps(browser: Chrome, server: Server) -> None:
     with BendingRelay(server.livefeed.port) as relay:
         server.write(1)
         page = Page(browser, relay.origin)
-        page.wait_for(OPEN)
+        page.wait_for(f"shown.data?.n === 1 && {OPEN}")
         relay.held = (WEBSOCKET, EVENTS, REQUESTS)
-        # An hour passes on the wall clock, and none on the monotonic clock.
-        asleep = "((now) => { Date.now = () => now() + 3600000; return shown.age(); })(Date.now)"
-        assert page.get(asleep) is None
-        assert page.get("[shown.data.n, shown.line]") in ([1, "connecting"], [1, "open"])
+        # A minute, and then an hour, passes on the wall clock, and none on the monotonic clock.
+        asleep = "((now) => { Date.now = () => now() + %d; return [shown.age(), shown.data?.n ?? null, shown.state]; })"
+        assert page.get(f"{asleep % 60_000}(Date.now)") == [None, 1, "stale"]
+        assert page.get(f"{asleep % 3_600_000}(Date.now)") == [None, None, "expired"]
         relay.held = ()
         relay.cut()
         page.wait_for(f"shown.age() !== null && {OPEN}")
+        assert page.states() == [(1, "live"), (1, "stale"), (None, "expired"), (1, "live")]
         page.close()
 
 
@@ -299,28 +208,13 @@ def test_a_page_that_is_frozen(browser: Chrome, server: Server) -> None:
     server.write(1)
     page = Page(browser, server.origin)
     page.wait_for(OPEN)
-    told = "saw.push([shown.data.n, 'resumed', String(shown.age()), null])"
-    page.get(f"document.addEventListener('resume', () => {told})")
+    page.get("document.addEventListener('resume', () => { window.resumed = [shown.data.n, shown.age()] })")
     browser.execute_cdp_cmd("Page.setWebLifecycleState", {"state": "frozen"})
     server.write(2)
     browser.execute_cdp_cmd("Page.setWebLifecycleState", {"state": "active"})
     page.wait_for(f"shown.data.n === 2 && shown.age() !== null && {OPEN}")
-    assert [1, "resumed", "null", None] in page.saw()
-    assert [each for each in page.numbers() if each is not None] == [1, 2]
-    page.close()
-
-
-def test_a_page_that_comes_back(browser: Chrome, server: Server) -> None:
-    """Back from the cache of pages, or loaded once more, it shows the newest version."""
-    server.write(1)
-    page = Page(browser, server.origin)
-    page.wait_for(OPEN)
-    browser.get("about:blank")
-    server.write(2)
-    browser.back()
-    if not page.get("Boolean(window.shown)"):
-        page = Page(browser, server.origin)
-    page.wait_for(f"shown.data?.n === 2 && shown.age() !== null && {OPEN}")
+    assert page.get("resumed") == [1, None]
+    assert page.numbers() == [1, 2]
     page.close()
 
 

@@ -133,19 +133,63 @@ def test_tables_search_and_history(browser: Chrome, start: Start, tmp_path: Path
     assert severe(browser) == []
 
 
+def test_plots(browser: Chrome, start: Start) -> None:
+    """They are drawn from the figures of the server, within the policy, when a reader opens them and not before."""
+    livefeed = start("--page-figures", "true", "--interval", "0.2")
+    browser.get(f"https://{livefeed.authority}/")
+    wait_for(browser, "//article")
+    loaded = "return performance.getEntriesByType('resource').filter((one) => one.name.includes('uPlot')).length"
+    assert browser.execute_script(loaded) == 0
+    open_panels(browser)
+    wait = WebDriverWait(browser, WAIT_S)
+
+    def values() -> list[str]:
+        return [one.text for one in browser.find_elements(By.CSS_SELECTOR, ".plots strong")]
+
+    # This page is the only watcher.
+    wait.until(lambda _: [value[:1].isdigit() for value in values()] == [True] * 3 and values()[0] == "1")
+    assert browser.execute_script(loaded) == 2
+    drawn = """return [...document.querySelectorAll(".plots canvas")].map((one) =>
+      one.getContext("2d").getImageData(0, 0, one.width, one.height).data.some((value) => value > 0))"""
+    assert browser.execute_script(drawn) == [True] * 3
+    hidden = "return document.querySelectorAll('.plots [aria-hidden=true] canvas').length"
+    assert browser.execute_script(hidden) == 3
+    assert "in the last" in browser.find_element(By.CSS_SELECTOR, ".plots").text
+    assert severe(browser) == []
+
+
+def test_page_says_why_there_is_no_document(browser: Chrome, start: Start, tmp_path: Path) -> None:
+    """While it waits for the first document, and while the feed is stale, if the operator shows reasons."""
+    options = ("--source", "file:document.json", "--feed", "results", "--page-reasons", "true")
+    livefeed = start(*options, live=False)
+    browser.get(f"https://{livefeed.authority}/")
+    wait = WebDriverWait(browser, WAIT_S)
+    wait.until(lambda _: text_of(browser, "state") == "Waiting")
+    wait.until(lambda _: "document.json: cannot be read" in text_of(browser, "notices"))
+    replace_file(tmp_path / "document.json", FIRST)
+    wait.until(lambda _: text_of(browser, "state") == "Live")
+    wait.until(lambda _: "cannot be read" not in text_of(browser, "notices"))
+    (tmp_path / "document.json").unlink()
+    wait.until(lambda _: text_of(browser, "state") == "Stale")
+    wait.until(lambda _: "document.json: cannot be read" in text_of(browser, "notices"))
+    assert "no document since" in text_of(browser, "notices")
+    browser.get_log("browser")
+
+
 def test_page_has_no_accessibility_faults(browser: Chrome, start: Start, tmp_path: Path) -> None:
     """axe finds nothing on the page of an election, of any document, and on the list, in the light and dark theme."""
     if not AXE.exists():
         pytest.skip("axe-core is not installed: make test installs it with npm")
     replace_file(tmp_path / "document.json", rows(1))
     (tmp_path / "a.toml").write_text("[feeds.night]\nsource = 'demo:'\n[feeds.results]\nsource = 'file:document.json'")
-    livefeed = start("--config", "a.toml", live=False)
+    livefeed = start("--config", "a.toml", "--page-figures", "true", live=False)
     livefeed.wait_for_log('feed "results" is live')
     axe = AXE.read_text()
     for path, ready in (("", "//*[@class='badge']"), ("night.html", "//article"), ("results.html", "//main//table")):
         browser.get(f"https://{livefeed.authority}/{path}")
         wait_for(browser, ready)
         open_panels(browser)
+        wait_for(browser, "//figure//canvas")
         browser.execute_script(axe)
         for theme in ("light", "dark"):
             browser.execute_script(f"document.documentElement.dataset.theme = '{theme}'")

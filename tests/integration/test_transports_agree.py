@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.document.snapshot import version_of
-from livefeed.feed.feed import State
+from livefeed.feed.state import State
 from livefeed.testing import make_site, publish
 from livefeed.transport.rooms import Room
 from livefeed.web.reconnect_slots import ReconnectSlots

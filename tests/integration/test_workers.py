@@ -136,6 +136,38 @@ def test_connections_are_spread(start: Start, listen: str, tmp_path: Path) -> No
     assert running_workers(livefeed.runtime_dir) == []
 
 
+def test_every_worker_shows_the_same_facts(start: Start, tmp_path: Path) -> None:
+    """The figures of all workers together, and the reason why the feed is stale, which the parent knows."""
+    document = tmp_path / "document.json"
+    document.write_text("[1]")
+    options = ("--source", "file:document.json", "--page-figures", "true", "--page-reasons", "true")
+    livefeed = start(*TWO, *options, listen=(TCP,))
+    wait_until_ready(livefeed)
+    with contextlib.ExitStack() as stack, subscribers(livefeed, 10):
+        clients = [stack.enter_context(livefeed.new_client()) for _ in range(10)]
+
+        def latest(name: str) -> list[Any]:
+            return [(client.get("/-/figures.json").json()[name] or [None])[-1] for client in clients]
+
+        wait_until(lambda: latest("watchers") == [10] * 10, livefeed.log)
+        # The probability that all ten of these connections, or all ten watchers, are with one worker is 1 in 500.
+        wait_until(lambda: all(value is not None and value > 0 for value in latest("deliveries")), livefeed.log)
+        document.write_text("[2]")
+
+        def has_delay() -> bool:
+            figures = [client.get("/-/figures.json").json() for client in clients]
+            return all(any(each["delay_ms"]) for each in figures)
+
+        wait_until(has_delay, livefeed.log)
+        document.unlink()
+
+        def reasons() -> set[str | None]:
+            return {client.get("/-/feeds.json").json()["feeds"][0]["reason"] for client in clients}
+
+        wait_until(lambda: all(each is not None and "document.json" in each for each in reasons()), livefeed.log)
+        assert len(reasons()) == 1
+
+
 def test_auto(start: Start) -> None:
     """There is one worker for each processor."""
     livefeed = start("--workers", "auto", listen=(TCP,))

@@ -23,6 +23,7 @@ def written() -> str:
         "patches": documents.patches(),
         "messages": messages.messages(),
         "sequences": messages.sequences(),
+        "lifetimes": messages.lifetimes(),
         "slots": slots.slots(),
     }
     lines = (f"{json.dumps(name)}: [\n" + ",\n".join(map(_case, cases)) + "\n]" for name, cases in sections.items())

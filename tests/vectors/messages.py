@@ -26,6 +26,8 @@ TEXTS = {
 TO_SECOND: list[str | int] = [9, "2", 13]
 TO_PARTY_2: list[str | int] = [9, "11", 1]
 UNKNOWN = "f" * 32
+GONE = 404
+"""The status of a refusal that says that there is no document."""
 STATES = ("live", "stale", "held", "ended")
 HIDING = ("expired", "withdrawn")
 
@@ -225,7 +227,7 @@ def _wrong() -> Iterator[Case]:
 
 
 def _refusals() -> Iterator[Case]:
-    for status, retry in ((403, None), (404, None), (410, None), (410, 1000), (429, None), (503, 1000), (503, None)):
+    for status, retry in ((403, None), (404, None), (404, 1000), (429, None), (503, 1000), (503, None), (599, 1000)):
         yield _case(
             f"an item is refused with {status}, " + ("for good" if retry is None else "and may be asked for again"),
             {FEED: FIRST, PART: None},
@@ -233,6 +235,38 @@ def _refusals() -> Iterator[Case]:
             _shown(FEED, FIRST),
             _shown(PART, None, None),
         )
+        kept = None if status == GONE else PARTY
+        yield _case(
+            f"an item that is shown is refused with {status}, "
+            + ("for good" if retry is None else "and may be asked for again"),
+            {FEED: FIRST, PART: PARTY},
+            _refused(PART, status, retry),
+            _shown(FEED, FIRST),
+            _shown(PART, kept),
+        )
+
+
+def lifetimes() -> Iterator[Case]:
+    """Gives messages, and the milliseconds for which the client shows the documents without another one."""
+    for lifetime in (0, 750, 599_750, 604_799_750):
+        yield _lived(f"a document for {lifetime} ms", {FEED: None}, _document(FEED, FIRST, lifetime=lifetime), lifetime)
+    yield _lived(
+        "splices",
+        {FEED: FIRST},
+        _splices(FEED, FIRST, SECOND, TO_SECOND) | {"lifetime": 20_000},
+        20_000,
+    )
+    yield _lived("a heartbeat", {FEED: FIRST}, _heartbeat(FEED, FIRST, "stale", lifetime=20_000), 20_000)
+    yield _lived("a document without a limit", {FEED: None}, _document(FEED, FIRST), None)
+    yield _lived("a heartbeat without a limit", {FEED: FIRST}, _heartbeat(FEED, FIRST, "ended", lifetime=None), None)
+    yield _lived(
+        "a heartbeat of the whole, for a part", {PART: PARTY}, _heartbeat(FEED, SECOND, lifetime=20_000), 20_000
+    )
+    yield _lived("a message about another item", {FEED: FIRST}, _heartbeat(OTHER, FIRST, lifetime=20_000), None)
+
+
+def _lived(name: str, texts: dict[str, str | None], message: Case, lifetime: int | None) -> Case:
+    return {"name": name, "have": _have(texts), "message": message, "shown_ms": lifetime}
 
 
 def _sequence(name: str, texts: dict[str, str | None], *steps: tuple[Any, ...]) -> Case:
@@ -313,6 +347,33 @@ def sequences() -> Iterator[Case]:
         {FEED: FIRST},
         (_splices(FEED, FIRST, SECOND, [9, "9", 13]), _shown(FEED, FIRST), *_whole(FEED)),
         (_document(FEED, SECOND), _shown(FEED, SECOND)),
+    )
+    yield _sequence(
+        "a part that was refused keeps its state until a message of its own",
+        {PART: PARTY},
+        (_refused(PART, 503, 1000), _shown(PART, PARTY)),
+        (_heartbeat(FEED, FIRST, "held"), _shown(PART, PARTY)),
+        (_heartbeat(PART, PARTY, "stale"), _shown(PART, PARTY, "stale")),
+        (_heartbeat(FEED, FIRST, "held"), _shown(PART, PARTY, "held")),
+        (_refused(PART, 503, 1000), _shown(PART, PARTY, "held")),
+        (_splices(PART, PARTY, PARTY_2, TO_PARTY_2), _shown(PART, PARTY_2)),
+        (_heartbeat(FEED, FIRST, "held"), _shown(PART, PARTY_2, "held")),
+    )
+    for state in HIDING:
+        yield _sequence(
+            f"a part that was refused is {state} with the whole",
+            {PART: PARTY},
+            (_refused(PART, 503, 1000), _shown(PART, PARTY)),
+            (_heartbeat(FEED, FIRST, state), _shown(PART, None, state)),
+            (_heartbeat(FEED, FIRST), _shown(PART, None, state)),
+            (_document(PART, PARTY), _shown(PART, PARTY)),
+        )
+    yield _sequence(
+        "a part that is not found, and comes back",
+        {PART: PARTY},
+        (_refused(PART, 404, 60_000), _shown(PART, None)),
+        (_heartbeat(FEED, FIRST, "held"), _shown(PART, None)),
+        (_document(PART, PARTY, "held"), _shown(PART, PARTY, "held")),
     )
     yield _sequence(
         "several items on one connection",

@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed import clocks
 from livefeed.workers import worker as worker_module
 from livefeed.workers.__main__ import CANNOT_SERVE, IS_LOCKED, main
-from livefeed.workers.link import link_paths
+from livefeed.workers.link_client import link_paths
 from livefeed.workers.locks import WorkerLock, lock_path
 from livefeed.workers.worker_log import WorkerLog
 

@@ -7,7 +7,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.document.snapshot import Sequence, Snapshot
 from livefeed.document.stored_version import StoredVersion
 from livefeed.exceptions import LinkError
-from livefeed.feed.feed import Feed, State
+from livefeed.feed.feed import Feed
+from livefeed.feed.state import State
 from livefeed.testing import publish
 from livefeed.workers.broadcast import MAX_QUESTIONS
 from livefeed.workers.feed_events import PatchFacts, SeenFacts, WantedFacts

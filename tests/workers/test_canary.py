@@ -21,7 +21,7 @@ from livefeed.transport.proxy_header import ProxyHeaders
 from livefeed.web.site import Site
 from livefeed.web.uncounted import UncountedSite
 from livefeed.workers.canary import CANARY_S, MAX_HEAD_BYTES, Canary, CanaryError, Question, Way
-from livefeed.workers.sockets import InheritedPort
+from livefeed.workers.inherited_sockets import InheritedPort
 from tests.helpers.driven import DrivenReactor, make_pool, turn_until
 from tests.helpers.tls import CertificateTestCase
 

@@ -21,7 +21,7 @@ from livefeed.document.patch import apply_patch
 from livefeed.document.snapshot import Sequence, Snapshot
 from livefeed.document.splices import apply_splices
 from livefeed.exceptions import LinkError
-from livefeed.feed.feed import Feed, State
+from livefeed.feed.state import State
 from livefeed.testing import publish
 from livefeed.workers.feed_events import EVENT, CodedFacts, FeedEvent, PatchFacts, SnapshotFacts
 from livefeed.workers.messages import Message, message_of
@@ -29,6 +29,8 @@ from tests.helpers.links import ParentTwin, WorkerTwin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from livefeed.feed.feed import Feed
 
 DOCUMENTS = [json.dumps({"n": number, "rest": "x" * 200}).encode() for number in range(4)]
 

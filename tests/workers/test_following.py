@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.config.settings import FeedSettings
 from livefeed.exceptions import LinkError
-from livefeed.feed.feed import State
+from livefeed.feed.state import State
 from livefeed.testing import publish
 from livefeed.workers.feed_events import FeedEvent
 from livefeed.workers.following import Following

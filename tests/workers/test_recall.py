@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
@@ -14,7 +14,7 @@ from livefeed.clocks import Moment
 from livefeed.config.settings import FeedSettings
 from livefeed.document.snapshot import Sequence, Snapshot
 from livefeed.document.stored_version import StoredVersion
-from livefeed.feed.feed import Feed, State
+from livefeed.feed.state import State
 from livefeed.testing import publish
 from livefeed.workers.feed_events import (
     SNAPSHOT,
@@ -28,6 +28,9 @@ from livefeed.workers.messages import Message, message_of
 from livefeed.workers.recall import ANSWER_S, RECALL_S, Recall
 from tests.helpers.feeds import tell_state
 from tests.helpers.links import ParentTwin, WorkerTwin
+
+if TYPE_CHECKING:
+    from livefeed.feed.feed import Feed
 
 
 def facts_of(feed: Feed | None) -> PictureFacts | None:

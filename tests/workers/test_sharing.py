@@ -8,9 +8,9 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from livefeed.workers.bound_sockets import SocketGroup
 from livefeed.workers.messages import PROTOCOL, Hello, Message
 from livefeed.workers.sharing import Sharing
-from livefeed.workers.sockets import SocketGroup
 from livefeed.workers.supervisor import LEND_S
 from tests.helpers.parents import LOCAL, FakeLink, ParentTestCase
 

@@ -15,8 +15,10 @@ from twisted.logger import LogPublisher, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.config.settings import FeedSettings, Settings
+from livefeed.delivery.figures import NO_FIGURES
 from livefeed.exceptions import ConfigurationError
 from livefeed.process.log_level import LogLevels
+from livefeed.testing import request
 from livefeed.workers import worker as worker_module
 from livefeed.workers.configuration import settings_for_workers
 from livefeed.workers.feed_events import FeedEvent
@@ -305,6 +307,20 @@ class WelcomeTests(ServingTestCase):
             self.assertEqual(health.why_not_ready(), why)
         self.lose(link)
         self.assertEqual(health.why_not_ready(), by_itself)
+
+    def test_figures(self) -> None:
+        """Clients read those of all workers, as the parent sends them, and none while there is no parent."""
+        link = self.welcome(page_figures=True)
+        site = self.served().serving.site
+
+        def figures() -> bytes:
+            site.forget_answers()
+            return request(site, b"GET /-/figures.json HTTP/1.1").body
+
+        self.worker.receive(link, Message("figures", payloads=(b"[5]",)))  # type: ignore[arg-type]
+        self.assertEqual(figures(), b"[5]")
+        self.lose(link)
+        self.assertEqual(figures(), NO_FIGURES)
 
     def test_ticket_key(self) -> None:
         """The key of TLS tickets is that of the parent, from the first welcome on."""

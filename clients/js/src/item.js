@@ -38,6 +38,8 @@ export class Item {
   state = null;
   /** The version that the client has, also while it is not shown. */
   have = null;
+  /** Whether the server has refused it, and nothing of its own has come since then. */
+  isRefused = false;
   /** Pointers to what has changed with the last version; undefined if nobody knows. */
   changed;
 
@@ -75,15 +77,25 @@ export class Item {
 
   async #apply(message, isOwn) {
     const { type, version, state, sequence } = message;
+    if (type === "refused") {
+      this.isRefused = true;
+      // Only this status says that there is no document. All others leave what is shown.
+      this.#isMissing ||= message.status === 404;
+      this.#show();
+      return true;
+    }
     if (!["document", "splices", "heartbeat", "missing"].includes(type)) return true;
     const isGone = FORGOTTEN.includes(state);
     if (!isOwn) {
-      if (this.#isMissing || FORGOTTEN.includes(this.state)) return true;
+      if (this.#isMissing || FORGOTTEN.includes(this.state) || (this.isRefused && !isGone)) return true;
     } else if (type !== "missing" && !isGone && version !== this.have) {
       // A heartbeat's state belongs to a version that this client does not have yet.
       if (type === "heartbeat" || !(await this.#update(message))) return false;
     }
-    if (isOwn) this.#isMissing = type === "missing";
+    if (isOwn) {
+      this.#isMissing = type === "missing";
+      this.isRefused = false;
+    }
     this.state = state;
     if (isOwn) this.sequence = sequence ?? this.sequence;
     if (isGone) this.#forget();

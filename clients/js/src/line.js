@@ -120,9 +120,9 @@ export class Line {
   /** Learns that time may have passed unseen: no age is known until the server answers. */
   checkClock() {
     const offset = clockOffset();
-    const jump = Math.abs(offset - this.#offset);
+    const jump = offset - this.#offset;
     this.#offset = offset;
-    if (jump > JUMP_MS) this.#wake(this.#isHidden);
+    if (Math.abs(jump) > JUMP_MS) this.#wake(this.#isHidden, jump);
   }
 
   /** Learns when the next tick is due, in ms, and gives the length of a tick. */
@@ -277,9 +277,9 @@ export class Line {
     return isTime;
   }
 
-  #wake(isHidden) {
+  #wake(isHidden, slept = 0) {
     this.#isHidden = isHidden;
-    for (const feed of this.feeds) feed.doubt();
+    for (const feed of this.feeds) feed.doubt(slept);
     this.restart();
   }
 

@@ -23,8 +23,6 @@ class Feed extends Item {
   error = null;
   bytes = 0;
   isClosed = false;
-  /** Whether the server has refused this document alone, and no message has come since then. */
-  isRefused = false;
   /** The time in ms after which the next request may be sent. */
   delay = 0;
   /** The number of requests that failed since the last answer. */
@@ -39,6 +37,8 @@ class Feed extends Item {
   #mostAge = Infinity;
   #expiry;
   #evidence;
+  /** When the document expires, and when a live one becomes stale, unless the server says a word before. */
+  #ends = [Infinity, Infinity];
   #retry;
   /** Whether parts that do not change stay the same objects. */
   #isShared;
@@ -128,12 +128,13 @@ class Feed extends Item {
    */
   async deliver(message, at, size, isOwn = true) {
     this.bytes += size;
-    if (isOwn) this.isRefused = message.type === "refused";
-    if (this.isRefused && isOwn) message = this.#refuse(message);
+    if (message.type === "refused") this.#refuse(message);
     const isUpToDate = await this.take(message, isOwn);
     if (this.isClosed) return true;
-    if (isUpToDate) this.#confirm(message, at);
-    if (isUpToDate && !this.isRefused) this.error = null;
+    if (isUpToDate && !this.isRefused) {
+      this.#confirm(message, at);
+      this.error = null;
+    }
     this.notify();
     return isUpToDate;
   }
@@ -143,9 +144,17 @@ class Feed extends Item {
     this.notify();
   }
 
-  /** Says that the age is unknown. */
-  doubt() {
+  /**
+   * Says that the age is unknown.
+   *
+   * @param {number} slept The time in ms that has passed beside the monotonic clock. Timers know nothing of it, and those
+   *   that are due in a page that goes on run after its first picture.
+   */
+  doubt(slept) {
     this.#confirmedAt = this.#dueAt = null;
+    const now = performance.now() + slept;
+    if (now > this.#ends[1]) this.outdate("stale");
+    if (now > this.#ends[0]) this.outdate("expired");
     this.notify();
   }
 
@@ -172,9 +181,6 @@ class Feed extends Item {
     this.error = new RefusedError(status, detail);
     clearTimeout(this.#retry);
     if (retry !== null) this.#retry = setTimeout(() => this.#connection.follow(this), delayOfRetry(retry));
-    // A part that has vanished is not shown. A document that may not be followed at present keeps its state.
-    const isGone = status === 404 || status === 410;
-    return { type: isGone ? "missing" : "heartbeat", version: this.have, state: this.state };
   }
 
   #confirm({ age, next, lifetime }, at) {
@@ -188,15 +194,16 @@ class Feed extends Item {
     }
     clearTimeout(this.#expiry);
     clearTimeout(this.#evidence);
-    const end = (state) => () => {
-      this.outdate(state);
-      this.notify();
-    };
-    // Whether a document is live is known for two ticks after the last word of the server.
-    const words = (this.#dueAt ?? at) + 2 * this.#connection.tick + SILENT_MS - performance.now();
-    this.#evidence = setTimeout(end("stale"), words);
+    const end = (state, time) =>
+      setTimeout(() => {
+        this.outdate(state);
+        this.notify();
+      }, time - performance.now());
     const left = this.#mostAge < Infinity ? this.#mostAge - age : this.#lifetime;
-    if (left < Infinity) this.#expiry = setTimeout(end("expired"), at + left + ROUNDED_MS - performance.now());
+    // Whether a document is live is known for two ticks after the last word of the server.
+    this.#ends = [at + left + ROUNDED_MS, (this.#dueAt ?? at) + 2 * this.#connection.tick + SILENT_MS];
+    if (left < Infinity) this.#expiry = end("expired", this.#ends[0]);
+    this.#evidence = end("stale", this.#ends[1]);
   }
 }
 

@@ -17,7 +17,7 @@ from twisted.web.server import NOT_DONE_YET
 from livefeed.delivery.items import Visit
 from livefeed.document.codings import MAX_PARAMETERS, members_of
 from livefeed.document.snapshot import named_version
-from livefeed.feed.feed import State
+from livefeed.feed.state import State
 from livefeed.web.answers import refuse, refuse_expired, refuse_one_more, refuse_withdrawn
 from livefeed.web.negotiation import field_of
 

@@ -42,7 +42,7 @@ from livefeed.delivery.websocket.outlets import (
     message_frame,
 )
 from livefeed.document.snapshot import MAX_NAMED_LENGTH
-from livefeed.feed.feed import State
+from livefeed.feed.state import State
 from livefeed.feed.subscription import Subscription
 from livefeed.web.answers import SERVER
 

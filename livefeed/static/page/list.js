@@ -1,6 +1,8 @@
 // The list of all feeds, with the state, age and version of each, as they change.
 
 import { arrange, element, write } from "./dom.js";
+import { Plots } from "./plots.js";
+import { isShownByServer } from "./reason.js";
 import { strings } from "./strings.js";
 import { themeSwitch } from "./theme.js";
 
@@ -21,12 +23,13 @@ class Row {
     this.badge = element("span", { class: "badge" });
     this.age = element("td");
     this.version = element("td");
+    this.why = element("p", { class: "note why", hidden: true });
     this.interval = element("td", { class: "number" });
     this.element = element(
       "tr",
       {},
       element("th", { scope: "row" }, element("a", { href: `${encodeURIComponent(name)}.html` }, name)),
-      element("td", {}, this.badge),
+      element("td", {}, this.badge, this.why),
       this.age,
       this.version,
       this.interval,
@@ -38,6 +41,9 @@ class Row {
     const state = failures > 0 ? "offline" : feed.version === null && feed.state === "stale" ? "waiting" : feed.state;
     this.badge.dataset.state = state;
     write(this.badge, strings.states[state] ?? String(state));
+    const why = (state === "stale" || state === "waiting" || state === "expired") && feed.reason ? strings.reason(feed.reason) : "";
+    write(this.why, why);
+    this.why.hidden = why === "";
     const seconds = feed.at === null || now === null ? null : Math.max(0, (now - Date.parse(feed.at)) / 1000);
     write(this.age, feed.at === null ? "–" : seconds === null ? strings.ageUnknown : seconds < 2 ? strings.fresh : strings.age(seconds));
     write(this.version, feed.version === null ? "–" : feed.version.slice(0, 8));
@@ -88,6 +94,11 @@ async function ask() {
   setTimeout(ask, pause * (0.75 + Math.random() / 2));
 }
 
+for (const one of document.querySelectorAll("[data-text]")) write(one, words[one.dataset.text]);
+document.title = words.title;
+const panels = document.getElementById("panels");
+panels.setAttribute("aria-label", strings.tools);
+if (isShownByServer("figures")) panels.append(new Plots().element);
 document.getElementById("switches").append(themeSwitch());
 document.addEventListener("visibilitychange", draw);
 setInterval(draw, 1000);

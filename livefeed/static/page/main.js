@@ -5,6 +5,8 @@ import { Election, isElection } from "./election.js";
 import { isObject, plain } from "./exact.js";
 import { History } from "./history.js";
 import { howto } from "./howto.js";
+import { Plots } from "./plots.js";
+import { isShownByServer, Reason } from "./reason.js";
 import { Search } from "./search.js";
 import { condition, isShown, StateLine } from "./state.js";
 import { strings } from "./strings.js";
@@ -26,9 +28,11 @@ class Page {
     this.waits = false;
     this.feed = connect(url, () => this.onNews());
     this.title = name;
-    this.state = new StateLine(this.feed, () => this.title);
+    this.reason = new Reason(name, () => this.state.update());
+    this.state = new StateLine(this.feed, () => this.title, this.reason);
     this.history = new History((version) => this.pin(version));
     this.connection = new Connection(this.feed);
+    this.plots = isShownByServer("figures") ? new Plots() : null;
     this.tree = new Tree();
     this.search = new Search((path) => this.reveal(path));
     this.election = null;
@@ -55,6 +59,8 @@ class Page {
       panel(strings.connection, this.connection.element),
       panel(strings.howto, howto(url, library)),
     );
+    if (this.plots) byId("panels").children[2].after(this.plots.element);
+    byId("panels").setAttribute("aria-label", strings.tools);
     const all = byId("all");
     if (all) all.textContent = strings.allFeeds;
   }

@@ -4,6 +4,7 @@ import { element, graphic, write } from "./dom.js";
 import { strings } from "./strings.js";
 
 const TICK_MS = 250;
+const SAME_MS = 1500; // two ages of the same document differ by less
 const KNOWN = new Set(["live", "stale", "held", "ended", "expired", "withdrawn"]);
 const AROUND = 2 * Math.PI * 7; // the circumference of the ring
 
@@ -25,8 +26,11 @@ export function condition(feed) {
 }
 
 export class StateLine {
-  constructor(feed, title) {
+  // reason: tells why there is no new document.
+  constructor(feed, title, reason) {
     this.feed = feed;
+    this.reason = reason;
+    this.since = null; // when the last document was confirmed, by the reader's clock
     this.title = title;
     this.said = null;
     this.longest = 0;
@@ -43,7 +47,9 @@ export class StateLine {
     this.ring = ring;
     this.version = element("span", { id: "version", class: "quiet" });
     this.element = element("p", { class: "state" }, this.badge, this.age, ring, this.left, this.version);
-    this.explanation = element("p", { class: "explanation" });
+    this.sentence = element("p");
+    this.why = element("p", { class: "why" });
+    this.explanation = element("div", { class: "explanation" }, this.sentence, this.why);
     this.announcer = element("div", { role: "status", class: "hidden" });
     this.timer = setInterval(() => this.tick(), TICK_MS);
     document.addEventListener("visibilitychange", () => this.tick());
@@ -53,8 +59,11 @@ export class StateLine {
     const now = condition(this.feed);
     this.badge.dataset.state = now;
     write(this.badge, strings.states[now] ?? now);
-    const explanation = strings.explanations[now] ?? strings.unknownState(now);
-    write(this.explanation, explanation);
+    const explanation = this.explain(now);
+    write(this.sentence, explanation);
+    this.reason.update(now);
+    write(this.why, this.reason.text);
+    this.why.hidden = this.reason.text === "";
     this.explanation.hidden = explanation === "";
     if (now !== this.said) {
       // The first state is no news.
@@ -63,6 +72,15 @@ export class StateLine {
     }
     write(this.version, this.feed.version && isShown(this.feed) ? strings.version(this.feed.version) : "");
     this.tick();
+  }
+
+  explain(now) {
+    const age = this.feed.age();
+    if (now !== "stale" || age === null) return strings.explanations[now] ?? strings.unknownState(now);
+    const since = Date.now() - age;
+    // Another second of the same moment is no news.
+    if (this.since === null || Math.abs(since - this.since) > SAME_MS) this.since = since;
+    return strings.staleSince(new Date(this.since));
   }
 
   tick() {

@@ -3,6 +3,7 @@
 const LANGUAGE = "en";
 const whole = new Intl.NumberFormat(LANGUAGE);
 const oneDigit = new Intl.NumberFormat(LANGUAGE, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const upToOneDigit = new Intl.NumberFormat(LANGUAGE, { maximumFractionDigits: 1 });
 const signed = new Intl.NumberFormat(LANGUAGE, { signDisplay: "exceptZero" });
 const signedDigit = new Intl.NumberFormat(LANGUAGE, {
   minimumFractionDigits: 1,
@@ -10,6 +11,8 @@ const signedDigit = new Intl.NumberFormat(LANGUAGE, {
   signDisplay: "exceptZero",
 });
 const clock = new Intl.DateTimeFormat(LANGUAGE, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+
+const calendar = new Intl.DateTimeFormat(LANGUAGE, { dateStyle: "medium", timeStyle: "short" });
 
 const counted = (count, one, many) => `${whole.format(count)} ${count === 1 ? one : many}`;
 
@@ -30,8 +33,17 @@ function duration(seconds) {
   return `${Math.floor(seconds / 3600)} h`;
 }
 
+// A time of today, and with the date if it is not of today.
+function moment(date) {
+  return date.toDateString() === new Date().toDateString() ? clock.format(date) : calendar.format(date);
+}
+
 export const strings = {
+  // No script can write this text, so the server puts it into the page, with the address of the document behind it. It
+  // reads this line, and that of LANGUAGE: each is a literal in double quotes, without HTML.
+  noscript: "This page needs JavaScript. Without it, the document is here:",
   skip: "Skip to the document",
+  tools: "Tools",
   allFeeds: "All feeds",
   themes: { system: "Theme: system", light: "Theme: light", dark: "Theme: dark" },
   json: "JSON",
@@ -59,6 +71,8 @@ export const strings = {
     connecting: "The document is being loaded.",
     offline: "There is no connection to the server at present. This page tries again by itself.",
   },
+  staleSince: (date) => `The source has given no document since ${moment(date)}. This is the last one that it gave.`,
+  reason: (why) => `Reason: ${why}`,
   unknownState: (state) => `This page does not know the state “${state}”, so it shows no document.`,
   announcement: (title, state, explanation) => `${title}: ${state}. ${explanation}`.trim(),
   ageUnknown: "age unknown",
@@ -178,5 +192,23 @@ export const strings = {
     unreachable: "The list cannot be loaded at present. This page tries again by itself.",
   },
 
-  plots: { title: "Watchers and deliveries", watchers: "Watchers", deliveries: "Deliveries per second", delay: "Delay in ms" },
+  plots: {
+    title: "Watchers and deliveries",
+    intro: "All feeds of this server together, once a second.",
+    watchers: "Watchers",
+    deliveries: "Deliveries a second",
+    delay: "Delay in ms",
+    hints: {
+      watchers: "Everybody who follows by WebSocket, by an event stream or by a request that waits. Polls are not counted.",
+      deliveries: "Documents and updates that watchers are sent, over the last five seconds.",
+      delay: "From the beginning of a pull to the last delivery of its version.",
+    },
+    value: (value) => (value === null ? "–" : (value < 10 ? upToOneDigit : whole).format(value)),
+    range: (least, most, span) => (least === most ? `the same for ${span}` : `${least} to ${most} in the last ${span}`),
+    span: (seconds) => duration(Math.round(seconds)),
+    none: "no value yet",
+    ago: (seconds) => (seconds === 0 ? "now" : `−${duration(seconds)}`),
+    failed: "The figures cannot be loaded at present. This page tries again by itself.",
+    empty: "There are no figures yet.",
+  },
 };

@@ -185,7 +185,11 @@ test("several documents share a connection, and one refusal concerns one of them
   assert.deepEqual([one.line, two.line], ["open", "open"]);
   server.push({ type: "heartbeat", ...server.facts(), state: "stale", version: versionOf(FIRST) });
   await until(two, () => two.state === "stale");
-  assert.deepEqual([one.state, three.state], ["stale", "stale"]);
+  // The heartbeat says nothing about a document of which no messages come.
+  assert.deepEqual([one.state, three.state], ["stale", "live"]);
+  server.push({ type: "heartbeat", ...server.facts(), state: "withdrawn", version: versionOf(FIRST) });
+  await until(three, () => three.state === "withdrawn");
+  assert.equal(three.text, null);
 });
 
 test("a selection tells only of its own changes, and keeps what is equal", async () => {
@@ -246,7 +250,7 @@ test("a document that a proxy has changed is not shown", async () => {
   assert.match(feed.error.message, /not the version/);
 });
 
-test("after a jump of the clock the age is unknown until the server answers", async () => {
+test("after a sleep the age is unknown until the server answers, and what has ended meanwhile is not shown", async () => {
   const feed = start();
   await until(feed, () => feed.line === "open");
   // The pause after the first request has ended: no poll is due any more.
@@ -254,12 +258,15 @@ test("after a jump of the clock the age is unknown until the server answers", as
   const now = Date.now;
   server.override = () => true;
   try {
+    Date.now = () => now() + 60_000;
+    assert.equal(feed.age(), null);
+    assert.deepEqual([feed.version, feed.state], [versionOf(FIRST), "stale"]);
     Date.now = () => now() + 3_600_000;
     assert.equal(feed.age(), null);
-    assert.equal(feed.version, versionOf(FIRST));
+    assert.deepEqual([feed.data, feed.version, feed.state], [undefined, null, "expired"]);
     server.override = () => false;
     await until(feed, () => feed.age() !== null && feed.line === "open");
-    assert.equal(feed.transport, "websocket");
+    assert.deepEqual([feed.transport, feed.version, feed.state], ["websocket", versionOf(FIRST), "live"]);
   } finally {
     Date.now = now;
   }

@@ -6,7 +6,7 @@ import base64
 
 from livefeed.delivery.websocket.handshake import DELTA, DELTA_2, MAX_OFFERS_BYTES
 from livefeed.document.codings import MAX_MEMBERS
-from livefeed.feed.feed import State
+from livefeed.feed.state import State
 from livefeed.testing import Response, publish, request
 from tests.helpers.websocket_client import (
     FIRST,

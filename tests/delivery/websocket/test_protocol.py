@@ -26,7 +26,7 @@ from livefeed.delivery.websocket.protocol import (
     SubscriberProtocol,
 )
 from livefeed.document.snapshot import version_of
-from livefeed.feed.feed import State
+from livefeed.feed.state import State
 from livefeed.testing import publish
 from livefeed.web.reconnect_slots import ReconnectSlots
 from tests.helpers.transports import Grouped, Transport

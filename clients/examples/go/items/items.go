@@ -41,6 +41,7 @@ type Item struct {
 	Data    []byte // the bytes that splices begin from; nil for none
 	State   string // the state to show; "" before the first message
 	IsShown bool   // whether Data is to be shown
+	Refused bool   // whether the server has refused it, so that it is not on the connection
 }
 
 // Items are the items that one connection follows, by path. MaxBytes limits the size of each.
@@ -58,9 +59,10 @@ func VersionOf(data []byte) string {
 // Receive applies a message. It gives the question to send if the message did not fit, and otherwise nil.
 func (items *Items) Receive(message Message) *Follow {
 	if message.Type == "heartbeat" && !strings.Contains(strings.TrimPrefix(message.Path, "/"), "/") {
-		// The state of the whole holds for its parts, except for those that are hidden.
+		// The state of the whole holds for its parts, except for those that are hidden. Of those that are refused it may
+		// only hide the document.
 		for path, item := range items.ByPath {
-			if strings.HasPrefix(path, message.Path+"/") && item.IsShown {
+			if strings.HasPrefix(path, message.Path+"/") && item.IsShown && (!item.Refused || hides(message.State)) {
 				item.take(message.State)
 			}
 		}
@@ -75,20 +77,29 @@ func (items *Items) Receive(message Message) *Follow {
 		if err != nil || VersionOf(data) != message.Version {
 			return &Follow{Path: message.Path}
 		}
-		item.Data, item.State, item.IsShown = data, message.State, true
+		item.Data, item.State, item.IsShown, item.Refused = data, message.State, true, false
 	case "heartbeat":
-		item.IsShown = item.Data != nil
+		item.IsShown, item.Refused = item.Data != nil, false
 		item.take(message.State)
 	case "missing":
 		// When the part is back, it comes as a document.
-		item.Data, item.State, item.IsShown = nil, message.State, false
+		item.Data, item.State, item.IsShown, item.Refused = nil, message.State, false, false
+	case "refused":
+		item.Refused = true
+		if message.Status == 404 {
+			item.Data, item.IsShown = nil, false
+		}
 	}
 	return nil
 }
 
+func hides(state string) bool {
+	return state == "expired" || state == "withdrawn"
+}
+
 func (item *Item) take(state string) {
 	item.State = state
-	if state == "expired" || state == "withdrawn" {
+	if hides(state) {
 		item.Data, item.IsShown = nil, false
 	}
 }

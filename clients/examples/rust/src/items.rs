@@ -17,12 +17,18 @@ pub struct Item {
     pub state: Option<String>,
     /// Whether the data is to be shown.
     pub is_shown: bool,
+    /// Whether the server has refused it, so that it is not on the connection.
+    pub is_refused: bool,
+}
+
+fn hides(state: &str) -> bool {
+    state == "expired" || state == "withdrawn"
 }
 
 impl Item {
     fn take_state(&mut self, state: &str) {
         self.state = Some(state.to_owned());
-        if state == "expired" || state == "withdrawn" {
+        if hides(state) {
             self.data = None;
             self.is_shown = false;
         }
@@ -46,10 +52,11 @@ impl Items {
         let member = |name: &str| message[name].as_str().unwrap_or("");
         let (kind, path, state) = (member("type"), member("path"), member("state"));
         if kind == "heartbeat" && path.matches('/').count() == 1 {
-            // The state of the whole holds for its parts, except for those that are hidden.
+            // The state of the whole holds for its parts, except for those that are hidden. Of those that are refused it
+            // may only hide the document.
             let prefix = format!("{path}/");
             for (name, item) in self.by_path.iter_mut() {
-                if name.starts_with(&prefix) && item.is_shown {
+                if name.starts_with(&prefix) && item.is_shown && (!item.is_refused || hides(state)) {
                     item.take_state(state);
                 }
             }
@@ -64,18 +71,26 @@ impl Items {
                 };
                 match made {
                     Some(data) if data.len() <= max_bytes && version_of(&data) == member("version") => {
-                        *item = Item { data: Some(data), state: Some(state.to_owned()), is_shown: true };
+                        *item = Item { data: Some(data), state: Some(state.to_owned()), is_shown: true, is_refused: false };
                     }
                     _ => return Some(serde_json::json!({"follow": path, "have": null})),
                 }
             }
             "heartbeat" => {
                 item.is_shown = item.data.is_some();
+                item.is_refused = false;
                 item.take_state(state);
             }
             "missing" => {
                 // When the part is back, it comes as a document.
                 *item = Item { state: Some(state.to_owned()), ..Item::default() };
+            }
+            "refused" => {
+                item.is_refused = true;
+                if message["status"] == 404 {
+                    item.data = None;
+                    item.is_shown = false;
+                }
             }
             _ => {}
         }

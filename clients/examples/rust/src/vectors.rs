@@ -17,6 +17,7 @@ fn begin(case: &Value, documents: &BTreeMap<String, String>) -> Items {
             data: Some(documents[version].clone().into_bytes()),
             state: Some("live".to_owned()),
             is_shown: true,
+            is_refused: false,
         });
         (path.clone(), item)
     });

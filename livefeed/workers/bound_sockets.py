@@ -1,8 +1,8 @@
-"""The listening sockets: the parent binds and keeps all of them, and the workers accept on them.
+"""The listening sockets in the parent, which binds and keeps all of them, and accepts on none.
 
 A TCP endpoint has one socket for each worker (``SO_REUSEPORT``), so that the kernel spreads the connections evenly.
 Unix sockets and inherited ones are shared by all workers. The same descriptions are parsed by the same code in both
-processes: the parent gives the endpoints a :class:`BindingReactor`, and a worker an :class:`InheritedReactor`.
+processes: the parent gives the endpoints a :class:`BindingReactor`, and a worker the reactor of ``inherited_sockets``.
 
 Rules: the number of sockets is fixed at the start, and the parent closes none before the end. When a socket of the
 group is closed, the kernel resets the connections in its queue (``net.ipv4.tcp_migrate_req`` is 0).
@@ -16,9 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 from twisted.internet.defer import Deferred, execute, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import (
@@ -31,29 +30,14 @@ from twisted.internet.interfaces import (
 )
 from zope.interface import implementer
 
-from livefeed.exceptions import LinkError
-from livefeed.transport.endpoint import bind_tcp, bind_unix, negotiating_context, prepare_for_pool
+from livefeed.transport.endpoint import bind_tcp, bind_unix, prepare_for_pool
 from livefeed.transport.sockets import address_of
-from livefeed.workers.messages import message_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
-    from OpenSSL import SSL
     from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
     from twisted.internet.interfaces import IOpenSSLContextFactory, IProtocolFactory
-
-    from livefeed.transport.endpoint import PoolPort, PoolReactor
-    from livefeed.workers.messages import Message
-
-_WITHOUT_PORT = re.compile(r"((?:haproxy:)?)(unix|systemd|fd):")
-
-
-class Replying(Protocol):
-    """A link, as far as an answer is sent on it."""
-
-    def send(self, message: Message, /) -> None:
-        """Sends a message. Its descriptors stay open."""
 
 
 @implementer(IListeningPort)
@@ -310,210 +294,6 @@ class GroupEndpoint:
         path = sock.getsockname()
         group.share(sock, None, lambda: _remove_socket_file(path))
         return succeed(None)
-
-
-@implementer(IListeningPort)
-@dataclass(eq=False)
-class InheritedPort:
-    """The sockets of one endpoint that a worker accepts on.
-
-    :param make_port: makes the port of a socket, which does not accept yet.
-    :ivar ports: the sockets, by the index of the worker that each is meant for.
-    """
-
-    # required parameters
-    make_port: Callable[[socket.socket], PoolPort]
-
-    # internal state
-    ports: dict[int, PoolPort] = field(default_factory=dict)
-
-    def add(self, index: int, sock: socket.socket) -> None:
-        """Accepts on another socket. One that is there already is closed, and the new one takes its place."""
-        self.remove(index)
-        port = self.make_port(sock)
-        port.startListening()
-        self.ports[index] = port
-
-    def remove(self, index: int) -> None:
-        """Accepts on a socket no more. Connections in its queue wait for the worker that it is meant for."""
-        port = self.ports.pop(index, None)
-        if port is not None:
-            port.stopListening()
-
-    def admit(self, sock: socket.socket, factory: IProtocolFactory) -> None:
-        """Takes a connected socket as a connection of this endpoint, as if it had been accepted here.
-
-        :param factory: makes its protocol.
-        """
-        self.make_port(sock).admit(sock, factory)
-
-    def startListening(self) -> None:
-        """IListeningPort API. The sockets listen already."""
-
-    def stopListening(self) -> Deferred[None]:
-        """IListeningPort API. The sockets stay open in the parent."""
-        for index in tuple(self.ports):
-            self.remove(index)
-        return succeed(None)
-
-    def getHost(self) -> IPv4Address | IPv6Address | UNIXAddress:
-        """IListeningPort API."""
-        return next(iter(self.ports.values())).getHost()
-
-
-@implementer(IReactorTCP, IReactorSSL, IReactorUNIX, IReactorSocket)
-@dataclass(frozen=True, eq=False)
-class InheritedReactor:
-    """A reactor whose one endpoint accepts on sockets that the parent has bound, whatever address it names.
-
-    :param reactor: listens in the pool; all other attributes are its own.
-    :param sockets: the sockets, by the index of the worker that each is meant for.
-    """
-
-    reactor: PoolReactor
-    sockets: Mapping[int, socket.socket]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.reactor, name)
-
-    def listenTCP(self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = "") -> InheritedPort:
-        """IReactorTCP API."""
-        return self._accept(factory, None)
-
-    def listenSSL(
-        self,
-        port: int,
-        factory: IProtocolFactory,
-        contextFactory: IOpenSSLContextFactory,
-        backlog: int = 50,
-        interface: str = "",
-    ) -> InheritedPort:
-        """IReactorSSL API."""
-        return self._accept(factory, negotiating_context(contextFactory, factory))
-
-    def listenUNIX(
-        self, address: str, factory: IProtocolFactory, backlog: int = 50, mode: int = 0o666, wantPID: bool = False
-    ) -> InheritedPort:
-        """IReactorUNIX API."""
-        return self._accept(factory, None)
-
-    def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory) -> InheritedPort:
-        """IReactorSocket API."""
-        return self._accept(factory, None)
-
-    def _accept(self, factory: IProtocolFactory, context: SSL.Context | None) -> InheritedPort:
-        cost_s = self.reactor.cost_of(context)
-        port = InheritedPort(lambda sock: self.reactor.port(sock, factory, context, cost_s))
-        for index, sock in self.sockets.items():
-            port.add(index, sock)
-        return port
-
-
-@dataclass(eq=False)
-class WorkerSockets:
-    """All sockets of a worker, as the messages of its parent change them.
-
-    :param index: the index of the worker.
-    :param descriptions: the descriptions of the endpoints, as the parent has them.
-    :param ports: the ports of the endpoints, in the same order.
-    :param canaries: makes the protocols of the clients with which the parent checks this worker.
-    """
-
-    index: int
-    descriptions: Sequence[str]
-    ports: Sequence[InheritedPort]
-    canaries: IProtocolFactory
-
-    def receive(self, link: Replying, message: Message) -> bool:
-        """Takes a message about sockets, and the ownership of its descriptors.
-
-        :returns: whether it was one; any other message is for the caller.
-        :raises LinkError: if it cannot be read.
-        """
-        match message.type:
-            case "adopt":
-                self._adopt(message)
-            case "release":
-                owner = message.read(OwnerFacts).owner
-                for port in self.ports:
-                    port.remove(owner)
-            case "canary":
-                self._admit(message)
-            case "sockets":
-                link.send(self._report())
-            case _:
-                return False
-        return True
-
-    def _adopt(self, message: Message) -> None:
-        facts = message.read(AdoptFacts)
-        if len(facts.listen) != len(message.fds) or any(not 0 <= each < len(self.ports) for each in facts.listen):
-            raise LinkError("a message adopt names endpoints that there are not")
-        for endpoint, sock in zip(facts.listen, message.take_sockets(), strict=True):
-            self.ports[endpoint].add(facts.owner, sock)
-
-    def _admit(self, message: Message) -> None:
-        endpoint = message.read(CanaryFacts).listener
-        if len(message.fds) != 1 or not 0 <= endpoint < len(self.ports):
-            raise LinkError("a message canary has no socket, or names an endpoint that there is not")
-        self.ports[endpoint].admit(message.take_sockets()[0], self.canaries)
-
-    def _report(self) -> Message:
-        """Gives the sockets to a new parent, which has none."""
-        listen, fds = [], []
-        for description, inherited in zip(self.descriptions, self.ports, strict=True):
-            for owner, port in inherited.ports.items():
-                listen.append((description, owner))
-                fds.append(port.sock.fileno())
-        return message_of("sockets", SocketsFacts(listen), (), fds)
-
-
-class AdoptFacts(msgspec.Struct, frozen=True):
-    """``adopt``: accept on the sockets of another worker as well.
-
-    :ivar owner: the index of the worker that they are meant for.
-    :ivar listen: the index of a description of ``--listen`` for each descriptor of the message.
-    """
-
-    owner: int
-    listen: list[int]
-
-
-class OwnerFacts(msgspec.Struct, frozen=True):
-    """``release``: accept on the sockets of another worker no more.
-
-    :ivar owner: the index of that worker.
-    """
-
-    owner: int
-
-
-class CanaryFacts(msgspec.Struct, frozen=True):
-    """``canary``: take the descriptor of the message as a connection.
-
-    :ivar listener: the index of a description of ``--listen``.
-    """
-
-    listener: int
-
-
-class SocketsFacts(msgspec.Struct, frozen=True):
-    """``sockets``: the question of a new parent, without facts, and the answer, with the sockets as descriptors.
-
-    :ivar listen: for each descriptor the description, and the index of the worker that the socket is meant for.
-    """
-
-    listen: list[tuple[str, int]] = []
-
-
-def inherited_description(description: str) -> str:
-    """Gives the description of an endpoint for :func:`make_endpoint` in a worker.
-
-    The endpoints of Unix sockets and of systemd look at the file or at the variables of the environment, which are the
-    parent's business. A worker only needs to know how bytes are read.
-    """
-    found = _WITHOUT_PORT.match(description)
-    return description if found is None else f"{found[1]}tcp:0"
 
 
 def is_unix(description: str) -> bool:

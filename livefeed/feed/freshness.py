@@ -1,0 +1,153 @@
+"""How current a feed's document is, how long it stays so, and why.
+
+This file declares the state that decides about this, and works out ages and times from it. ``transitions`` adds the
+changes of this state, and ``feed`` the versions of the document and the subscriptions. Each inherits from the one
+before: requests read the state from one object, since a helper object would cost each of them a look-up.
+
+Rule: this file changes nothing, and tells nobody.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+from typing import TYPE_CHECKING, Self
+
+from livefeed.clocks import Moment
+from livefeed.document.timestamps import length_of
+from livefeed.feed.state import DECISIONS, GONE, State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.interfaces import IReactorTime
+
+    from livefeed.document.snapshot import Snapshot
+
+OVERDUE_S = 10.0
+"""The longest time in seconds after which clients come back while a tick is overdue. A pull takes no longer."""
+
+
+@dataclass(slots=True, eq=False)
+class Freshness:
+    """The part of a feed that knows how current its document is.
+
+    :ivar name: the name of the feed.
+    :ivar clock: schedules and measures.
+    :ivar interval_s: seconds from one tick to the next.
+    :ivar stale_after_s: the age of the document in seconds at which the feed becomes stale while pulls fail.
+    :ivar gone_after_s: the age of the document in seconds at which the feed expires. While pulls are good this is at
+        least two intervals, or a feed with a long interval would expire before each tick.
+    :ivar wall: gives the time that is displayed, in seconds since 1970; ``None`` for that of :attr:`clock`.
+    :ivar whole: the feed of which this one is a part, and whose state it takes over; ``None`` if it is no part.
+    :ivar patience_s: seconds without news of the source after which the feed becomes stale.
+    :ivar snapshot: the newest version; ``None`` before the first good pull.
+    :ivar freshness: how current the feed is: live, stale or expired.
+    :ivar state: the state that clients are told: the freshness, or the decision above it.
+    :ivar confirmed: when a pull last gave the snapshot's document; ``None`` before the first.
+    :ivar tick_at: when the last tick began, by the clock; minus infinity before the first.
+    """
+
+    # required parameters
+    name: str
+    clock: IReactorTime
+    interval_s: float = 1.0
+    stale_after_s: float = 0.0
+    gone_after_s: float = inf
+    wall: Callable[[], float] | None = None
+    whole: Self | None = None
+
+    # internal state
+    patience_s: float = inf
+    snapshot: Snapshot | None = None
+    freshness: State = State.STALE
+    state: State = State.STALE
+    confirmed: Moment | None = None
+    tick_at: float = -inf
+    _failing: str | None = None  # why the last pull failed; None if it did not
+    _heard_at: float = -inf  # when a pull last confirmed the document, or the source said that it still holds
+    _lapsed: bool = False  # whether the feed is stale because nothing was heard of the source: no pull has failed since
+    _decision: State | None = None  # that of the whole counts for a part
+    _decided_at: float = -inf
+
+    @property
+    def has_heard(self) -> bool:
+        """Whether something was heard of the source, by this process or by one whose feed this one follows."""
+        return self._heard_at > -inf
+
+    @property
+    def decision(self) -> State | None:
+        """The operator's decision about the document; ``None`` for none. That of the whole holds for its parts."""
+        return self._decision if self.whole is None else self.whole.decision
+
+    @property
+    def reason(self) -> str:
+        """Why the feed is in its state, in the words of the log; ``""`` if the last pull was good."""
+        decided = DECISIONS.get(self.state, "")
+        return "; ".join(filter(None, (decided, self._why_not_live())))
+
+    def _why_not_live(self) -> str:
+        if self._failing:
+            return self._failing
+        if self.freshness is State.LIVE:
+            return ""
+        if self._lapsed:
+            return f"no pull has ended for {length_of(self.clock.seconds() - self._heard_at)} s"
+        if self.snapshot is None:
+            return "nothing was pulled yet"
+        return f"its document was last confirmed {self.age_s():.0f} s ago"
+
+    def _lapses_in_s(self) -> float:
+        """Gives the seconds until a live feed becomes stale if no pull is good, and nothing is heard of the source."""
+        if self._failing is not None:
+            return self.stale_in_s()
+        return self._heard_at + max(self.patience_s, self.stale_after_s) - self.clock.seconds()
+
+    def stale_in_s(self) -> float:
+        """Gives the seconds until the feed becomes stale if all pulls fail."""
+        return max(0.0, self.stale_after_s - self.age_s())
+
+    def expires_in_s(self) -> float:
+        """Gives the seconds until the document is too old to be shown if nothing confirms it; may be infinite."""
+        if self.whole is not None:
+            return self.whole.expires_in_s()
+        if self.snapshot is None or self._decision is State.ENDED:
+            return inf
+        since_s, most_s = self.age_s(), self.gone_after_s
+        if self.freshness is State.LIVE or self._lapsed:
+            since_s = min(since_s, self.clock.seconds() - self._heard_at)
+        if self.freshness is State.LIVE:
+            most_s = max(most_s, 2 * self.interval_s)
+        return max(0.0, most_s - since_s)
+
+    def is_gone(self) -> bool:
+        """Tells whether the document must not be shown: it is too old, or withdrawn."""
+        return self.state in GONE
+
+    @property
+    def confirmed_at(self) -> float:
+        """When a pull last gave the snapshot's document, for display: in seconds since 1970; 0 before the first."""
+        return 0.0 if self.confirmed is None else self.confirmed.displayed(self._now())
+
+    def age_s(self) -> float:
+        """Gives the seconds since a pull last confirmed the snapshot; 0 before the first, and never negative."""
+        return 0.0 if self.confirmed is None else self.confirmed.age_s(self._now())
+
+    def next_tick_s(self) -> float:
+        """Gives the seconds until the next tick is due, at most one interval.
+
+        While it is overdue, this is the interval or :data:`OVERDUE_S`, whichever is shorter, and not 0: while a source
+        hangs, its clients would ask again and again.
+        """
+        pulled = self if self.whole is None else self.whole
+        left_s = pulled.tick_at + pulled.interval_s - self.clock.seconds()
+        return min(left_s if left_s > 0.0 else OVERDUE_S, pulled.interval_s)
+
+    def _moment_of(self, at_s: float) -> Moment:
+        """Gives a point in time of the clock that is not long ago, by both clocks."""
+        now = self._now()
+        return Moment(at_s, now.wall_s - (now.measured_s - at_s))
+
+    def _now(self) -> Moment:
+        measured_s = self.clock.seconds()
+        return Moment(measured_s, measured_s if self.wall is None else self.wall())

@@ -1,0 +1,126 @@
+"""livefeed.js on pages that a person leaves and comes back to: the real cache of Chromium for back and forward.
+
+The browser itself says, by ``pageshow``, whether a page came from that cache.
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.helpers.waiting import wait_until
+from tests.integration.bending import EVENTS, WEBSOCKET, BendingRelay
+from tests.integration.browsing import call
+from tests.integration.harness import TCP, replace_file
+from tests.integration.visiting import NO_PAGE, OPEN, OPTIONS, Page
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from selenium.webdriver import Chrome
+
+    from tests.integration.conftest import Start
+    from tests.integration.visiting import Server
+
+pytestmark = pytest.mark.peers
+
+REMEMBER = """addEventListener('pageshow', ({ persisted }) => {
+  window.back = [persisted, shown.data?.n ?? null, shown.age()];
+  requestAnimationFrame(() => { window.frame = [shown.data?.n ?? null, shown.state]; });
+})"""
+"""What a page sees when it comes back, and in its first picture."""
+
+
+def leave(browser: Chrome, page: Page, address: str) -> None:
+    """Has a person follow a link to another page."""
+    page.get(REMEMBER)
+    browser.execute_script("location.href = arguments[0]", address)
+    wait_until(lambda: browser.current_url == address, lambda: browser.current_url)
+
+
+def come_back(browser: Chrome, page: Page) -> None:
+    """Goes back, and fails unless the page is the same one as before, from the cache."""
+    browser.execute_script("history.back()")
+    page.wait_for("window.frame")
+    why = "JSON.stringify(performance.getEntriesByType('navigation')[0].notRestoredReasons)"
+    assert page.get("back[0]") is True, page.get(why)
+
+
+def connections(relay: BendingRelay) -> int:
+    """Gives the number of streams that are open."""
+    return relay.count(WEBSOCKET) + relay.count(EVENTS)
+
+
+def test_a_page_that_comes_back(browser: Chrome, server: Server, other_origin: str) -> None:
+    """A page that was left has no stream. Back from the cache, it knows no age, and goes on with the newest version."""
+    with BendingRelay(server.livefeed.port) as relay:
+        for transport in ("websocket", "events", "long-poll"):
+            server.write(1)
+            # A document of another origin is not followed by long polls.
+            address = f"{relay.origin}/feed.html" if transport == "long-poll" else other_origin
+            page = Page(browser, relay.origin, address, f"{{transports: ['{transport}']}}")
+            page.wait_for(f"shown.data?.n === 1 && shown.transport === '{transport}'")
+            leave(browser, page, f"{server.origin}{NO_PAGE}")
+            wait_until(lambda: connections(relay) == 0, f"a {transport} stays")
+            server.write(2)
+            come_back(browser, page)
+            assert page.get("back.slice(1)") == [1, None]
+            page.wait_for(f"shown.data.n === 2 && shown.age() !== null && shown.transport === '{transport}'")
+            assert page.numbers() == [1, 2]
+            assert "offline" not in page.lines()
+            page.close()
+
+
+def test_a_page_that_comes_back_too_late(browser: Chrome, start: Start, other_origin: str, tmp_path: Path) -> None:
+    """Its document has expired in the cache, and the server has gone: the first picture shows no document."""
+    replace_file(tmp_path / "document.json", b'{"n": 1}')
+    livefeed = start(*OPTIONS, "--gone-after", "2", listen=(TCP,))
+    page = Page(browser, f"http://{livefeed.authority}", other_origin)
+    page.wait_for(OPEN)
+    leave(browser, page, f"{other_origin}/away")
+    livefeed.process.signal(signal.SIGKILL)
+    livefeed.process.wait()
+    # The lifetime, and the second by which it is rounded.
+    call(browser, "new Promise((resolve) => setTimeout(resolve, 3500))")
+    come_back(browser, page)
+    assert page.get("frame") == [None, "expired"]
+    page.wait_for("shown.line === 'offline'")
+    assert page.states() == [(1, "live"), (None, "expired")]
+    page.close()
+
+
+def test_tabs_that_share_a_connection(browser: Chrome, server: Server, other_origin: str) -> None:
+    """The tab that leads goes into the cache: another one takes over. When it is back, both share one stream again."""
+    first = browser.current_window_handle
+    server.write(1)
+    with BendingRelay(server.livefeed.port) as relay:
+        leader = Page(browser, relay.origin, other_origin, "{share: true}")
+        leader.wait_for(OPEN)
+        browser.switch_to.new_window("tab")
+        second = browser.current_window_handle
+        try:
+            other = Page(browser, relay.origin, other_origin, "{share: true}")
+            other.wait_for(f"shown.data?.n === 1 && {OPEN}")
+            for number in (2, 3):
+                assert connections(relay) == 1
+                browser.switch_to.window(first)
+                leave(browser, leader, f"{other_origin}/away")
+                browser.switch_to.window(second)
+                server.write(number)
+                other.wait_for(f"shown.data.n === {number} && {OPEN}")
+                assert connections(relay) == 1
+                browser.switch_to.window(first)
+                come_back(browser, leader)
+                leader.wait_for(f"shown.data.n === {number} && shown.age() !== null && {OPEN}")
+            assert leader.numbers() == [1, 2, 3]
+            leader.close()
+            browser.switch_to.window(second)
+            assert other.numbers() == [1, 2, 3]
+            assert "offline" not in other.lines()
+            other.close()
+        finally:
+            browser.switch_to.window(second)
+            browser.close()
+            browser.switch_to.window(first)

@@ -1,0 +1,183 @@
+"""The parts of the bench that count and compute."""
+
+import os
+import socket
+import tempfile
+from argparse import ArgumentParser, Namespace
+from collections import Counter
+from contextlib import ExitStack, redirect_stderr
+from io import StringIO
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.delivery.framing import websocket_text_frame
+from tests.bench import report
+from tests.bench.deltas import documents_of
+from tests.bench.frames import Frames
+from tests.bench.items import path_of
+from tests.bench.load import Measured, tcp_bytes_received
+from tests.bench.preparing import check_options
+from tests.bench.results import BY_SPLICES, FIVE_ITEMS, ONE_ITEM, OURS, Found, Kept, deltas_title, items_title
+from tests.bench.turns import last_delivery
+
+PING = b"\x89\x03abc"
+NCHAN = "nginx + nchan"
+
+
+class FramesTests(SynchronousTestCase):
+    """Messages in the bytes of frames."""
+
+    def count(self, data: bytes, size: int) -> tuple[int, list[bytes]]:
+        """Gives the messages and pings in data that comes in pieces of a size."""
+        frames = Frames()
+        messages = sum(frames.take(data[at : at + size]) for at in range(0, len(data), size))
+        return messages, frames.pings
+
+    def test_messages_of_all_lengths_are_counted_in_pieces_of_any_length(self) -> None:
+        """Heads have 2, 4 or 10 bytes, and may be cut anywhere."""
+        data = b"".join(websocket_text_frame(b"x" * length) for length in (0, 1, 125, 126, 65_535, 65_536)) + PING
+        for size in (1, 2, 3, 7, 125, 16_384, len(data)):
+            self.assertEqual(self.count(data, size), (6, [b"abc"]))
+
+    def test_a_message_counts_when_it_is_complete(self) -> None:
+        """One that has begun does not count yet."""
+        frames, frame = Frames(), websocket_text_frame(b"x" * 300)
+        self.assertEqual(frames.take(frame * 2 + frame[:-1]), 2)
+        self.assertEqual(frames.take(frame[-1:]), 1)
+
+    def test_fragments_are_one_message(self) -> None:
+        """Only the last frame of a message has the bit FIN. A ping may come between them."""
+        data = b"\x01\x02ab" + PING + b"\x00\x01c" + b"\x80\x01d" + websocket_text_frame(b"e")
+        for size in (1, 4, len(data)):
+            self.assertEqual(self.count(data, size), (2, [b"abc"]))
+
+    def test_deflated_messages_and_other_control_frames(self) -> None:
+        """The bit RSV1 changes nothing, and a close frame is no message."""
+        self.assertEqual(self.count(b"\xc1\x02ab" + b"\x88\x02\x03\xe8" + b"\x8a\x00", 64), (1, []))
+
+
+class BytesTests(SynchronousTestCase):
+    """The kernel's count of bytes."""
+
+    def test_the_kernel_counts_the_bytes_that_came(self) -> None:
+        """They count when they have come, whether or not they were read."""
+        with ExitStack() as stack:
+            server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            client = stack.enter_context(socket.create_connection(server.getsockname()))
+            other = stack.enter_context(server.accept()[0])
+            self.assertEqual(tcp_bytes_received(client), 0)
+            other.sendall(b"x" * 12_345)
+            client.recv(12_345, socket.MSG_WAITALL)
+            self.assertEqual(tcp_bytes_received(client), 12_345)
+
+
+class LastDeliveryTests(SynchronousTestCase):
+    """The time until the last subscriber has a version."""
+
+    def test_versions_that_not_all_received_do_not_count(self) -> None:
+        """The first and the last version of a turn may be under way when the counting begins or ends."""
+        done = [0.3, *(1 + number / 100 for number in range(100)), 2.01]
+        self.assertAlmostEqual(last_delivery(done, [0.0, 1.0, 2.0], 100), 990.0)
+        self.assertEqual(last_delivery([], [0.0, 1.0], 100), 0.0)
+
+
+class RowsTests(SynchronousTestCase):
+    """Rows in which livefeed is compared in several ways."""
+
+    def setUp(self) -> None:
+        self.directory = tempfile.TemporaryDirectory()
+        self.addCleanup(self.directory.cleanup)
+        self.path = Path(self.directory.name) / "rows.json"
+
+    def found(self) -> Found:
+        """Gives the measurements of two rounds of three rows."""
+        found = Found()
+        for factor in (1, 3):
+            for title, figures in {
+                "requests": {OURS: 10, "nginx": 20},
+                deltas_title("election", 10_000): {"livefeed, plain": 12, BY_SPLICES: 8, NCHAN: 10},
+                items_title(10_000): {FIVE_ITEMS: 11, ONE_ITEM: 10},
+            }.items():
+                for name, cpu_us in figures.items():
+                    got = Measured(cpu_us=cpu_us * factor, rate=10_000, wire_bytes=300 * factor, memory_bytes=2048)
+                    found.note(title, name, got, seconds=2)
+        return found
+
+    def test_ratios_are_those_of_the_row_s_reference(self) -> None:
+        """In a row with deltas, v2 is divided by each; in that of items, five items by one."""
+        medians = self.found().medians()
+        ratios = {title: {name: got.ratio for name, got in by.items()} for title, by in medians.items()}
+        self.assertEqual(ratios["requests"], {OURS: 1.0, "nginx": 0.5})
+        self.assertEqual(
+            ratios[deltas_title("election", 10_000)], {"livefeed, plain": 8 / 12, BY_SPLICES: 1.0, NCHAN: 0.8}
+        )
+        self.assertEqual(ratios[items_title(10_000)], {FIVE_ITEMS: 1.0, ONE_ITEM: 1.1})
+
+    def test_the_page_has_them(self) -> None:
+        """A file of results that was written and read again has the goals, the tables and the bytes."""
+        Kept.put(self.found(), self.path)
+        page = report.document(Kept.read(self.path))
+        self.assertIn("election night by v2, CPU: nchan's plain push | 0.80 | 0.9 | 0.8 |", page)
+        self.assertIn("CPU of a delivery: one item | 1.10 | 1.2 |  |", page)
+        self.assertIn("| nginx + nchan | 10,000 | 20.0 | 0.80 | 600 | 0.0 | 2.0 |", page)
+        self.assertIn("five items each / its CPU", page)
+
+    def test_the_plot_has_a_bar_for_each_figure(self) -> None:
+        """One bar of each row is livefeed's: that of the row's reference."""
+        svg = ET.fromstring(report.plot(self.found().medians(), OURS))
+        kinds = Counter(each.get("class") for each in svg.iter("{http://www.w3.org/2000/svg}rect"))
+        self.assertEqual(kinds, {"ground": 1, "ours": 3, "other": 4})
+
+    def test_rows_that_were_not_measured_say_so(self) -> None:
+        """The goals are there before the first run."""
+        self.assertEqual(report.standing(Kept()).count(f"| {report.ABSENT} |"), len(report.GOALS) + 3)
+
+    def test_a_second_run_replaces_its_rows_only(self) -> None:
+        """The rows of a part that runs alone are put beside the others."""
+        Kept.put(self.found(), self.path)
+        again = Found()
+        again.note("requests", OURS, Measured(cpu_us=7), seconds=1)
+        Kept.put(again, self.path)
+        kept = Kept.read(self.path)
+        self.assertEqual(kept.rows["requests"][OURS].cpu_us, 7)
+        self.assertIn(items_title(10_000), kept.rows)
+
+
+class DocumentsTests(SynchronousTestCase):
+    """The documents that all servers of a round receive."""
+
+    def test_each_version_differs_from_the_one_before(self) -> None:
+        """A version that is equal to the one before would be pushed by some servers and not by others."""
+        for kind in ("election", "small"):
+            rounds = documents_of(kind, 3, 2)
+            self.assertEqual([len(documents) for documents in rounds], [5, 5, 5])
+            for documents in rounds:
+                self.assertEqual(len({*documents}), 5)
+
+    def test_the_path_of_several_items(self) -> None:
+        """The first item is that of the path, and all others are parameters."""
+        self.assertEqual(path_of(("a",)), "/a.ws")
+        self.assertEqual(path_of(("a", "b", "c")), "/a.ws?follow=/b&follow=/c")
+
+
+class OptionsTests(SynchronousTestCase):
+    """Options that would end a run after minutes."""
+
+    def check(self, **options: object) -> str:
+        """Gives the error about options."""
+        said = StringIO()
+        with redirect_stderr(said):
+            self.assertRaises(SystemExit, check_options, ArgumentParser(), Namespace(**{"json": None, **options}), [])
+        return said.getvalue()
+
+    def test_numbers_that_measure_nothing_are_refused(self) -> None:
+        """Without rounds there is no median."""
+        self.assertIn("--rounds: 0 is not more than 0", self.check(rounds=0))
+
+    def test_a_file_that_cannot_be_written_is_refused_at_once(self) -> None:
+        """The rows of a run would be lost at its end."""
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory) / "none" / "rows.json"
+            self.assertIn(f"no file can be made in the folder {os.fspath(path.parent)}", self.check(json=path))
