@@ -11,16 +11,20 @@ import signal
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 
 from livefeed.document.snapshot import version_of
-from tests.integration.harness import TCP, Livefeed
+from tests.integration.harness import TCP, WAIT_S, Livefeed
 
 PUBLISHERS = 3
 """The number of publishers that write at the same time, so that writes share syncs."""
+
+PAUSE_S = 0.05
+"""Seconds until a publisher that was told to come back does."""
 
 LATEST_S = 0.5
 """Seconds from the first write until the latest kill."""
@@ -38,40 +42,68 @@ class Publishing:
     :param most: the number of writes.
     :ivar sent: the numbers of all documents.
     :ivar answered: the numbers of those that are durable by the word of livefeed.
+    :ivar statuses: the status codes of the answers.
     """
 
     most: int
     sent: set[int] = field(default_factory=set)
     answered: set[int] = field(default_factory=set)
+    statuses: set[int] = field(default_factory=set)
     _next: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+    _stopped: bool = False
+    _threads: list[threading.Thread] = field(default_factory=list)
 
     def run(self, livefeed: Livefeed, kill_s: float) -> None:
         """Publishes until all documents are stored, or livefeed is killed after a time in seconds."""
-        threads = [threading.Thread(target=self._publish, args=(livefeed,)) for _ in range(PUBLISHERS)]
-        for thread in threads:
-            thread.start()
+        self.start(livefeed)
         time.sleep(kill_s)
         livefeed.process.signal(signal.SIGKILL)
-        for thread in threads:
+        self.stop()
+
+    def start(self, livefeed: Livefeed) -> None:
+        """Begins to publish."""
+        self._stopped = False
+        self._threads = [threading.Thread(target=self._publish, args=(livefeed,)) for _ in range(PUBLISHERS)]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Publishes no more."""
+        self._stopped = True
+        for thread in self._threads:
             thread.join()
 
+    def wait_for(self, count: int) -> None:
+        """Returns once so many documents are stored."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.answered) >= count, WAIT_S)
+
     def _publish(self, livefeed: Livefeed) -> None:
-        with livefeed.operator() as client:
-            while True:
-                with self._lock:
-                    self._next += 1
-                    number = self._next
-                    if number > self.most:
+        while not self._stopped:
+            with livefeed.operator() as client, suppress(httpx.TransportError):
+                while not self._stopped:
+                    if not self._publish_one(client):
                         return
-                    self.sent.add(number)
-                try:
-                    answer = client.put("/feeds/feed", content=document(number))
-                except httpx.TransportError:
-                    return
-                assert answer.status_code in (200, 201, 202), answer.text
-                with self._lock:
-                    self.answered.add(number)
+            time.sleep(PAUSE_S)
+
+    def _publish_one(self, client: httpx.Client) -> bool:
+        """Publishes the next document. Returns whether there is one."""
+        with self._changed:
+            self._next += 1
+            number = self._next
+            if number > self.most:
+                return False
+            self.sent.add(number)
+        status = client.put("/feeds/feed", content=document(number)).status_code
+        with self._changed:
+            self.statuses.add(status)
+            if status in (200, 201, 202):
+                self.answered.add(number)
+                self._changed.notify_all()
+        if status == 503:
+            time.sleep(PAUSE_S)
+        return True
 
     def check(self, livefeed: Livefeed) -> None:
         """Looks at the store: each answered write is there, and no other document than those that were sent."""
