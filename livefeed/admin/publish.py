@@ -124,7 +124,12 @@ class FeedsResource(Node):
             return refuse(request, 405, "This is only read.", [(b"Allow", b"GET, HEAD, OPTIONS")])
         stores = {name: each.store for name, each in self._feeds.items()}
         report = [
-            {"feed": name, "version": store.newest.version or None if store.newest else None}
+            {
+                "feed": name,
+                "version": store.newest.version or None if store.newest else None,
+                "write": store.newest.number if store.newest else None,
+                "commits": store.commits,
+            }
             for name, store in stores.items()
             if store is not None
         ]

@@ -167,7 +167,7 @@ class DocumentTests(PublishTestCase):
     def test_paths_and_methods(self) -> None:
         """Only feeds with a store have a document here, and the reason is told for the others."""
         listed = json.loads(self.ask("GET", path="/feeds").body)
-        self.assertEqual(listed, [{"feed": "results", "version": None}])
+        self.assertEqual(listed, [{"feed": "results", "version": None, "write": None, "commits": 0}])
         other = self.ask("PUT", content=b"1", path="/feeds/other")
         self.assertEqual(other.status, 404)
         self.assertEqual(self.ask("GET", path="/feeds/bogus").status, 404)
