@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.admin.metrics import PREFIX
 from livefeed.admin.samples import FAMILIES
+from livefeed.feed.state import State
 from tests.helpers.documentation import DOCS
 
 _NAME = re.compile(rf"\b{PREFIX}\w+")
@@ -70,6 +71,15 @@ class DashboardTests(SynchronousTestCase):
             self.assertTrue(panel["title"] and panel["description"].endswith("."), panel["title"])
             for target in panel["targets"]:
                 self.assertTrue(target["legendFormat"], panel["title"])
+
+    def test_states(self) -> None:
+        """The panel of states has a name and a colour of its own for each state, and for one that it does not know."""
+        (panel,) = (panel for panel in self.panels if panel["title"] == "State")
+        asked = dict(re.findall(r'(\d) \* livefeed_state\{[^}]*state="(\w+)"\}', panel["targets"][0]["expr"]))
+        options = panel["fieldConfig"]["defaults"]["mappings"][0]["options"]
+        self.assertEqual({number: each["text"] for number, each in options.items()}, {"0": "another state", **asked})
+        self.assertEqual(sorted(asked.values()), sorted(state.value for state in State))
+        self.assertEqual(len({each["color"] for each in options.values()}), len(options))
 
     def test_variables(self) -> None:
         """No panel belongs to one installation: data source, job, instance and feed are chosen."""

@@ -145,6 +145,49 @@ def close_source(source: Source) -> None:
         _log.failure("closing the source {source} broke", source=str(source))
 
 
+@dataclass(slots=True, eq=False)
+class _TimeLimit:
+    """Cancels a fetch at the end of its time.
+
+    If livefeed stood still at that moment, the fetch has once more the time by which livefeed is late.
+
+    :ivar is_over: whether the fetch was cancelled.
+    """
+
+    # required parameters
+    fetching: Deferred[bytes | None]
+    clock: IReactorTime
+    timeout_s: float
+
+    # internal state
+    is_over: bool = False
+    _due_at: float = field(init=False)
+    _call: IDelayedCall | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._due_at = self.clock.seconds() + self.timeout_s
+        self._call = self.clock.callLater(self.timeout_s, self._end_or_extend)
+
+    def stop(self) -> None:
+        """Cancels nothing any more."""
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def _end_or_extend(self) -> None:
+        late_s = self.clock.seconds() - self._due_at
+        if late_s > LATE_S:
+            self._call = self.clock.callLater(min(late_s, self.timeout_s), self._end)
+        else:
+            self._end()
+
+    def _end(self) -> None:
+        # The call that has been made refers to this object.
+        self._call = None
+        self.is_over = True
+        self.fetching.cancel()
+
+
 @dataclass(eq=False)
 class Puller(Service):
     """The service that pulls a feed's document from its source.
@@ -430,35 +473,15 @@ class Puller(Service):
 
     def _limit(self, fetching: Deferred[bytes | None]) -> Deferred[bytes | None]:
         """Cancels a fetch at the end of its time, and gives the error that says so in place of the cancellation."""
-        due_at = self.clock.seconds() + self.timeout_s
-        call: IDelayedCall | None = None
-        again: Callable[..., None] | None = None
-        is_over = False
-
-        def end(*, is_last: bool = False) -> None:
-            nonlocal call, is_over
-            late_s = self.clock.seconds() - due_at
-            if late_s > LATE_S and not is_last and again is not None:
-                call = self.clock.callLater(min(late_s, self.timeout_s), again, is_last=True)
-                return
-            # A call that has been made refers to this function, and this function to it.
-            call = None
-            is_over = True
-            fetching.cancel()
+        limit = _TimeLimit(fetching, self.clock, self.timeout_s)
 
         def describe(result: bytes | Failure | None) -> bytes | Failure | None:
-            # It refers to itself, and to this puller.
-            nonlocal again
-            again = None
-            if call is not None:
-                call.cancel()
-            if is_over and isinstance(result, Failure):
+            limit.stop()
+            if limit.is_over and isinstance(result, Failure):
                 self._spent.add(result.value)
                 raise SourceError(f"no answer within {self.timeout_s:g} s")
             return result
 
-        again = end
-        call = self.clock.callLater(self.timeout_s, end)
         return fetching.addBoth(describe)
 
     def _note_recovery(self) -> None:

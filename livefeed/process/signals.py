@@ -40,9 +40,12 @@ class SignalReactor(Protocol):
         """Stops the reactor, and all services with it."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class SignalHandlers(Service):
     """Installs the handlers of the signals.
+
+    It has no ``repr`` of its own. ``signal.getsignal`` makes that of each handler, and Twisted calls it for each signal
+    when it starts a process: with the collaborators, a million characters, and 0.1 s in the reactor's thread.
 
     SIGTERM is an orderly end with exit code 0. Twisted stops on SIGTERM too, but twistd then ends itself by that
     signal, which supervisors take for a failure. A second SIGTERM or SIGINT ends the orderly end.

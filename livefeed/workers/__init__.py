@@ -27,6 +27,7 @@
 - ``recall``: has a new parent take the newest versions from its workers, before it pulls.
 - ``reception``: takes the messages that workers of all generations send alike.
 - ``releasing``: has the workers send their watchers away during a drain, and adds up their reports.
+- ``served``: connects everything that clients use in a worker, by the first welcome.
 - ``sharing``: which sockets each worker accepts on, and the messages that bring it there. No I/O.
 - ``socket_messages``: the messages about sockets. No I/O.
 - ``succeeding``: the new parent of an upgrade, until it has taken over.

@@ -10,35 +10,22 @@ from __future__ import annotations
 import os
 import signal
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from twisted.application.service import MultiService, Service
+from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from livefeed import __version__
-from livefeed.admin.health import Health, LiveResource, ReadyResource
 from livefeed.admin.totals import sent
 from livefeed.admin.tracing import sent_deliveries
 from livefeed.document.timestamps import length_of
 from livefeed.exceptions import LivefeedError, StartError, first_line
-from livefeed.feed_service import FeedsService, ReloadedFeeds, Shared
-from livefeed.process.certificates import CertificateChoice, ReloadedCertificates
 from livefeed.process.drain import DrainedServices
-from livefeed.process.endpoints import make_endpoint
-from livefeed.process.log_level import LogLevels
-from livefeed.process.loop_lag import LoopLag
-from livefeed.process.reload import Reload, SimplePart
-from livefeed.serving import Serving
-from livefeed.tls.options import ServedCertificates
 from livefeed.tls.tickets import TicketKeys
-from livefeed.web.uncounted import UncountedSite
-from livefeed.workers.configuration import files_of, settings_of, with_memory_files
+from livefeed.workers.configuration import files_of, settings_of
 from livefeed.workers.feed_events import SEEN, FeedEvent, PatchFacts, SeenFacts, SnapshotQuestion
-from livefeed.workers.feeds import LinkedFeedService
-from livefeed.workers.inherited_sockets import InheritedPort, InheritedReactor, inherited_description
 from livefeed.workers.link_client import LinkClient
 from livefeed.workers.locks import Activity
 from livefeed.workers.messages import (
@@ -52,24 +39,19 @@ from livefeed.workers.messages import (
     Welcome,
     message_of,
 )
-from livefeed.workers.worker_sockets import WorkerSockets
+from livefeed.workers.served import make_served
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Sequence
     from pathlib import Path
 
-    from twisted.internet.interfaces import IDelayedCall, IStreamServerEndpoint
+    from twisted.internet.interfaces import IDelayedCall
 
-    from livefeed.admin.metrics import Figures
-    from livefeed.config.settings import Settings
-    from livefeed.process.capacity import MemoryWatch
     from livefeed.process.drain import Drain
     from livefeed.serving import ServiceReactor
-    from livefeed.tls.files import GivenFiles
-    from livefeed.web.site import Site
     from livefeed.workers.link import Link, UNIXReactor
     from livefeed.workers.locks import WorkerLock
+    from livefeed.workers.served import Served
     from livefeed.workers.worker_log import WorkerLog
 
     class WorkerReactor(ServiceReactor, UNIXReactor):
@@ -86,77 +68,6 @@ ALONE_S = 2.0
 """Seconds without a parent after which the log says so. At an upgrade, the next one is found within some tenths."""
 
 _log = Logger()
-
-
-@dataclass(eq=False)
-class Accepting(Service):
-    """Accepts connections on the sockets that the parent has bound.
-
-    :ivar endpoints: make the ports of the sockets.
-    :ivar ports: the ports, in the order of ``--listen``.
-    """
-
-    # required parameters
-    endpoints: Sequence[IStreamServerEndpoint]
-    site: Site
-
-    # internal state
-    ports: list[InheritedPort] = field(default_factory=list)
-
-    def startService(self) -> None:
-        """IService API."""
-        super().startService()
-        for endpoint in self.endpoints:
-            listening: Deferred[Any] = endpoint.listen(self.site)
-            listening.addCallback(self.ports.append)
-
-    def stopService(self) -> None:
-        """IService API."""
-        super().stopService()
-        self.stop_listening()
-
-    def stop_listening(self) -> None:
-        """Accepts no more. Connections in the queues wait for another worker: the parent has the sockets open."""
-        for port in self.ports:
-            port.stopListening()
-
-
-@dataclass(slots=True)
-class WorkerHealth(Health):
-    """Decides whether livefeed is ready, as the parent says, or by the feeds of this process while there is none.
-
-    :ivar told: what the parent has said last; ``None`` if nothing, or if the link is lost.
-    """
-
-    told: bool | None = None
-
-    def why_not_ready(self) -> list[str]:
-        """Health API. Only the operator's port of the parent gives its reasons."""
-        if self.told is None:
-            return Health.why_not_ready(self)
-        return [] if self.told else ["the parent is not ready"]
-
-
-@dataclass(eq=False)
-class Served:
-    """Everything that a worker has from its first welcome on.
-
-    :ivar services: all services, which begin to stop in the reverse order, as those of a process without workers.
-    :ivar watch: limits the connections by memory, once there are sockets: the capacity depends on the endpoints.
-    """
-
-    settings: Settings
-    serving: Serving
-    feeds: FeedsService[LinkedFeedService]
-    accepting: Accepting
-    sockets: WorkerSockets
-    certificates: ServedCertificates
-    figures: Figures
-    drain: Drain
-    health: WorkerHealth
-    reload: Reload
-    services: Sequence[Any]
-    watch: MemoryWatch | None
 
 
 @dataclass(eq=False)
@@ -436,7 +347,15 @@ class Worker(MultiService):
     def _serve(self, message: Message, welcome: Welcome) -> None:
         """Makes everything that clients use, by the first welcome, and starts it."""
         sockets = message.take_sockets()
-        served = self._make(settings_of(welcome), files_of(message, welcome), welcome, sockets)
+        served = make_served(
+            settings_of(welcome),
+            files_of(message, welcome),
+            welcome,
+            sockets,
+            index=self.index,
+            reactor=self.reactor,
+            send=self.send,
+        )
         if welcome.ticket_key is not None:
             served.certificates.tickets.replace(TicketKeys(message.payload(welcome.ticket_key)))
         self.served = served
@@ -445,63 +364,6 @@ class Worker(MultiService):
             service.setServiceParent(services)
         services.setServiceParent(self)
         self._note_sockets(served)
-
-    def _make(
-        self, settings: Settings, files: GivenFiles, welcome: Welcome, sockets: Sequence[socket.socket]
-    ) -> Served:
-        serving = Serving(settings, self.reactor, is_worker=True)
-        shared = Shared(self.reactor, serving.in_thread, serving.subscribers)
-        feeds = FeedsService(serving.root, serving.site, lambda feed: LinkedFeedService(feed, shared, self.send))
-        for feed in settings.feeds:
-            feeds.add_feed(feed)
-        certificates = ServedCertificates(files=files)
-        certificate = CertificateChoice(settings.cert, settings.key, settings.place("cert"))
-        endpoint_of = partial(make_endpoint, certificate=certificate, served=certificates)
-        endpoints = []
-        numbers = welcome.numbers or [self.index] * len(sockets)
-        given = [*zip(welcome.listen, numbers, sockets, strict=True)]
-        with settings.named():
-            for endpoint, description in enumerate(settings.listen):
-                reactor, inner = serving.listens_on(with_memory_files(description, files))
-                own = {number: sock for of, number, sock in given if of == endpoint}
-                inherited: Any = InheritedReactor(reactor, own)  # type: ignore[arg-type]
-                endpoints.append(endpoint_of(inherited, inherited_description(inner)))
-        accepting = Accepting(endpoints, serving.site)
-        drain = serving.drain(feeds.feeds.values(), accepting.stop_listening)
-        health = WorkerHealth(feeds.feeds.values(), [drain.obstacle])
-        if settings.ready_public:
-            serving.root.add_assets({"live": LiveResource(), "ready": ReadyResource(health, is_public=True)})
-        file_limit, collector = serving.process_services(drain)
-        lag = LoopLag(self.reactor)
-        figures = serving.figures(feeds.feeds.values(), (), collector, lag, certificates)
-        watch = serving.memory_watch(max(1, settings.workers) if isinstance(settings.workers, int) else 1)
-        log_levels = LogLevels(settings.log_level)
-        levels = SimplePart(frozenset({"log_level"}), lambda changed: log_levels.set(changed.log_level))
-        reload = Reload(
-            settings,
-            (
-                serving.reloaded(),
-                serving.reloaded_page(),
-                serving.reloaded_drain(drain),
-                ReloadedCertificates(certificates),
-                levels,
-                ReloadedFeeds(feeds),
-            ),
-        )
-        return Served(
-            settings,
-            serving,
-            feeds,
-            accepting,
-            WorkerSockets(self.index, settings.listen, accepting.ports, UncountedSite(serving.site)),
-            certificates,
-            figures,
-            drain,
-            health,
-            reload,
-            (log_levels, feeds, file_limit, drain, collector, lag, accepting),
-            watch,
-        )
 
     # Heartbeats
 

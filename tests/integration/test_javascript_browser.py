@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,9 +17,10 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.helpers.documentation import code_block
 from tests.helpers.threaded_server import ThreadedServer
-from tests.integration.bending import EVENTS, REQUESTS, WEBSOCKET, BendingRelay
-from tests.integration.browsing import call
+from tests.integration.bending import EVENTS, WEBSOCKET, BendingRelay
+from tests.integration.browsing import call, close_tabs
 from tests.integration.harness import HOST, TCP, WAIT_S, replace_file
+from tests.integration.upgrading import end, pids, upgrade
 from tests.integration.visiting import OPEN, OPTIONS, Page
 
 if TYPE_CHECKING:
@@ -148,6 +150,52 @@ def test_a_server_that_is_stopped(browser: Chrome, start: Start, tmp_path: Path)
     page.close()
 
 
+def test_a_server_that_is_upgraded(browser: Chrome, start: Start, tmp_path: Path) -> None:
+    """Pages on a stream and a page that polls move to the new workers: they see each version, and nothing older."""
+
+    def write(number: int) -> None:
+        replace_file(tmp_path / "document.json", b'{"n": %d}' % number)
+
+    write(1)
+    # A command line is what the new program is started with; a second is long enough to see pages on both generations.
+    livefeed = start(*OPTIONS, "--workers", "2", "--drain", "1", listen=(TCP,))
+    first = browser.current_window_handle
+    pages: dict[str, Page] = {}
+    try:
+        for transport in ("websocket", "events", "poll"):
+            browser.switch_to.new_window("tab")
+            page = Page(browser, f"http://{livefeed.authority}", options=f"{{transports: ['{transport}']}}")
+            page.wait_for(f"shown.data?.n === 1 && shown.transport === '{transport}'")
+            pages[browser.current_window_handle] = page
+        number, before = 1, pids(livefeed)
+        with ThreadPoolExecutor(1) as commands:
+            upgraded = commands.submit(upgrade, livefeed, "--unsupervised")
+            # The page that polls sets the pace.
+            while not upgraded.done() or before & pids(livefeed):
+                number += 1
+                write(number)
+                page.wait_for(f"shown.data.n === {number}")
+            code, output = upgraded.result()
+        assert code == 0, output
+        number += 1
+        write(number)
+        for handle, each in pages.items():
+            browser.switch_to.window(handle)
+            each.wait_for(f"shown.data.n === {number} && shown.state === 'live' && shown.line !== 'connecting'")
+            numbers = [number for number in each.numbers() if number is not None]
+            assert each.numbers() == sorted({*numbers})
+            # On a busy machine, a second may pass in which nothing is pulled.
+            assert {state for _, state in each.states()} <= {"live", "stale"}
+            assert "offline" not in each.lines()
+            if each is not page:
+                assert each.lines().count("open") >= 2
+            each.close()
+        assert page.numbers() == [*range(1, number + 1)]
+    finally:
+        end(livefeed)
+        close_tabs(browser, first)
+
+
 def test_a_source_that_fails(browser: Chrome, start: Start, tmp_path: Path) -> None:
     """The state becomes stale with the data that stays; then the document expires, and is not shown any more."""
     file = tmp_path / "document.json"
@@ -182,39 +230,6 @@ def test_a_server_that_hangs(browser: Chrome, start: Start, tmp_path: Path) -> N
     finally:
         livefeed.process.signal(signal.SIGCONT)
     page.wait_for("shown.data?.n === 1 && shown.state === 'live'")
-    page.close()
-
-
-def test_a_machine_that_sleeps(browser: Chrome, server: Server) -> None:
-    """Afterwards no age is known until the server has answered, and what came before the sleep does not count."""
-    with BendingRelay(server.livefeed.port) as relay:
-        server.write(1)
-        page = Page(browser, relay.origin)
-        page.wait_for(f"shown.data?.n === 1 && {OPEN}")
-        relay.held = (WEBSOCKET, EVENTS, REQUESTS)
-        # A minute, and then an hour, passes on the wall clock, and none on the monotonic clock.
-        asleep = "((now) => { Date.now = () => now() + %d; return [shown.age(), shown.data?.n ?? null, shown.state]; })"
-        assert page.get(f"{asleep % 60_000}(Date.now)") == [None, 1, "stale"]
-        assert page.get(f"{asleep % 3_600_000}(Date.now)") == [None, None, "expired"]
-        relay.held = ()
-        relay.cut()
-        page.wait_for(f"shown.age() !== null && {OPEN}")
-        assert page.states() == [(1, "live"), (1, "stale"), (None, "expired"), (1, "live")]
-        page.close()
-
-
-def test_a_page_that_is_frozen(browser: Chrome, server: Server) -> None:
-    """It was frozen while versions came: when it goes on, its age is unknown first, then it shows the newest one."""
-    server.write(1)
-    page = Page(browser, server.origin)
-    page.wait_for(OPEN)
-    page.get("document.addEventListener('resume', () => { window.resumed = [shown.data.n, shown.age()] })")
-    browser.execute_cdp_cmd("Page.setWebLifecycleState", {"state": "frozen"})
-    server.write(2)
-    browser.execute_cdp_cmd("Page.setWebLifecycleState", {"state": "active"})
-    page.wait_for(f"shown.data.n === 2 && shown.age() !== null && {OPEN}")
-    assert page.get("resumed") == [1, None]
-    assert page.numbers() == [1, 2]
     page.close()
 
 
@@ -309,72 +324,21 @@ def test_several_documents_share_a_connection(browser: Chrome, server: Server) -
     page.close()
 
 
-COUNTING = """window.WebSocket = class extends WebSocket {
-  constructor(...values) {
-    super(...values);
-    window.leads = true;
-    this.addEventListener('close', () => { window.leads = false; });
-  }
-}"""
-
-
-def test_ten_tabs_share_a_connection(browser: Chrome, server: Server) -> None:
-    """One tab leads. After it is closed, frozen, or left for another page, another one takes over with all versions."""
-    first = browser.current_window_handle
+def test_a_module_that_cannot_be_loaded(browser: Chrome, server: Server) -> None:
+    """Without the module of streams the page polls, as behind a proxy without streams. It is loaded when it can be."""
     server.write(1)
-    tabs: dict[str, Page] = {}
-
-    def wait_for_all(number: int) -> None:
-        for handle, page in tabs.items():
-            browser.switch_to.window(handle)
-            # A busy machine may take longer to open a WebSocket than a page waits: then the stream is one of events.
-            page.wait_for(f"shown.data?.n === {number} && shown.line === 'open'")
-
-    def leader() -> str:
-        for handle, page in tabs.items():
-            browser.switch_to.window(handle)
-            if page.get("window.leads"):
-                return handle
-        pytest.fail("no tab leads")
-
-    with BendingRelay(server.livefeed.port) as relay:
-        try:
-            for _ in range(10):
-                browser.switch_to.new_window("tab")
-                page = Page(browser, relay.origin, options="{share: true}", before=COUNTING)
-                tabs[browser.current_window_handle] = page
-            wait_for_all(1)
-            assert relay.count(WEBSOCKET) + relay.count(EVENTS) == 1
-            server.write(2)
-            wait_for_all(2)
-            # Closed.
-            gone = leader()
-            browser.close()
-            del tabs[gone]
-            server.write(3)
-            wait_for_all(3)
-            # Frozen.
-            frozen = leader()
-            browser.execute_cdp_cmd("Page.setWebLifecycleState", {"state": "frozen"})
-            page = tabs.pop(frozen)
-            server.write(4)
-            wait_for_all(4)
-            assert leader() != frozen
-            browser.switch_to.window(frozen)
-            browser.execute_cdp_cmd("Page.setWebLifecycleState", {"state": "active"})
-            tabs[frozen] = page
-            wait_for_all(4)
-            # Left for another page.
-            left = leader()
-            browser.get("about:blank")
-            del tabs[left]
-            server.write(5)
-            wait_for_all(5)
-            assert relay.count(WEBSOCKET) + relay.count(EVENTS) == 1
-        finally:
-            for handle in browser.window_handles:
-                if handle != first:
-                    browser.switch_to.window(handle)
-                    browser.close()
-            browser.switch_to.window(first)
-            browser.get_log("browser")
+    browser.execute_cdp_cmd("Network.enable", {})
+    browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["*/-/livefeed.later.*"]})
+    try:
+        page = Page(browser, server.origin)
+        page.wait_for("shown.data?.n === 1 && shown.transport === 'long-poll'")
+        server.write(2)
+        page.wait_for("shown.data.n === 2")
+        browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})
+        page.get("shown.use()")
+        page.wait_for(OPEN)
+        assert page.numbers() == [1, 2]
+        assert "offline" not in page.lines()
+        page.close()
+    finally:
+        browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.helpers.waiting import wait_until
-from tests.integration.bending import EVENTS, WEBSOCKET, BendingRelay
-from tests.integration.browsing import call
+from tests.integration.bending import EVENTS, REQUESTS, WEBSOCKET, BendingRelay
+from tests.integration.browsing import call, close_tabs
 from tests.integration.harness import TCP, replace_file
 from tests.integration.visiting import NO_PAGE, OPEN, OPTIONS, Page
 
@@ -51,6 +51,40 @@ def come_back(browser: Chrome, page: Page) -> None:
 def connections(relay: BendingRelay) -> int:
     """Gives the number of streams that are open."""
     return relay.count(WEBSOCKET) + relay.count(EVENTS)
+
+
+def test_a_machine_that_sleeps(browser: Chrome, start: Start, tmp_path: Path) -> None:
+    """Afterwards no age is known until the server has answered, and what came before the sleep does not count."""
+    replace_file(tmp_path / "document.json", b'{"n": 1}')
+    livefeed = start(*OPTIONS, "--gone-after", "600", listen=(TCP,))
+    with BendingRelay(livefeed.port) as relay:
+        page = Page(browser, relay.origin)
+        page.wait_for(f"shown.data?.n === 1 && {OPEN}")
+        relay.held = (WEBSOCKET, EVENTS, REQUESTS)
+        # A minute, and then an hour, passes on the wall clock, and none on the monotonic clock.
+        asleep = "((now) => { Date.now = () => now() + %d; return [shown.age(), shown.data?.n ?? null, shown.state]; })"
+        assert page.get(f"{asleep % 60_000}(Date.now)") == [None, 1, "stale"]
+        assert page.get(f"{asleep % 3_600_000}(Date.now)") == [None, None, "expired"]
+        relay.held = ()
+        relay.cut()
+        page.wait_for(f"shown.age() !== null && {OPEN}")
+        assert page.states() == [(1, "live"), (1, "stale"), (None, "expired"), (1, "live")]
+        page.close()
+
+
+def test_a_page_that_is_frozen(browser: Chrome, server: Server) -> None:
+    """It was frozen while versions came: when it goes on, its age is unknown first, then it shows the newest one."""
+    server.write(1)
+    page = Page(browser, server.origin)
+    page.wait_for(OPEN)
+    page.get("document.addEventListener('resume', () => { window.resumed = [shown.data.n, shown.age()] })")
+    browser.execute_cdp_cmd("Page.setWebLifecycleState", {"state": "frozen"})
+    server.write(2)
+    browser.execute_cdp_cmd("Page.setWebLifecycleState", {"state": "active"})
+    page.wait_for(f"shown.data.n === 2 && shown.age() !== null && {OPEN}")
+    assert page.get("resumed") == [1, None]
+    assert page.numbers() == [1, 2]
+    page.close()
 
 
 def test_a_page_that_comes_back(browser: Chrome, server: Server, other_origin: str) -> None:
@@ -121,6 +155,70 @@ def test_tabs_that_share_a_connection(browser: Chrome, server: Server, other_ori
             assert "offline" not in other.lines()
             other.close()
         finally:
-            browser.switch_to.window(second)
+            close_tabs(browser, first)
+
+
+COUNTING = """window.WebSocket = class extends WebSocket {
+  constructor(...values) {
+    super(...values);
+    window.leads = true;
+    this.addEventListener('close', () => { window.leads = false; });
+  }
+}"""
+
+
+def test_ten_tabs_share_a_connection(browser: Chrome, server: Server) -> None:
+    """One tab leads. After it is closed, frozen, or left for another page, another one takes over with all versions."""
+    first = browser.current_window_handle
+    server.write(1)
+    tabs: dict[str, Page] = {}
+
+    def wait_for_all(number: int) -> None:
+        for handle, page in tabs.items():
+            browser.switch_to.window(handle)
+            # A busy machine may take longer to open a WebSocket than a page waits: then the stream is one of events.
+            page.wait_for(f"shown.data?.n === {number} && shown.line === 'open'")
+
+    def leader() -> str:
+        for handle, page in tabs.items():
+            browser.switch_to.window(handle)
+            if page.get("window.leads"):
+                return handle
+        pytest.fail("no tab leads")
+
+    with BendingRelay(server.livefeed.port) as relay:
+        try:
+            for _ in range(10):
+                browser.switch_to.new_window("tab")
+                page = Page(browser, relay.origin, options="{share: true}", before=COUNTING)
+                tabs[browser.current_window_handle] = page
+            wait_for_all(1)
+            assert relay.count(WEBSOCKET) + relay.count(EVENTS) == 1
+            server.write(2)
+            wait_for_all(2)
+            # Closed.
+            gone = leader()
             browser.close()
-            browser.switch_to.window(first)
+            del tabs[gone]
+            server.write(3)
+            wait_for_all(3)
+            # Frozen.
+            frozen = leader()
+            browser.execute_cdp_cmd("Page.setWebLifecycleState", {"state": "frozen"})
+            page = tabs.pop(frozen)
+            server.write(4)
+            wait_for_all(4)
+            assert leader() != frozen
+            browser.switch_to.window(frozen)
+            browser.execute_cdp_cmd("Page.setWebLifecycleState", {"state": "active"})
+            tabs[frozen] = page
+            wait_for_all(4)
+            # Left for another page.
+            left = leader()
+            browser.get("about:blank")
+            del tabs[left]
+            server.write(5)
+            wait_for_all(5)
+            assert relay.count(WEBSOCKET) + relay.count(EVENTS) == 1
+        finally:
+            close_tabs(browser, first)

@@ -6,11 +6,8 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,46 +15,15 @@ from livefeed.workers.locks import running_workers
 from tests.helpers.waiting import wait_until
 from tests.integration.harness import TCP, WAIT_S, Livefeed, Polling, replace_file
 from tests.integration.killing import Publishing
+from tests.integration.upgrading import CTL, UPGRADE_S, end, is_zombie, parent, pids, report, upgrade, wait_until_ready
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from livefeed.tls.development import DevelopmentCertificate
 
 pytestmark = pytest.mark.chosen
-
-UPGRADE_S = 4 * WAIT_S
-"""The longest time in seconds of an upgrade on a busy machine, on which a worker may be replaced before it is ready."""
-
-CTL = str(Path(sys.executable).with_name("livefeed"))
-
-
-def upgrade(livefeed: Livefeed, *options: str) -> tuple[int, str]:
-    """Gives the exit code and the output of the command."""
-    command = [CTL, "ctl", "upgrade", "--runtime-dir", str(livefeed.runtime_dir), *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=UPGRADE_S, check=False)
-    return done.returncode, done.stdout + done.stderr
-
-
-def report(livefeed: Livefeed, path: str) -> Any:
-    """Gives a report of the operator's port."""
-    with livefeed.operator() as client:
-        return client.get(path).json()
-
-
-def pids(livefeed: Livefeed) -> set[int]:
-    """Gives the processes of the workers."""
-    return {each["pid"] for each in report(livefeed, "/-/workers")}
-
-
-def wait_until_ready(livefeed: Livefeed) -> None:
-    """Returns when all workers are ready, and none of an earlier generation is left."""
-    wait_until(lambda: {each["state"] for each in report(livefeed, "/-/workers")} == {"ready"}, livefeed.log)
-
-
-def parent(livefeed: Livefeed) -> int:
-    """Gives the process that holds the runtime directory."""
-    return int((livefeed.runtime_dir / "lock").read_text().split()[0])
 
 
 def order(sequence: str) -> tuple[int, ...]:
@@ -89,22 +55,15 @@ def livefeed(certificate: DevelopmentCertificate, tmp_path: Path) -> Iterator[Li
     source = tmp_path / "document.json"
     replace_file(source, b'{"n": 0}')
     config = tmp_path / "livefeed.toml"
-    config.write_text(f'workers = 2\ninterval = 0.2\ndrain = 0.5\nsource = "file:{source}"\nstate_dir = "state"\n')
+    settings = f'workers = 2\ninterval = 0.2\ndrain = 0.5\nsource = "file:{source}"\nstate_dir = "state"\n'
+    # The figures are sent to workers each second, also while the next parent prepares itself.
+    config.write_text(f"{settings}page_figures = true\n")
     with Livefeed("--config", str(config), directory=tmp_path, certificate=certificate, listen=(TCP,)) as running:
         wait_until_ready(running)
         try:
             yield running
         finally:
             end(running)
-
-
-def end(livefeed: Livefeed) -> None:
-    """Ends a successor, which is nobody's child, and its workers."""
-    pid = parent(livefeed)
-    if pid != livefeed.pid:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
-            wait_until(lambda: is_zombie(pid), livefeed.log)
 
 
 def publish(tmp_path: Path, number: int) -> None:
@@ -156,13 +115,6 @@ def upgrade_and_watch(livefeed: Livefeed, tmp_path: Path, number: int) -> None:
     assert not workers & pids(livefeed)
     assert {each["generation"] for each in report(livefeed, "/-/workers")} == {number}
     wait_until(lambda: is_zombie(before), livefeed.log)
-
-
-def is_zombie(pid: int) -> bool:
-    """Tells whether a process has ended, and its first ancestor has not taken note of it."""
-    with suppress(FileNotFoundError, ProcessLookupError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    return True
 
 
 def test_refusals(livefeed: Livefeed) -> None:

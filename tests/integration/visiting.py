@@ -42,7 +42,7 @@ FOLLOW = """import(%s).then(({ follow }) => {
   window.shown = follow(%s, %s);
   shown.subscribe((data, { state, line, transport, sequence, version, age }) => {
     const text = shown.version === version ? shown.text : null;
-    saw.push([data?.n ?? null, state, line, transport, sequence, age, version, text]);
+    saw.push([performance.now(), data?.n ?? null, state, line, transport, sequence, age, version, text]);
   });
   return true;
 })"""
@@ -86,11 +86,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 class Sight:
     """One change that a page was told.
 
+    :ivar at: the time in ms on the clock of the page.
     :ivar number: the number in the document that is shown; ``None`` if none is.
     :ivar age: the age in ms; ``None`` while it is unknown.
     :ivar text: the text of the document; ``None`` if none is shown, or the page shows another one since then.
     """
 
+    at: float
     number: int | None
     state: str | None
     line: str

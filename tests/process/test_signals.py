@@ -50,6 +50,22 @@ class SignalTests(SynchronousTestCase):
         reactor = SimpleNamespace(callFromThread=call, callWhenRunning=when_running)
         SignalHandlers(reactor, lambda: self.hung_up.append(1)).startService()
 
+    def test_handlers_do_not_describe_what_they_call(self) -> None:
+        """Python makes the text of each handler whenever a process is started: it must not be that of all services."""
+
+        class Large:
+            def __repr__(self) -> str:
+                raise AssertionError
+
+            def __call__(self) -> None:
+                """Does nothing."""
+
+        reactor: Any = SimpleNamespace(callFromThread=Large(), callWhenRunning=lambda call: call(), stop=Large())
+        self.before = lambda number, frame: None
+        SignalHandlers(reactor, Large(), Large(), Large()).startService()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
+            self.assertLess(len(repr(self.handlers[number])), 200)
+
     def stop_calls(self) -> list[str]:
         """Starts the handlers in a reactor that runs. Returns the calls to its `stop` and to `hurry`, in order."""
 

@@ -19,16 +19,18 @@ from livefeed.delivery.figures import NO_FIGURES
 from livefeed.exceptions import ConfigurationError
 from livefeed.process.log_level import LogLevels
 from livefeed.testing import request
-from livefeed.workers import worker as worker_module
+from livefeed.workers import served as served_module
 from livefeed.workers.configuration import settings_for_workers
 from livefeed.workers.feed_events import FeedEvent
 from livefeed.workers.locks import Activity
 from livefeed.workers.messages import PROTOCOL, Heartbeat, Message, Welcome, message_of
-from livefeed.workers.worker import ALONE_S, HEARTBEAT_S, UNWELCOME_S, Served, Worker
+from livefeed.workers.worker import ALONE_S, HEARTBEAT_S, UNWELCOME_S, Worker
 from livefeed.workers.worker_log import WorkerLog
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
+
+    from livefeed.workers.served import Served
 
 LOST = "the link to the parent is lost; connections stay, and feeds become stale without news"
 
@@ -179,7 +181,7 @@ class ServingTestCase(WorkerTestCase):
     def setUp(self) -> None:
         super().setUp()
         # The service that applies the level changes the observers for as long as the process lives.
-        self.patch(worker_module, "LogLevels", partial(LogLevels, publisher=LogPublisher()))
+        self.patch(served_module, "LogLevels", partial(LogLevels, publisher=LogPublisher()))
         self.sock = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(self.sock.close)
         self.worker.startService()
@@ -281,7 +283,7 @@ class WelcomeTests(ServingTestCase):
             with self.subTest(why):
                 self.reactor.hasStopped = False
                 self.worker._is_ending = self.worker.failed = False
-                self.patch(worker_module, "Serving", self.fail_with(error))
+                self.patch(served_module, "Serving", self.fail_with(error))
                 link = self.welcome(listen=())
                 self.assertEqual((self.worker.failed, self.reactor.hasStopped), (True, True))
                 self.assertEqual(link.kinds(), [])

@@ -254,7 +254,7 @@ test("after a sleep the age is unknown until the server answers, and what has en
   const feed = start();
   await until(feed, () => feed.line === "open");
   // The pause after the first request has ended: no poll is due any more.
-  await new Promise((resolve) => setTimeout(resolve, feed.delay + 50));
+  await new Promise((resolve) => setTimeout(resolve, 1200));
   const now = Date.now;
   server.override = () => true;
   try {
