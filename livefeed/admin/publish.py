@@ -218,6 +218,9 @@ class DocumentResource(Node):
 
     def _get(self, request: Request) -> int:
         newest = self._store.newest
+        if newest is None and not self._store.is_open:
+            # This process takes over from another one, and does not know yet.
+            return refuse(request, 503, "The store is not open yet.", [retry_after(RETRY_S)])
         if newest is None or newest.data is None:
             return refuse(request, 404, "There is no document. PUT stores one.", self._shown())
         return self._answer_document(request, newest.data, newest.version, [ACCEPT_PATCH, *self._shown()])
@@ -277,7 +280,7 @@ class DocumentResource(Node):
         return self._write(request, restore)
 
     def _write(
-        self, request: Request, edit: Callable[[View], bytes | Unchanged | None], *, is_deletion: bool = False
+        self, request: Any, edit: Callable[[View], bytes | Unchanged | None], *, is_deletion: bool = False
     ) -> int:
         if self._stored.feed.decision is State.ENDED:
             return refuse(request, 409, "The feed has ended: no more versions will come.", self._shown())
@@ -292,8 +295,14 @@ class DocumentResource(Node):
             conditions.check(view)
             return edit(view)
 
+        durable: Deferred[None] = Deferred()
+        request.keeps_content = durable
+
         async def respond() -> _Result:
-            outcome = await self._store.edit(checked)
+            try:
+                outcome = await self._store.edit(checked)
+            finally:
+                durable.callback(None)
             if is_deletion:
                 return _Result(204, None, tuple(self._shown()))
             return self._written(outcome, await self._pull())

@@ -57,8 +57,11 @@ class OperatorRequest(Request):
     """A request to the operator's port.
 
     :ivar content_refusal: the status and the reason with which its content was refused; ``None`` if it was not.
+    :ivar keeps_content: fires when the content is no longer needed; ``None`` if it is not needed after the request. A
+        client that leaves does not free the memory of a document that waits for the disk.
     """
 
+    keeps_content: Deferred[Any] | None = None
     content_refusal: tuple[int, str] | None = None
     _denial: Denial | None = None
     _was_judged = False
@@ -111,7 +114,15 @@ class OperatorChannel(Channel):
         if request.content_refusal is not None or length is None:
             return False
         contents.reserve(length)
-        request.notifyFinish().addBoth(lambda _: contents.release(length))
+
+        def release(_: object) -> None:
+            kept = request.keeps_content
+            if kept is None or kept.called:
+                contents.release(length)
+            else:
+                kept.addBoth(lambda _: contents.release(length))
+
+        request.notifyFinish().addBoth(release)
         self._content_s = CONTENT_TIMEOUT_S + length / contents.LEAST_RATE
         if request.requestHeaders.hasHeader(b"Expect") and len(self.requests) == 1:
             # The clients that ask for it wait up to a second for the permission (RFC 9110, 10.1.1).

@@ -20,6 +20,7 @@ from livefeed.admin.contents import MAX_CONTENTS_BYTES, Contents
 from livefeed.admin.publish import LIVE_S, FeedsResource, limit_of
 from livefeed.admin.site import CONTENT_TIMEOUT_S, OperatorRoot, OperatorSite
 from livefeed.document.snapshot import version_of
+from livefeed.exceptions import StoreError
 from livefeed.feed.feed import Feed
 from livefeed.feed.state import State
 from livefeed.intake.puller import PullOutcome
@@ -338,6 +339,13 @@ class OutcomeTests(PublishTestCase):
         self.store.open()
         self.assertEqual(self.store.document, b"[1]")
 
+    def test_before_the_store_is_open(self) -> None:
+        """A process that takes over does not say that there is no document."""
+        self.store.close()
+        self.assertEqual(self.ask("GET").status, 503)
+        self.store.open()
+        self.assertEqual(self.ask("GET").status, 404)
+
     def test_defect(self) -> None:
         """A defect is in the log, and its text in no answer."""
         self.patch(self.store.store, "commit", lambda _: 1 // 0)
@@ -368,6 +376,17 @@ class ContentTests(PublishTestCase):
         self.assertEqual((refused.status, refused.headers["retry-after"]), (503, "1"))
         first.connectionLost(Failure(ConnectionLost()))
         self.assertEqual(self.put(b"[1]").status, 201)
+        self.assertEqual(self.contents._reserved, 0)
+
+    def test_client_that_leaves_its_document(self) -> None:
+        """Its memory is in use until the disk has the document: other clients do not get it before."""
+        waiting: Deferred[list[object]] = Deferred()
+        self.store.in_thread = lambda *_: waiting
+        channel, _ = self.open()
+        channel.dataReceived(b"PUT /feeds/results HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\n[1]")
+        channel.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual(self.contents._reserved, 3)
+        waiting.callback([StoreError("no")])
         self.assertEqual(self.contents._reserved, 0)
 
     def test_time(self) -> None:

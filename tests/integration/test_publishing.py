@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.harness import TEXT, WAIT_S
+from tests.integration.harness import TEXT, WAIT_S, free_port
 from tests.integration.killing import kill_during_writes
 
 if TYPE_CHECKING:
+    from livefeed.tls.development import DevelopmentCertificate
     from tests.integration.conftest import Start
 
 pytestmark = pytest.mark.processes
@@ -56,6 +57,28 @@ def test_from_the_command_line_to_a_subscriber(start: Start, tmp_path: Path) -> 
     assert livefeed.terminate() == 0
     again = start(*options)
     assert again.http.get("/feed").json() == {"seats": 2, "final": True}
+
+
+def test_token(start: Start, certificate: DevelopmentCertificate, tmp_path: Path) -> None:
+    """Another machine publishes through an endpoint of --admin, with the token in a file."""
+    token, document = tmp_path / "token", tmp_path / "a.json"
+    token.write_text("0123456789abcdefghijklmnop")
+    token.chmod(0o600)
+    document.write_bytes(b"[1]")
+    port = free_port()
+    admin = ("--admin", f"tls:{port}:interface=127.0.0.1", "--admin-token", str(token))
+    livefeed = start("--source", "store:", "--state-dir", str(tmp_path / "state"), *admin, live=False)
+    url = (str(document), "--url", f"https://localhost:{port}", "--token-file", str(token))
+    cacert = ("--cacert", str(certificate.ca))
+    code, text = publish(*url, *cacert, runtime_dir=tmp_path)
+    assert code == 0, text
+    assert livefeed.http.get("/feed").content == b"[1]"
+    code, text = publish(*url, runtime_dir=tmp_path)
+    assert (code, "certificate" in text) == (1, True), text
+    token.write_text("0123456789abcdefghijklmnoq")
+    code, text = publish(*url, *cacert, runtime_dir=tmp_path)
+    assert (code, "Authorization" in text, "0123456789" in text) == (1, True, False), text
+    assert "0123456789" not in livefeed.log()
 
 
 def test_kills(tmp_path: Path) -> None:
