@@ -280,7 +280,7 @@ def _arguments_in_content(request: Request) -> dict[str, Any] | str:
         return _WRONG_TYPE
     try:
         return msgspec.json.decode(request.content.read() or b"{}", type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return "The content of a command is a JSON object."
 
 

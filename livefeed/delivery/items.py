@@ -17,7 +17,7 @@ import msgspec
 
 from livefeed.delivery.directory import Directory, Followed, Refusal, Visitor
 from livefeed.delivery.item_messages import PulseAudience, PulseOutlet
-from livefeed.delivery.messages import MessageAudience, MessageOutlet
+from livefeed.delivery.messages import UNREADABLE, MessageAudience, MessageOutlet
 from livefeed.delivery.transports import group_maker
 from livefeed.document.snapshot import MAX_NAMED_LENGTH
 from livefeed.transport.addresses import peer_of
@@ -34,6 +34,10 @@ MAX_ITEMS = 64
 
 MAX_PATH_LENGTH = 1280
 """The largest number of characters in an item's path: a pointer of 1024 bytes, and the name of a feed."""
+
+MAX_OWED_BYTES = 32_768
+"""The largest size in bytes of the refusals that wait for a client that does not read: each repeats the client's path,
+which may have 12 KB with its escapes."""
 
 _FOREIGN = "Follow at most 64 items on one connection."
 
@@ -183,10 +187,10 @@ class Items:
         """Takes a client's message. Anything but its two kinds is ignored."""
         try:
             wish = _decode_follow(payload)
-        except (msgspec.DecodeError, RecursionError):
+        except UNREADABLE:
             try:
                 self.unfollow(_decode_unfollow(payload).unfollow)
-            except (msgspec.DecodeError, RecursionError):
+            except UNREADABLE:
                 return
         else:
             self.follow(wish.follow, wish.have)
@@ -342,6 +346,9 @@ class Items:
     def _write_refusal(self, path: str, message: bytes) -> None:
         if not self._is_paused:
             self._connection.transport.write(self._wrap(message, None))
-        elif len(self._refusals) < MAX_ITEMS or path in self._refusals:
+            return
+        owed = self._refusals
+        size = sum(map(len, owed.values())) - len(owed.get(path, b"")) + len(message)
+        if (len(owed) < MAX_ITEMS or path in owed) and size <= MAX_OWED_BYTES:
             # A client that asks and does not read is told of so many, and asks again if it hears nothing.
-            self._refusals[path] = message
+            owed[path] = message

@@ -10,6 +10,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import msgspec
+
 from livefeed.document.codings import is_large
 from livefeed.document.history import WORTH_IT, DeltaForm
 from livefeed.document.timestamps import timestamp
@@ -27,6 +29,11 @@ if TYPE_CHECKING:
     The second argument is the version that the client has after the message: ``""`` for none, and ``None`` if the
     message does not say.
     """
+
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""The errors of msgspec for a client's message: it checks the UTF-8 of texts by itself, since Autobahn leaves that of
+binary frames unchecked, and follows members that it does not know to any depth."""
 
 
 @dataclass(slots=True, eq=False)

@@ -146,7 +146,7 @@ def parse_head(line: bytes) -> Head:
     check_format(line)
     try:
         head = msgspec.json.decode(line, type=Head)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise DamagedRecordError from None
     if head.at < 0 or head.bytes <= 0:
         raise DamagedRecordError

@@ -128,6 +128,7 @@ class CommandTests(SiteTestCase):
             (b"POST /-/reload", [JSON], b"[]", 400),
             (b"POST /-/reload", [JSON], b"{", 400),
             (b"POST /-/reload", [JSON], b"[" * 60000, 400),
+            (b"POST /-/reload", [JSON], b'{"a":"\xff"}', 400),
             (b"POST /-/reload", [JSON], b"x" * (MAX_CONTENT_BYTES + 1), 413),
             (b"POST /-/reload", [JSON, b"Transfer-Encoding: chunked"], None, 413),
             (b"GET /-/trace", [b"Content-Length: 1"], None, 413),

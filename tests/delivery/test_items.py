@@ -189,6 +189,10 @@ class WebSocketTests(ItemsTestCase):
         for payload in (b"{", b"[" * 4000, b'{"follow":"\\ud800"'):
             client.socket.protocol.send_text(payload)
             client.socket.send()
+        # Autobahn checks the UTF-8 of text frames alone.
+        for payload in (b'{"follow":"/b\xff"}', b'{"unfollow":"\xff"}', b'{"follow":"/b","have":"\xff"}'):
+            client.socket.protocol.send_binary(payload)
+            client.socket.send()
         self.assertEqual((client.read(), self.watchers(), client.closed), ([], before, b""))
 
     def test_refusals_concern_one_item(self) -> None:
@@ -362,6 +366,28 @@ class FlowTests(ItemsTestCase):
         client.socket.resume()
         client.read()
         self.assertEqual(len(client.refused), MAX_ITEMS)
+
+    def test_refusals_of_long_paths_are_bounded(self) -> None:
+        """A path of letters that need escapes makes a refusal of 12 KB: few of them are kept."""
+        client = Follower(self.site)
+
+        def ask(*names: str) -> list[str]:
+            client.socket.pause()
+            for name in names:
+                message = json.dumps({"follow": f"/{name}"}, ensure_ascii=False)
+                client.socket.protocol.send_text(message.encode())
+                client.socket.send()
+            client.refused.clear()
+            client.socket.resume()
+            client.read()
+            return [path[1:3] for path, _, _ in client.refused]
+
+        long = "\N{GRINNING FACE}" * 1000
+        # A refusal that takes the place of another one counts once.
+        names = [f"10{long}", *(f"{number}{long}" for number in range(10, MAX_ITEMS)), "none"]
+        self.assertEqual(ask(*names), ["10", "11", "no"])
+        # Refusals that were sent make room again.
+        self.assertEqual(ask(f"12{long}", f"13{long}", f"14{long}"), ["12", "13"])
 
     def test_every_item_has_its_turn(self) -> None:
         """An item that fills the transport each time does not keep the others from being sent."""

@@ -64,6 +64,7 @@ class RecordTests(SynchronousTestCase):
         for line in (
             *(b"", b"{}", b"[]", b"\xff", head[:-1], head.replace(b'"number":3', b'"number":"3"')),
             *(head.replace(b'"at":', b'"at":-'), head.replace(b'"bytes":8', b'"bytes":0')),
+            head[:-1] + b',"x":' + b"[" * 4000,
         ):
             self.assertRaises(DamagedRecordError, parse_head, line)
 

@@ -14,7 +14,7 @@ import pytest
 from tests.helpers.documentation import code_block
 from tests.helpers.waiting import wait_until
 from tests.integration.harness import TCP, WAIT_S, missing_peer, peer, replace_file
-from tests.integration.visiting import NO_PAGE, OPTIONS
+from tests.integration.visiting import OPTIONS, TEXT_PAGE
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -82,7 +82,7 @@ def test_each_recipe_shows_title_and_state(browser: Chrome, start: Start, tmp_pa
     script = bundle(recipes)
     write("First")
     livefeed = start(*OPTIONS, listen=(TCP,))
-    browser.get(f"http://{livefeed.authority}{NO_PAGE}")
+    browser.get(f"http://{livefeed.authority}{TEXT_PAGE}")
     plain = re.fullmatch(r"(.*)<script type=\"module\">(.*)</script>\n", code_block(PAGE, "html", PLAIN), re.DOTALL)
     assert plain is not None
     browser.execute_script(ADD_PLAIN, *plain.groups(), PLACES)

@@ -90,5 +90,5 @@ export async function ask(line, feed, turn, isWaiting) {
 /** Tells whether a sequence is of the same epoch as another one, and before it. */
 function isEarlier(sequence, other) {
   const [[epoch, number], [otherEpoch, otherNumber]] = [sequence, other].map((each) => String(each).split("."));
-  return epoch === otherEpoch && Number(number) < Number(otherNumber);
+  return epoch === otherEpoch && number - otherNumber < 0;
 }

@@ -25,9 +25,8 @@ export async function events(stream, signal) {
   const options = { cache: "no-store", headers: { Accept: "text/event-stream" }, signal };
   const { fetch = globalThis.fetch } = stream.line.options;
   const answer = await fetch(`${first.urlOf(".sse")}?delta=2${query}`, options);
-  if (!answer.ok || !answer.headers.get("Content-Type")?.startsWith("text/event-stream")) {
-    throw new Error(`status ${answer.status} in place of an event stream`);
-  }
+  // Something else in place of a stream is one that ends before its first message.
+  if (!answer.headers.get("Content-Type")?.startsWith("text/event-stream")) return undefined;
   // A stream cannot be changed while it runs: another one, with other documents, takes its place.
   stream.send = () => stream.line.restart();
   const reader = answer.body.getReader();
@@ -39,7 +38,8 @@ export async function events(stream, signal) {
     if (done) return delay;
     const lines = (rest + decoder.decode(value, { stream: true })).split("\n");
     rest = lines.pop();
-    if (rest.length > MOST_CHARACTERS) throw new RangeError("a line of the event stream is too long");
+    // A line without an end counts as a stream that is broken.
+    if (rest.length > MOST_CHARACTERS) return delay;
     for (const each of lines) {
       if (each.startsWith("retry:")) delay = delayOfRetry(Number(each.slice(6)));
       if (each.startsWith("data:")) await stream.receive(each.slice(5));

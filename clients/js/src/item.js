@@ -4,7 +4,7 @@
 // messages. They are applied in order. A document is shown after it has been verified, together with the state that came
 // with it. This module does no input or output.
 
-import { applySplices } from "./splices.js";
+import { applySplices, encoder } from "./splices.js";
 
 const TYPES = ["document", "splices", "heartbeat", "missing", "refused"];
 /** The states after which a client has no document any more. */
@@ -89,12 +89,13 @@ export class Item {
   async #update({ type, version, from, splices, text, bytes }) {
     try {
       if (type === "splices") {
-        if (from !== this.have) throw new RangeError("another base");
+        // They are for another version than this one.
+        if (from !== this.have) throw new RangeError();
         bytes = applySplices(this.#bytes, splices ?? JSON.parse(decoder.decode(bytes)), MOST_BYTES);
       }
-      bytes ??= new TextEncoder().encode(text);
+      bytes ??= encoder.encode(text);
       const verified = await isVersion(bytes, version);
-      if (verified === false) throw new RangeError("another version");
+      if (verified === false) throw new RangeError();
       text ??= decoder.decode(bytes);
       const [data, changed] = await this.valueOfText(text, this.#document.data);
       this.#document = { data, text, version, verified, changed };

@@ -1,4 +1,4 @@
-const encoder = new TextEncoder();
+export const encoder = new TextEncoder();
 
 /**
  * Applies splices: texts, lengths and distances, as docs/protocol.md describes them.

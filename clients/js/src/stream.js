@@ -1,6 +1,5 @@
 // A stream of messages for all documents of a line. It is loaded beside the first document, which does not wait for it.
 
-import { refusal } from "./ask.js";
 import { delayOfRetry } from "./closes.js";
 import { events } from "./events.js";
 import { websocket } from "./websocket.js";
@@ -52,14 +51,13 @@ export class Stream {
       const open = isSocket ? websocket : events;
       if (!this.line.options.share) delay = await open(this, signal);
       else delay = await (await import("./tabs.js")).share(this, signal, open, isSocket);
-    } catch (error) {
-      if (!this.#works) throw error;
-    } finally {
-      this.#end.abort();
-      this.send = null;
-      clearTimeout(this.#silence);
-      for (const feed of this.line.feeds) clearTimeout(feed.again);
+    } catch {
+      // Whether it has worked is known.
     }
+    this.#end.abort();
+    this.send = null;
+    clearTimeout(this.#silence);
+    for (const feed of this.line.feeds) clearTimeout(feed.again);
     if (!this.#works && delay !== Infinity) throw new Error("silence");
     return delay;
   }
@@ -113,7 +111,7 @@ export class Stream {
 
   /** Asks again for a document as soon as the server allows it. */
   #refuse(feed, { status, detail, retry }) {
-    feed.error = refusal(status, detail);
+    feed.error = Object.assign(new Error(detail), { status });
     clearTimeout(feed.again);
     if (retry !== null) feed.again = setTimeout(() => this.demand(feed), delayOfRetry(retry));
   }

@@ -1,11 +1,11 @@
 // The WebSocket: one connection for all documents of a line, with the messages of livefeed.delta.v2.
 
 import { delayOfClose } from "./closes.js";
-import { onAbort } from "./slots.js";
 
 /**
  * Follows all documents of a line, until the WebSocket is closed, or a signal is given.
  *
+ * @param {AbortSignal} signal Has not been given yet.
  * @returns {Promise<number | undefined>} See {@link delayOfClose}.
  */
 export function websocket(stream, signal) {
@@ -24,7 +24,7 @@ export function websocket(stream, signal) {
     // It says nothing, and "close" follows. In Node, an error without a listener ends the program.
     socket.onerror = () => {};
     socket.onclose = ({ code, reason }) => resolve(delayOfClose(code, reason));
-    onAbort(signal, () => {
+    signal.addEventListener("abort", () => {
       socket.onmessage = null;
       socket.close();
       resolve();

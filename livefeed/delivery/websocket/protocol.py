@@ -13,7 +13,7 @@ import msgspec
 from livefeed.delivery.framing import compressed_document_frame, document_frame
 from livefeed.delivery.heartbeats import Heartbeats
 from livefeed.delivery.items import Items, Visit
-from livefeed.delivery.messages import MessageAudience, MessageOutlet
+from livefeed.delivery.messages import UNREADABLE, MessageAudience, MessageOutlet
 from livefeed.delivery.transports import group_maker
 from livefeed.delivery.websocket.close_codes import (
     COME_BACK,
@@ -141,7 +141,7 @@ class SubscriberProtocol(WebSocketConnection):
             return
         try:
             have = msgspec.json.decode(payload, type=_Have).have
-        except msgspec.DecodeError:
+        except UNREADABLE:
             return
         # This comes first, because leaving the multicast sets the outlet's version to that of the multicast.
         following.leave_multicast()

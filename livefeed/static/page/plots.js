@@ -5,7 +5,7 @@ import { strings } from "./strings.js";
 
 const words = strings.plots;
 const PAUSE_MS = 2000;
-const CALM_MS = 10_000; // for readers who want less motion
+const CALM_MS = 10_000; // for readers with a preference for less motion
 const LONGEST_MS = 60_000;
 const ANSWER_MS = 10_000;
 const HEIGHT_REM = 9;

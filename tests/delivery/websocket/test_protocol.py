@@ -60,6 +60,19 @@ class DeltaTests(WebSocketTestCase):
         self.assertEqual(plain.receive(), [text(self.document(1))])
         self.assertIsNone(plain.protocol.subprotocol)
 
+    def test_malformed_messages_are_ignored(self) -> None:
+        """They end no connection, and write nothing to the log."""
+        publish(self.feed, self.document(1))
+        client = self.open()
+        client.messages()
+        deep = b'{"have":null,"x":' + b"[" * 4000
+        for payload in (b"{", deep, b'{"have":"\xff"}', b'{"\xff":', b'{"have":1}', b'{"have":"%s"}' % (b"x" * 99)):
+            client.protocol.send_binary(payload)
+            client.send()
+            self.assertEqual(client.messages(), [])
+        self.assertFalse(client.transport.disconnecting)
+        self.assertEqual(len(self.say(client, b'{"have":null}')), 1)
+
     def test_changes_are_sent(self) -> None:
         """The client is sent changes, and at each tick without any a heartbeat, which has the state."""
         publish(self.feed, self.document(1))
