@@ -25,6 +25,9 @@ from livefeed.exceptions import ConfigurationError, StartError
 from livefeed.feed.state import State
 from livefeed.feed_service import MAX_SPREAD_S, FeedService, FeedsService, PulledFeedService, ReloadedFeeds, Shared
 from livefeed.process.reload import Change
+from livefeed.sources import make_source
+from livefeed.storage.shared_writes import ClosedStoreError, SharedWrites
+from livefeed.storage.store import Store
 from livefeed.testing import MemorySource, RecordingSubscriber, Response, request
 from livefeed.web.reconnect_slots import ReconnectSlots
 from livefeed.web.site import Site
@@ -58,7 +61,7 @@ class FeedsTestCase(SynchronousTestCase):
         self.site = Site(self.root, reactor=self.clock)
         self.feeds = self.make_feeds()
 
-    def make_source(self, url: str, *, reactor: object, max_bytes: int) -> MemorySource:
+    def make_source(self, url: str, *, reactor: object, max_bytes: int, store: object = None) -> MemorySource:
         if not url.startswith("memory:"):
             raise ConfigurationError("unknown scheme", "source")
         self.sources[url] = MemorySource(deque(self.prepared.pop(url, ())))
@@ -532,3 +535,109 @@ class PauseTests(FeedsTestCase):
             assert service.feed.snapshot is not None
             self.assertNotEqual(service.feed.snapshot.data, b"[1]")
             self.stop()
+
+
+class StoreTests(FeedsTestCase):
+    """Feeds with the source ``store:``."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.patch(feed_service, "make_source", make_source)
+        self.feeds = self.make_feeds(self.state_dir)
+
+    def store(self, name: str = "a") -> SharedWrites:
+        """Gives the store of a feed."""
+        store = self.feeds.feeds[name].store
+        assert store is not None
+        return store
+
+    def put(self, data: bytes, name: str = "a") -> None:
+        """Stores a document, and pulls it."""
+        self.successResultOf(self.store(name).edit(lambda _: data))
+        self.clock.advance(1)
+
+    def shown(self) -> bytes | None:
+        snapshot = self.feeds.feeds["a"].feed.snapshot
+        return None if snapshot is None else snapshot.data
+
+    def test_written_document_is_published_at_once(self) -> None:
+        """A write is reported to the puller, and does not wait for a tick."""
+        self.feeds.add_feed(FeedSettings(feed="a", source="store:", interval=60))
+        self.start()
+        self.put(b"[1]")
+        self.assertEqual(self.shown(), b"[1]")
+        self.stop()
+        self.assertFalse(self.store().store.is_open)
+
+    def test_restart(self) -> None:
+        """The next process has the document before anything is pulled."""
+        self.feeds.add_feed(FeedSettings(feed="a", source="store:"))
+        self.start()
+        self.put(b"[1]")
+        self.stop()
+        self.root = Root()
+        self.feeds = self.make_feeds(self.state_dir)
+        self.feeds.add_feed(FeedSettings(feed="a", source="store:"))
+        self.start()
+        self.assertEqual((self.store().document, self.shown()), (b"[1]", b"[1]"))
+
+    def test_start_without_a_place(self) -> None:
+        """The error names the setting, and what is wrong."""
+        self.root = Root()
+        self.feeds = self.make_feeds(None)
+        with self.assertRaisesRegex(ConfigurationError, "--source: store: needs --state-dir"):
+            self.feeds.add_feed(FeedSettings(feed="a", source="store:"))
+        self.feeds = self.make_feeds(self.state_dir)
+        self.state_dir.mkdir()
+        self.state_dir.joinpath("a.store").mkdir()
+        self.feeds.add_feed(FeedSettings(feed="a", source="store:"))
+        with self.assertRaisesRegex(StartError, "--state-dir: .*a.store: Is a directory"):
+            self.feeds.startService()
+
+    def test_change_of_the_source(self) -> None:
+        """A reload opens and closes the store. A change of other settings keeps it open, with its document."""
+        self.feeds.add_feed(FeedSettings(feed="a", source="demo:"))
+        self.start()
+        self.assertIsNone(self.feeds.feeds["a"].store)
+        self.change(FeedSettings(feed="a", source="store:", interval=60))
+        self.put(b"[1]")
+        store = self.store()
+        self.change(FeedSettings(feed="a", source="store:", interval=30))
+        self.assertIs(self.store(), store)
+        self.put(b"[2]")
+        self.assertEqual(self.shown(), b"[2]")
+        self.change(FeedSettings(feed="a", source="demo:"))
+        self.assertEqual((self.feeds.feeds["a"].store, store.is_open, store.store.is_open), (None, False, False))
+        self.change(FeedSettings(feed="a", source="store:"))
+        self.assertEqual(self.store().document, b"[2]")
+
+    def test_reload_that_fails(self) -> None:
+        """A store that was opened for it is closed again; one that cannot be opened is an error of the settings."""
+        self.feeds.add_feed(FeedSettings(feed="a", source="demo:"))
+        self.start()
+        wanted = FeedSettings(feed="a", source="store:")
+        self.feeds.prepare([wanted]).abandon()
+        other = Store(self.state_dir / "a.store", float)
+        other.open()
+        with self.assertRaisesRegex(ConfigurationError, "another process uses this store"):
+            self.feeds.prepare([wanted])
+        other.close()
+        self.feeds.prepare([wanted]).abandon()
+
+    def test_hand_over(self) -> None:
+        """Another process can open the store meanwhile, and this one can go on if that fails."""
+        self.feeds.add_feed(FeedSettings(feed="a", source="store:"))
+        self.start()
+        self.put(b"[1]")
+        self.successResultOf(self.feeds.feeds["a"].pause())
+        self.failureResultOf(self.store().edit(lambda _: b"[2]"), ClosedStoreError)
+        other = Store(self.state_dir / "a.store", float)
+        other.open()
+        self.assertEqual(other.newest and other.newest.data, b"[1]")
+        self.feeds.feeds["a"].resume()
+        self.failureResultOf(self.store().edit(lambda _: b"[2]"), ClosedStoreError)
+        other.close()
+        self.feeds.feeds["a"].pause()
+        self.feeds.feeds["a"].resume()
+        self.put(b"[3]")
+        self.assertEqual(self.shown(), b"[3]")
