@@ -151,7 +151,7 @@ class ParentHoldings:
 
     def follow(self, link: Link) -> None:
         """Holdings API."""
-        self.broadcast.add(link, {})
+        self.broadcast.add_follower(link)
 
     def receive(self, link: Link, message: Message) -> bool:
         """Holdings API."""

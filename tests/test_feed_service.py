@@ -18,12 +18,12 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed import feed_service
-from livefeed.config.settings import FeedSettings
+from livefeed.config.settings import FeedSettings, Settings
 from livefeed.delivery.root import Root
 from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.exceptions import ConfigurationError, StartError
 from livefeed.feed.state import State
-from livefeed.feed_service import MAX_SPREAD_S, FeedsService, PulledFeedService, Shared
+from livefeed.feed_service import MAX_SPREAD_S, FeedService, FeedsService, PulledFeedService, ReloadedFeeds, Shared
 from livefeed.process.reload import Change
 from livefeed.testing import MemorySource, RecordingSubscriber, Response, request
 from livefeed.web.reconnect_slots import ReconnectSlots
@@ -406,6 +406,8 @@ class TransactionTests(FeedsTestCase):
         wanted = FeedSettings(feed="a", source="memory:a", max_subscribers=1, stale_after=3.0)
         transaction = self.feeds.prepare([wanted])
         self.assertEqual(len(transaction.changed), 1)
+        names = {each.setting for each in transaction.changes()}
+        self.assertEqual(names, {"feeds.a.max_subscribers", "feeds.a.stale_after"})
         self.successResultOf(transaction.commit())
         self.assertIs(self.feeds.feeds["a"].puller, puller)
         self.assertEqual((puller.good, self.feeds.feeds["a"].published.max_subscribers), (1, 1))
@@ -481,3 +483,52 @@ class DrainedFeedTests(FeedsTestCase):
         self.assertEqual(len(feed.streams()), 1)
         feed.let_go(ReconnectSlots())
         self.assertEqual((events.disconnecting, socket.disconnecting), (True, False))
+
+
+class FollowedFeedTests(FeedsTestCase):
+    """A feed that this process does not pull."""
+
+    def test_settings_change(self) -> None:
+        """They are taken as those of a pulled feed are, and there is no source to name."""
+        shared = Shared(self.clock, maybeDeferred, self.subscribers)
+        service = FeedService(FeedSettings(feed="a"), shared)
+        self.assertEqual((service.source_name, service.streams(), service.waiting()), ("", [], 0))
+        change = service.prepare(FeedSettings(feed="a", interval=7.0, source="memory:b"))
+        change.abandon()
+        service.take(change)
+        self.assertEqual((service.feed.interval_s, service.settings, self.sources), (7.0, change.settings, {}))
+
+    def test_reload(self) -> None:
+        """Feeds can change in all of their settings."""
+        reloaded = ReloadedFeeds(self.feeds)
+        settings = Settings(feeds=(FeedSettings(feed="a", source="memory:a"),))
+        transaction = reloaded.prepare(Settings(), settings)
+        self.assertEqual(transaction.order, ["a"])
+        transaction.abandon()
+
+
+class PauseTests(FeedsTestCase):
+    """A feed that another process pulls meanwhile."""
+
+    def test_pause(self) -> None:
+        """Nothing is pulled and nothing written until the feed goes on, with kept versions or without them."""
+        for state_dir in (None, self.state_dir):
+            self.feeds = self.make_feeds(state_dir)
+            self.root = Root()
+            self.feeds.root = self.root
+            self.start()
+            self.add("a", b"[1]", b"[2]", b"[3]")
+            service = self.feeds.feeds["a"]
+            self.assertTrue(service.was_tried)
+            paused = service.pause()
+            if paused is not None:
+                self.successResultOf(paused)
+            for _ in range(3):
+                self.tick()
+            assert service.feed.snapshot is not None
+            self.assertEqual(service.feed.snapshot.data, b"[1]")
+            service.resume()
+            self.tick()
+            assert service.feed.snapshot is not None
+            self.assertNotEqual(service.feed.snapshot.data, b"[1]")
+            self.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -43,6 +44,16 @@ def locked() -> dict[str, str]:
     pins = re.findall(r"^([a-z0-9-]+)==([^\s\\;]+)", (CHECKOUT / "requirements.txt").read_text(), re.MULTILINE)
     assert pins
     return dict(pins)
+
+
+class NpmPackageTests(SynchronousTestCase):
+    """The client in JavaScript."""
+
+    def test_npm_package_is_of_this_release(self) -> None:
+        """It has the version of livefeed, and its licence."""
+        package = json.loads((CHECKOUT / "clients/js/package.json").read_text())
+        self.assertEqual((package["version"], package["license"]), (__version__, "MIT"))
+        self.assertEqual((CHECKOUT / "clients/js/LICENSE").read_text(), (CHECKOUT / "LICENSE").read_text())
 
 
 class LockTests(SynchronousTestCase):

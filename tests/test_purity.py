@@ -116,7 +116,7 @@ class PurityTests(SynchronousTestCase):
             for path in PACKAGE.rglob("*.py")
             if any(of(package, imported_by(path)) for package in ("autobahn", "txaio"))
         }
-        self.assertEqual(importers, {"delivery/websocket/protocol.py"})
+        self.assertEqual(importers, {"delivery/websocket/connection.py"})
 
     def test_pymongo_is_imported_in_one_place(self) -> None:
         """Only the MongoDB source needs pymongo."""

@@ -43,7 +43,7 @@ export interface Options<T = unknown> {
   onChange?(data: T | undefined, meta: Meta): void;
   /** Is called when state, line, transport, verification or error have changed, and for each version. */
   onState?(meta: Meta): void;
-  /** The transports that may be used, the best first. By default all of them. */
+  /** The transports that may be used, the best first. By default all of them. Where none of them works, there are polls. */
   transports?: readonly Transport[];
   /** Numbers that JavaScript would change are {@link ExactNumber}s. */
   exact?: boolean;

@@ -1,4 +1,4 @@
-import type { Feed, Line, Options, State } from "./livefeed";
+import type { Feed, Line, Options, State } from "./livefeed.js";
 
 export interface Followed<V> {
   /** The part of the document; undefined while nothing may be shown. As long as it is equal, it is the same object. */

@@ -100,7 +100,7 @@ class Screen:
         if update is None:
             return _row(Text.assemble((printable(self.url), "bold"), "  connecting"), width)
         facts = [
-            (update.state.value, _STYLES.get(update.state, "bold red")),
+            (printable(update.state_name), _STYLES.get(update.state, "bold red")),
             (f"age {duration(age_s)}", ""),
             (f"delay {'-' if self._delay_s is None else f'{self._delay_s * 1000:.0f} ms'}", ""),
             (_TRANSPORTS[update.line], "bold red" if update.line is Line.OFFLINE else ""),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
+import shutil
 import socket
 import sys
 from itertools import pairwise
@@ -127,10 +129,20 @@ def addresses(arguments: list[str], environment: Mapping[str, str]) -> list[str]
         "",
         f"  open    {base}/",
         f"  poll    curl {base}/{feed}",
-        f"  follow  livefeed watch {base}/{feed}",
+        f"  follow  {command()} watch {base}/{feed}",
         "  stop    Ctrl-C",
         "",
     ]
+
+
+def command() -> str:
+    """Gives the text with which the user starts this program: without its folder, if the shell finds it there."""
+    program = sys.argv[0]
+    if Path(program).name != "livefeed":
+        return "livefeed"
+    found = shutil.which("livefeed")
+    is_found = found is not None and Path(found).resolve() == Path(program).resolve()
+    return "livefeed" if is_found else shlex.quote(program)
 
 
 def _options_of_twistd() -> dict[str, str]:

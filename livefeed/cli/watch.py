@@ -261,7 +261,7 @@ class Lines:
         """Output API."""
         last, self._last = self._last, update
         members: dict[str, Any] = {
-            "state": update.state.value,
+            "state": update.state_name,
             "line": update.line.value,
             "version": update.version,
             "sequence": update.sequence,
@@ -342,8 +342,13 @@ class Redrawn:
 
         console = self.screen.console
         clock = (update.at or "")[11:19] or "--:--:--"
-        if last is None or (last.state, last.line, last.problem) != (update.state, update.line, update.problem):
-            said = f"{clock}  {update.state}  {update.line}  age {duration(update.age_s)}  {printable(update.problem)}"
+        if last is None or (last.state_name, last.line, last.problem) != (
+            update.state_name,
+            update.line,
+            update.problem,
+        ):
+            state = printable(update.state_name)
+            said = f"{clock}  {state}  {update.line}  age {duration(update.age_s)}  {printable(update.problem)}"
             console.print(Text(said.rstrip(), "bold"), soft_wrap=True)
         for change in found:
             text = Text.assemble(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from livefeed.client.messages import MAX_MS, is_version, sequence_of
-from livefeed.client.update import State, state_of
+from livefeed.client.update import State, name_of, state_of
 from livefeed.document.exact_json import DeltaError
 from livefeed.document.splices import apply_splices
 
@@ -52,6 +52,11 @@ class Answer:
     def state(self) -> State:
         """The state."""
         return state_of(self.fields.get("livefeed-state"))
+
+    @property
+    def unknown_state(self) -> str:
+        """The name of the state, if it is not known; otherwise ``""``."""
+        return name_of(self.fields.get("livefeed-state"))
 
     @property
     def at(self) -> str | None:

@@ -46,7 +46,15 @@ class Outcome(Enum):
 
 
 class Word(Protocol):
-    """The times in a message or an answer about a document."""
+    """The facts about a document in a message or an answer."""
+
+    @property
+    def state(self) -> State:
+        """The state."""
+
+    @property
+    def unknown_state(self) -> str:
+        """The name of the state, if it is not known; otherwise ``""``."""
 
     @property
     def at(self) -> str | None:
@@ -70,6 +78,7 @@ class Item:
     :ivar version: their version.
     :ivar sequence: the order of the version.
     :ivar state: the state, as it was last said.
+    :ivar unknown_state: the name of a state that this client does not know; otherwise ``""``.
     :ivar at: the time of the last confirmation, by the server's clock.
     :ivar confirmed_s: the time of the last confirmation, in seconds by the caller's clock.
     :ivar expires_s: the time at which the document expires without another word of the server, by the same clock;
@@ -83,6 +92,7 @@ class Item:
     version: str | None = None
     sequence: str | None = None
     state: State = State.WAITING
+    unknown_state: str = ""
     at: str | None = None
     confirmed_s: float | None = None
     expires_s: float | None = None
@@ -102,7 +112,8 @@ class Item:
         state = State.STALE if is_silent and self.state is State.LIVE else self.state
         if not self.is_shown:
             return Shown(state=state, line=line, problem=problem)
-        return Shown(self.content, self.version, self.sequence, state, line, self.at, self.verified, problem)
+        unknown = self.unknown_state if state is State.UNKNOWN else ""
+        return Shown(self.content, self.version, self.sequence, state, line, self.at, self.verified, problem, unknown)
 
     def forget(self, state: State) -> None:
         """Forgets the document. The next one must be whole."""
@@ -125,12 +136,12 @@ class Item:
         self.content, self.version, self.sequence, self.verified = content, found, sequence, version is not None
         return True
 
-    def confirm(self, state: State, word: Word, now: float) -> None:
+    def confirm(self, word: Word, now: float) -> None:
         """Takes a state, and the times that belong to it.
 
         :param now: seconds by the caller's clock.
         """
-        self.state, self.at, self.is_refused = state, word.at, False
+        self.state, self.unknown_state, self.at, self.is_refused = word.state, word.unknown_state, word.at, False
         self.confirmed_s = None if word.age_ms is None else now - word.age_ms / 1000
         self.expires_s = None if word.lifetime_ms is None else now + word.lifetime_ms / 1000
 
@@ -213,7 +224,7 @@ class Items:
             if message.state in HIDING:
                 item.forget(message.state)
             elif not item.is_refused:
-                item.confirm(message.state, message, now)
+                item.confirm(message, now)
 
     def _take(self, item: Item, message: Message, now: float) -> Outcome:
         if message.kind == "refused":
@@ -234,7 +245,7 @@ class Items:
         elif not self._bring(item, message):
             return Outcome.LOST
         item.sequence = message.sequence
-        item.confirm(message.state, message, now)
+        item.confirm(message, now)
         return Outcome.TAKEN
 
     def _bring(self, item: Item, message: Message) -> bool:

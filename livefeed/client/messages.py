@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal, TypeGuard, cast
 
-from livefeed.client.update import State, state_of
+from livefeed.client.update import State, name_of, state_of
 
 SUBPROTOCOL = "livefeed.delta.v2"
 
@@ -43,6 +43,7 @@ class Message:
     :ivar version: the newest version; ``None`` in types that have none.
     :ivar sequence: its sequence.
     :ivar state: the state.
+    :ivar unknown_state: the name of the state, if it is not known; otherwise ``""``.
     :ivar at: the time of the last confirmation, as text.
     :ivar age_ms: milliseconds since the last confirmation, when the message was made.
     :ivar next_ms: milliseconds until the next tick.
@@ -60,6 +61,7 @@ class Message:
     version: str | None = None
     sequence: str | None = None
     state: State = State.UNKNOWN
+    unknown_state: str = ""
     at: str | None = None
     age_ms: int | None = None
     next_ms: int | None = None
@@ -104,6 +106,7 @@ def read_message(data: str | bytes) -> Message | None:
         version if is_version(version) else None,
         sequence_of(value.get("sequence")),
         state_of(value.get("state")),
+        name_of(value.get("state")),
         text_of(value.get("at"), 64),
         milliseconds_of(value.get("age")),
         milliseconds_of(value.get("next")),

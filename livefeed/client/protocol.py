@@ -389,7 +389,7 @@ class Protocol:
                 return False
             self._tag = answer.tag
         item.sequence = answer.sequence
-        item.confirm(answer.state, answer, now)
+        item.confirm(answer, now)
         return True
 
     def _hear(self, next_ms: int | None, now: float) -> None:

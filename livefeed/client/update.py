@@ -33,6 +33,8 @@ class State(StrEnum):
 STATES = frozenset({State.LIVE, State.STALE, State.HELD, State.ENDED, State.EXPIRED, State.WITHDRAWN})
 """The states that a server says."""
 
+_NAME_LENGTH = 64
+
 HIDING = frozenset({State.EXPIRED, State.WITHDRAWN})
 """The states in which a client shows no document, and forgets the one that it has."""
 
@@ -40,6 +42,11 @@ HIDING = frozenset({State.EXPIRED, State.WITHDRAWN})
 def state_of(said: object) -> State:
     """Gives the state that a server says. A state that is not known is never taken for ``live``."""
     return State(said) if isinstance(said, str) and said in STATES else State.UNKNOWN
+
+
+def name_of(said: object) -> str:
+    """Gives the name of a state that this client does not know, as the server says it; ``""`` for any other value."""
+    return said[:_NAME_LENGTH] if isinstance(said, str) and said not in STATES else ""
 
 
 class Line(StrEnum):
@@ -63,6 +70,7 @@ class Shown:
     :ivar at: the time at which the server last confirmed the document, by the server's clock, as text.
     :ivar verified: whether the server named the version, and the hash of the content equals it.
     :ivar problem: why the line is not open; ``""`` if there is no reason to tell.
+    :ivar unknown_state: the name of the state, if this client does not know it; otherwise ``""``.
     """
 
     content: bytes | None = None
@@ -73,6 +81,7 @@ class Shown:
     at: str | None = None
     verified: bool = False
     problem: str = ""
+    unknown_state: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +99,7 @@ class Update(Generic[T_co]):
     :ivar line: the way of contact.
     :ivar verified: whether the server named the version, and the hash of *content* equals it.
     :ivar problem: why the line is not open; ``""`` if there is no reason to tell.
+    :ivar unknown_state: the name of the state, if this client does not know it; otherwise ``""``.
     """
 
     data: T_co | None
@@ -102,6 +112,17 @@ class Update(Generic[T_co]):
     line: Line
     verified: bool
     problem: str
+    unknown_state: str
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the document is live. In a state that the client does not know it is not."""
+        return self.state is State.LIVE
+
+    @property
+    def state_name(self) -> str:
+        """The name of the state, for display; the server's, if the client does not know it."""
+        return self.unknown_state or self.state.value
 
     @classmethod
     def of(cls, shown: Shown, data: T_co | None, age_s: float | None) -> Update[T_co]:
@@ -117,6 +138,7 @@ class Update(Generic[T_co]):
             shown.line,
             shown.verified,
             shown.problem,
+            shown.unknown_state,
         )
 
 

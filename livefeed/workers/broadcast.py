@@ -243,6 +243,7 @@ class Broadcast:
     recall: Callable[[Recipient, Message], object] = field(default=lambda link, message: None)  # noqa: ARG005
     payload_bytes: int = 0
     _links: dict[Recipient, dict[str, _Progress]] = field(default_factory=dict)
+    _followers: set[Recipient] = field(default_factory=set)  # the links that are no workers
     # By feed and form, the version to which deltas are used.
     _demanded: dict[str, dict[DeltaForm, str]] = field(default_factory=dict)
     _questions: dict[str, dict[PatchFacts, dict[Recipient, None]]] = field(default_factory=dict)
@@ -270,6 +271,11 @@ class Broadcast:
                 service.feed.continue_after(Sequence(*held[name].sequence))
             self._send_picture(link, service.feed)
 
+    def add_follower(self, link: Recipient) -> None:
+        """Adds a link that is sent the feeds alone: that to the next parent, which ends at any other message."""
+        self._followers.add(link)
+        self.add(link, {})
+
     def show_all(self, link: Recipient) -> None:
         """Sends the picture of each feed on a link, whatever is not confirmed yet: nothing follows it."""
         for service in tuple(self.feeds.values()):
@@ -285,6 +291,7 @@ class Broadcast:
     def remove(self, link: Recipient) -> None:
         """Sends a worker nothing more."""
         self._links.pop(link, None)
+        self._followers.discard(link)
         for questions in self._questions.values():
             for askers in questions.values():
                 askers.pop(link, None)
@@ -296,7 +303,8 @@ class Broadcast:
     def send_each(self, make: Callable[[Recipient], Message]) -> None:
         """Sends each worker a message of its own, such as ``configuration``, and the pictures of feeds new to it."""
         for link, progress in self._links.items():
-            link.send(make(link))
+            if link not in self._followers:
+                link.send(make(link))
             for name in progress.keys() - self.feeds.keys():
                 del progress[name]
             for name, service in self.feeds.items():

@@ -98,6 +98,23 @@ class ArgumentTests(ServeTestCase):
         for given in (["--config", "f", "--port", "9"], ["--listen", "tls:8443"], ["--port", "0"]):
             self.assertEqual(serve.addresses(self.arguments(*given), {}), [])
 
+    def test_name_of_the_command(self) -> None:
+        """A program that the shell does not find is named with its folder, as the user has written it."""
+        program = Path(self.mktemp()).absolute() / "livefeed"
+        program.parent.mkdir()
+        program.touch(mode=0o755)
+        self.patch(os, "environ", {"PATH": ""})
+        for path, argument, expected in (
+            ("", "env/bin/livefeed", "env/bin/livefeed"),
+            ("", "/srv/my env/livefeed", "'/srv/my env/livefeed'"),
+            (str(program.parent), str(program), "livefeed"),
+            (str(program.parent), "/usr/lib/cli/__main__.py", "livefeed"),
+            (str(program.parent), "env/bin/livefeed", "env/bin/livefeed"),
+        ):
+            os.environ["PATH"] = path
+            self.patch(sys, "argv", [argument, "serve"])
+            self.assertEqual(serve.command(), expected)
+
 
 class RunTests(ServeTestCase):
     """The command."""

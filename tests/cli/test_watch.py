@@ -98,6 +98,11 @@ class LinesTests(WatchTestCase):
         )
         self.assertNotIn("problem", line)
 
+    def test_unknown_state(self) -> None:
+        """It has its own name."""
+        self.assertEqual(self.watch([shown("1", state=State.UNKNOWN, unknown_state="paused")], "--once"), 0)
+        self.assertEqual(self.lines()[0]["state"], "paused")
+
     def test_differences(self) -> None:
         """The first line has the document, and each other one its changes."""
         self.assertEqual(self.watch([shown('{"a": 1}'), shown('{"a": 2}', state=State.ENDED)], "--diff"), 0)

@@ -272,6 +272,20 @@ class PushTests(ProtocolTestCase):
         self.after(self.protocol.wake(self.now))
         self.assert_shows(A, State.STALE)
 
+    def test_unknown_state(self) -> None:
+        """It is told under its own name, on each line, and a change from one to another is an update."""
+        self.begin()
+        for name in ("paused", "archived"):
+            self.receive(heartbeat(A, state=name))
+            self.assert_shows(A, State.UNKNOWN)
+            self.assertEqual(self.shown and self.shown.unknown_state, name)
+        self.close(3000)
+        self.wait_for(Connect)
+        self.give_up("no WebSocket", was_reached=True)
+        self.answer(304, fields_of(A, livefeed_state="paused"))
+        self.assert_shows(A, State.UNKNOWN, Line.POLLING)
+        self.assertEqual(self.shown and self.shown.unknown_state, "paused")
+
     def test_refused_item(self) -> None:
         """A refused item is asked for again when the server says, or never."""
         self.begin()

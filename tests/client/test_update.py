@@ -13,6 +13,7 @@ from livefeed.client.update import (
     Shown,
     State,
     Update,
+    name_of,
     read_exactly,
     read_floats,
     state_of,
@@ -29,6 +30,22 @@ class UpdateTests(SynchronousTestCase):
         others: tuple[object, ...] = ("", "Live", None, 1, [], {})
         for said in others:
             self.assertIs(state_of(said), State.UNKNOWN)
+
+    def test_unknown_states(self) -> None:
+        """They are shown under their own names, and are not live."""
+        for said, name in (
+            ("paused", "paused"),
+            ("x" * 100, "x" * 64),
+            ("", "unknown"),
+            (None, "unknown"),
+            (7, "unknown"),
+        ):
+            shown = Shown(b"1", state=state_of(said), unknown_state=name_of(said))
+            update = Update.of(shown, 1, None)
+            self.assertEqual((update.state, update.state_name, update.is_live), (State.UNKNOWN, name, False))
+        for state in STATES:
+            update = Update.of(Shown(b"1", state=state, unknown_state=name_of(state.value)), 1, None)
+            self.assertEqual((update.state_name, update.is_live), (state.value, state is State.LIVE))
 
     def test_document_is_parsed_once(self) -> None:
         """Another state of the same document is no reason to parse it again, and nothing is parsed without one."""

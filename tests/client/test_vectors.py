@@ -86,6 +86,7 @@ class ContractTests(SynchronousTestCase):
             # This client has states of its own for a part that is missing, and before the first document.
             if found.state not in (State.MISSING, State.WAITING):
                 self.assertEqual(found.state, shown["state"] if shown["state"] in STATES else State.UNKNOWN, name)
+                self.assertEqual(found.unknown_state or found.state.value, shown["state"], name)
             else:
                 self.assertIsNone(shown["text"])
 

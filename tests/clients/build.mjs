@@ -12,11 +12,12 @@ const [, , folder] = process.argv;
 const source = fileURLToPath(new URL("../../clients/js/src/", import.meta.url));
 const NOTE = "/* livefeed.js, MIT licence */";
 /** The modules that are loaded when they are needed. */
-const LATER = ["events", "tabs", "values"];
+const LATER = ["tabs", "later", "values"];
 /** Members that only the modules use among themselves: they get short names. */
 const INTERNAL = [
-  ...["asked", "checkClock", "deliver", "doubt", "expectTick", "failures", "feeds", "isClosed", "isForeign"],
-  ...["isGuest", "isPolled", "enter", "isRefused", "notify", "outdate", "receive", "relay", "restart", "take", "tabs", "tick", "urlOf", "wanted"],
+  ...["again", "asked", "checkClock", "deliver", "doubt", "enter", "expectTick", "fail", "failures", "feeds", "hear", "isClosed"],
+  ...["isForeign", "isGuest", "isPolled", "isRefused", "leave", "notify", "opened", "options", "outdate", "receive", "relay", "demand"],
+  ...["restart", "take", "tabs", "tick", "timer", "turn", "urlOf", "valueOfText", "wake", "wanted"],
 ];
 
 const names = {};
@@ -40,7 +41,7 @@ async function write(entry, name, options) {
     charset: "utf8",
     target: "es2022",
     format: "esm",
-    banner: { js: NOTE },
+    banner: { js: LATER.includes(entry) ? "" : NOTE },
     plugins: [later],
     mangleProps: new RegExp(`^(${INTERNAL.join("|")})$`),
     mangleCache: shortNames,

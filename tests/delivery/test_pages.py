@@ -230,6 +230,19 @@ class TranslationTests(SynchronousTestCase):
         self.assertIn(f'<html lang="{language}">', page)
         self.assertIn(f'<noscript><p class="notice">{noscript} <a href="results.json">', page)
 
+    def test_no_text_is_left_over(self) -> None:
+        """Translators are asked for nothing that no page shows."""
+        strings = (self.static / "page" / "strings.js").read_text("utf-8")
+        names = re.findall(r"(?m)^ {2,4}(\w+): ", strings.partition("export const strings")[2])
+        users = [
+            *(self.static / "page").glob("*.js"),
+            *self.static.glob("*.html"),
+            Path(str(files("livefeed.delivery"))) / "pages.py",
+        ]
+        used = "".join(each.read_text("utf-8") for each in users if each.name != "strings.js")
+        self.assertGreater(len(names), 50)
+        self.assertEqual([name for name in sorted(names) if not re.search(rf"""[."'\[ ]{name}\b""", used)], [])
+
     def test_html_has_no_texts(self) -> None:
         """Neither between its tags nor in attributes that readers see or hear."""
         for name in ("page.html", "list.html"):

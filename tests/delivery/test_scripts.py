@@ -13,7 +13,7 @@ from livefeed.delivery.scripts import NAMES, lasting_name
 from livefeed.document.snapshot import version_of
 from livefeed.testing import make_site, request
 
-CORE_BYTES = 5_248
+CORE_BYTES = 4_096
 """The largest size of the core, compressed, in bytes."""
 
 ALL_BYTES = 8_192

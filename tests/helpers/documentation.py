@@ -8,11 +8,12 @@ from pathlib import Path
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
-def code_block(page: str, language: str) -> str:
-    """Gives the first block of code in a language on a page.
+def code_block(page: str, language: str, index: int = 0) -> str:
+    """Gives a block of code in a language on a page.
 
     :param page: its path below ``docs``.
+    :param index: how many blocks in that language come before it.
     """
-    match = re.search(rf"^```{language}\n(.*?)^```", (DOCS / page).read_text(), re.DOTALL | re.MULTILINE)
-    assert match is not None, (page, language)
-    return match[1]
+    found = re.findall(rf"^```{language}\n(.*?)^```", (DOCS / page).read_text(), re.DOTALL | re.MULTILINE)
+    assert len(found) > index, (page, language)
+    return str(found[index])

@@ -13,17 +13,24 @@ WAIT_S = 60.0
 """The longest wait in seconds. Only tests that fail wait for so long, so the limit is generous."""
 
 LOOK_S = 0.01
-"""The time in seconds between two checks."""
+"""The usual time in seconds between two checks."""
 
 
-def wait_until(is_so: Callable[[], object], what: str | Callable[[], object], timeout_s: float = WAIT_S) -> None:
+def wait_until(
+    is_so: Callable[[], object],
+    what: str | Callable[[], object],
+    timeout_s: float = WAIT_S,
+    *,
+    look_s: float = LOOK_S,
+) -> None:
     """Returns as soon as a condition is true.
 
     :param what: the message of the failure, or a function that gives it.
+    :param look_s: the time in seconds between two checks.
     :raises AssertionError: after *timeout_s* seconds.
     """
     deadline = time.monotonic() + timeout_s
     never = threading.Event()
     while not is_so():
         assert time.monotonic() < deadline, what if isinstance(what, str) else what()
-        never.wait(LOOK_S)
+        never.wait(look_s)

@@ -1,10 +1,11 @@
-"""A real browser, and a page of another origin than livefeed's. All tests know the fixtures by ``conftest.py``."""
+"""Real browsers, and a page of another origin than livefeed's. All tests know the fixtures by ``conftest.py``."""
 
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 from selenium.webdriver import Chrome
@@ -15,6 +16,7 @@ from tests.integration.harness import HOST, WAIT_S, peer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 OTHER_PAGE = b"""<!doctype html><title>another origin</title><script>
 async function poll(url) {
@@ -33,14 +35,40 @@ function follow(url) {
 </script>"""
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    """A headless Chromium that accepts the development certificate."""
-    chromium, driver = peer("chromium", "chromium"), peer("chromedriver", "chromium-driver")
-    options = chromium_options(chromium, tmp_path_factory.mktemp("chromium"))
+class Browser(Protocol):
+    """What a page needs of a browser, with the names of Selenium."""
+
+    def get(self, url: str) -> None:
+        """Opens a page, and returns once it has loaded."""
+
+    def execute_script(self, script: str, *args: Any) -> Any:
+        """Gives the result of the body of a function."""
+
+    def execute_async_script(self, script: str, *args: Any) -> Any:
+        """Gives the value with which a script calls its last argument."""
+
+    def get_log(self, log_type: str) -> list[dict[str, Any]]:
+        """Gives the complaints since the last call."""
+
+
+@contextmanager
+def chromium(directory: Path) -> Iterator[Chrome]:
+    """Starts a headless Chromium that accepts the development certificate.
+
+    :param directory: an empty folder of its own.
+    """
+    program, driver = peer("chromium", "chromium"), peer("chromedriver", "chromium-driver")
+    options = chromium_options(program, directory)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     with Chrome(options=options, service=Service(driver)) as chrome:
         chrome.set_script_timeout(WAIT_S)
+        yield chrome
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    """A Chromium for all tests of a module."""
+    with chromium(tmp_path_factory.mktemp("chromium")) as chrome:
         yield chrome
 
 
@@ -67,7 +95,7 @@ def other_origin() -> Iterator[str]:
         thread.join(WAIT_S)
 
 
-def call(browser: Chrome, expression: str) -> Any:
+def call(browser: Browser, expression: str) -> Any:
     """Gives the result of a promise of the page."""
     return browser.execute_async_script(
         f"const done = arguments[0]; ({expression}).then(done, (error) => done(String(error)))"
@@ -75,10 +103,12 @@ def call(browser: Chrome, expression: str) -> Any:
 
 
 def close_tabs(browser: Chrome, first: str) -> None:
-    """Closes all tabs but one, and drops their complaints."""
+    """Closes all tabs but one, which becomes the one that is seen, and drops their complaints."""
     for handle in browser.window_handles:
         if handle != first:
             browser.switch_to.window(handle)
             browser.close()
     browser.switch_to.window(first)
+    # A page that is hidden draws no frames.
+    browser.execute_cdp_cmd("Page.bringToFront", {})
     browser.get_log("browser")

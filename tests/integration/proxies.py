@@ -40,12 +40,16 @@ class Cache:
     :param kind: its name, such as ``nginx``.
     :param process: the process.
     :param port: where it listens.
+    :param again: starts it with other changes of its configuration; ``None`` if that is not possible.
     """
 
-    def __init__(self, kind: str, process: Process, port: int) -> None:
+    def __init__(
+        self, kind: str, process: Process, port: int, again: Callable[[dict[str, str]], Process] | None = None
+    ) -> None:
         self.kind = kind
         self.process = process
         self.port = port
+        self._again = again
         self.http = self.new_client()
 
     def __enter__(self) -> Self:
@@ -53,11 +57,20 @@ class Cache:
 
     def __exit__(self, *details: object) -> None:
         self.http.close()
+        self._end()
+
+    def _end(self) -> None:
         self.process.signal(signal.SIGTERM)
         try:
             self.process.wait()
         finally:
             self.process.close()
+
+    def restart(self, changes: dict[str, str]) -> None:
+        """Ends it, and starts it again at the same port, with other changes of its configuration."""
+        assert self._again is not None
+        self._end()
+        self.process = self._again(changes)
 
     def new_client(self) -> httpx.Client:
         """Gives a client, for the caller to close."""
@@ -72,32 +85,35 @@ class Cache:
 
 def nginx(directory: Path, port: int, changes: dict[str, str]) -> Cache:
     """Starts nginx in front of a port."""
-    program, own = peer("nginx", "nginx"), free_port()
-    http = replaced(
-        code_block(PAGE, "nginx"),
-        {
-            f"127.0.0.1:{LIVEFEED_PORT}": f"{HOST}:{port}",
-            "listen 80;": f"listen {HOST}:{own};",
-            "/var/cache/nginx/livefeed": f"{directory}/cache",
-            **changes,
-        },
-    )
+    program, own, file = peer("nginx", "nginx"), free_port(), directory / "nginx.conf"
     temporary = "".join(
         f"{kind}_temp_path {directory}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
-    file = directory / "nginx.conf"
-    file.write_text(
-        "daemon off;\nmaster_process off;\nerror_log stderr notice;\n"
-        f"pid {directory}/nginx.pid;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}{http}}}\n"
-    )
-    process = Process([program, "-e", "stderr", "-p", str(directory), "-c", str(file)], directory=directory)
-    try:
-        # It listens before it says how it will wait for events.
-        process.wait_for("using the .* event method")
-    except BaseException:
-        process.close()
-        raise
-    return Cache("nginx", process, own)
+
+    def run(changes: dict[str, str]) -> Process:
+        http = replaced(
+            code_block(PAGE, "nginx"),
+            {
+                f"127.0.0.1:{LIVEFEED_PORT}": f"{HOST}:{port}",
+                "listen 80;": f"listen {HOST}:{own};",
+                "/var/cache/nginx/livefeed": f"{directory}/cache",
+                **changes,
+            },
+        )
+        file.write_text(
+            "daemon off;\nmaster_process off;\nerror_log stderr notice;\n"
+            f"pid {directory}/nginx.pid;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}{http}}}\n"
+        )
+        process = Process([program, "-e", "stderr", "-p", str(directory), "-c", str(file)], directory=directory)
+        try:
+            # It listens before it says how it will wait for events.
+            process.wait_for("using the .* event method")
+        except BaseException:
+            process.close()
+            raise
+        return process
+
+    return Cache("nginx", run(changes), own, run)
 
 
 def varnish(directory: Path, port: int, changes: dict[str, str]) -> Cache:

@@ -14,7 +14,7 @@ from tests.helpers.waiting import wait_until
 from tests.integration.bending import EVENTS, REQUESTS, WEBSOCKET, BendingRelay
 from tests.integration.browsing import call, close_tabs
 from tests.integration.harness import TCP, replace_file
-from tests.integration.visiting import NO_PAGE, OPEN, OPTIONS, Page
+from tests.integration.visiting import OPEN, OPTIONS, TEXT_PAGE, Page
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,10 +53,11 @@ def connections(relay: BendingRelay) -> int:
     return relay.count(WEBSOCKET) + relay.count(EVENTS)
 
 
-def test_a_machine_that_sleeps(browser: Chrome, server: Server) -> None:
+def test_a_machine_that_sleeps(browser: Chrome, start: Start, tmp_path: Path) -> None:
     """Afterwards no age is known until the server has answered, and what came before the sleep does not count."""
-    with BendingRelay(server.livefeed.port) as relay:
-        server.write(1)
+    replace_file(tmp_path / "document.json", b'{"n": 1}')
+    livefeed = start(*OPTIONS, "--gone-after", "600", listen=(TCP,))
+    with BendingRelay(livefeed.port) as relay:
         page = Page(browser, relay.origin)
         page.wait_for(f"shown.data?.n === 1 && {OPEN}")
         relay.held = (WEBSOCKET, EVENTS, REQUESTS)
@@ -95,7 +96,7 @@ def test_a_page_that_comes_back(browser: Chrome, server: Server, other_origin: s
             address = f"{relay.origin}/feed.html" if transport == "long-poll" else other_origin
             page = Page(browser, relay.origin, address, f"{{transports: ['{transport}']}}")
             page.wait_for(f"shown.data?.n === 1 && shown.transport === '{transport}'")
-            leave(browser, page, f"{server.origin}{NO_PAGE}")
+            leave(browser, page, f"{server.origin}{TEXT_PAGE}")
             wait_until(lambda: connections(relay) == 0, f"a {transport} stays")
             server.write(2)
             come_back(browser, page)

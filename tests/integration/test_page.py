@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -154,7 +155,13 @@ def test_plots(browser: Chrome, start: Start) -> None:
     assert browser.execute_script(drawn) == [True] * 3
     hidden = "return document.querySelectorAll('.plots [aria-hidden=true] canvas').length"
     assert browser.execute_script(hidden) == 3
-    assert "in the last" in browser.find_element(By.CSS_SELECTOR, ".plots").text
+    first = browser.find_element(By.CSS_SELECTOR, ".plots figcaption")
+    assert "in the last" in first.text
+    # The value below the pointer, while it is there.
+    ActionChains(browser).move_to_element(browser.find_element(By.CSS_SELECTOR, ".plots .u-over")).perform()
+    wait.until(lambda _: "in the last" not in first.text)
+    ActionChains(browser).move_to_element(first).perform()
+    wait.until(lambda _: "in the last" in first.text)
     assert severe(browser) == []
 
 

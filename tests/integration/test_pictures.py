@@ -33,12 +33,34 @@ RESET: dict[str, dict[str, object]] = {
     "Emulation.setEmulatedMedia": {},
     "Emulation.setScrollbarsHidden": {"hidden": False},
 }
+CURVES = ("watchers", "deliveries", "delay")
 PHONE = 500
 """The width in pixels up to which tables may be wider than the screen."""
 
 CUT = """return [...document.querySelectorAll(".scroll")].filter((one) => one.scrollWidth > one.clientWidth)
   .map((one) => one.getAttribute("aria-label"))"""
 """A script that gives the names of the tables of which columns are cut off."""
+
+FIGURES = """{
+const wave = (at, most) => Math.round(most * (0.6 + 0.3 * Math.sin(at / 23) + 0.02 * Math.sin(at * 1.7)));
+const times = Array.from({ length: 180 }, (_, at) => at);
+const figures = {
+  interval_s: 1,
+  at: "2026-11-30T20:00:00.000Z",
+  watchers: times.map((at) => 9000 + 35 * at + wave(at, 90)),
+  deliveries: times.map((at) => 9000 + 35 * at + wave(at, 600)),
+  delay_ms: times.map((at) => (at % 3 ? null : wave(at, 160))),
+};
+const ask = window.fetch;
+window.fetch = (url, options) =>
+  String(url).endsWith("figures.json") ? Promise.resolve(new Response(JSON.stringify(figures))) : ask(url, options);
+}"""
+"""A script of a page that has the same figures in each picture, of three minutes that a test cannot wait for."""
+
+SHOW_FIGURES = """const panel = document.querySelector(".plots").closest("details");
+panel.open = true;
+panel.scrollIntoView({ block: "end" })"""
+"""A script that shows the curves, at the end of the screen."""
 
 LEVEL = "//span[@class='key'][text()='water_level_m']/following-sibling::span"
 
@@ -67,6 +89,10 @@ PICTURES = (
     Picture("document-light", "harbour.html", 1440, 900, "light"),
     Picture("document-dark", "harbour.html", 1440, 900, "dark"),
     Picture("document-phone", "harbour.html", 390, 844, "light"),
+    Picture("figures-light", "harbour.html?figures", 1440, 900, "light"),
+    Picture("figures-dark", "harbour.html?figures", 1440, 900, "dark"),
+    Picture("figures-phone", "harbour.html?figures", 390, 844, "light"),
+    Picture("figures-wall", "harbour.html?figures", 3840, 2160, "dark", 0.5),
     Picture("list-light", "", 1440, 400, "light"),
     Picture("list-phone", "", 390, 844, "dark"),
 )
@@ -107,11 +133,13 @@ def test_pictures(browser: Chrome, start: Start, tmp_path: Path) -> None:
         replace_file(tmp_path / f"{name}.json", document(NIGHT + SECOND))
     feeds = "".join(f"[feeds.{name}]\nsource = 'file:{name}.json'\n" for name in files)
     (tmp_path / "a.toml").write_text("interval = 0.2\n" + feeds)
-    livefeed = start("--config", "a.toml", live=False)
+    livefeed = start("--config", "a.toml", "--page-figures", "true", live=False)
+    added = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": FIGURES})
     for name in files:
         livefeed.wait_for_log(f'feed "{name}" is live')
     for picture in PICTURES:
         take(browser, picture, f"https://{livefeed.authority}/{picture.path}", folder, tmp_path)
+    browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", {"identifier": added["identifier"]})
     for command, values in RESET.items():
         browser.execute_cdp_cmd(command, values)
     browser.get_log("browser")
@@ -132,11 +160,17 @@ def take(browser: Chrome, picture: Picture, address: str, folder: Path, document
             replace_file(documents / "harbour.json", harbour(step))
             level = json.loads(harbour(step))["water_level_m"]
             wait.until(expected_conditions.text_to_be_present_in_element((By.XPATH, LEVEL), str(level)))
+    top = 0
+    if picture.path.endswith("?figures"):
+        browser.execute_script(SHOW_FIGURES)
+        wait.until(lambda _: len(browser.find_elements(By.CSS_SELECTOR, ".plots canvas")) == len(CURVES))
+        browser.execute_script(SHOW_FIGURES)
+        top = browser.execute_script("return scrollY")
     over = browser.execute_script("const page = document.documentElement; return page.scrollWidth - page.clientWidth")
     assert (picture.name, over) == (picture.name, 0)
     if picture.width > PHONE:
         assert (picture.name, browser.execute_script(CUT)) == (picture.name, [])
-    clip = {"x": 0, "y": 0, "width": picture.width, "height": picture.height, "scale": picture.scale}
+    clip = {"x": 0, "y": top, "width": picture.width, "height": picture.height, "scale": picture.scale}
     # The light of changes goes out.
     browser.execute_async_script("setTimeout(arguments[0], 1700)")
     data = browser.execute_cdp_cmd("Page.captureScreenshot", {"format": "webp", "quality": 80, "clip": clip})["data"]

@@ -54,7 +54,9 @@ def livefeed(certificate: DevelopmentCertificate, tmp_path: Path) -> Iterator[Li
     source = tmp_path / "document.json"
     replace_file(source, b'{"n": 0}')
     config = tmp_path / "livefeed.toml"
-    config.write_text(f'workers = 2\ninterval = 0.2\ndrain = 0.5\nsource = "file:{source}"\nstate_dir = "state"\n')
+    settings = f'workers = 2\ninterval = 0.2\ndrain = 0.5\nsource = "file:{source}"\nstate_dir = "state"\n'
+    # The figures are sent to workers each second, also while the next parent prepares itself.
+    config.write_text(f"{settings}page_figures = true\n")
     with Livefeed("--config", str(config), directory=tmp_path, certificate=certificate, listen=(TCP,)) as running:
         wait_until_ready(running)
         try:

@@ -12,24 +12,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import pytest
-from selenium.common.exceptions import TimeoutException
-from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.helpers.waiting import wait_until
 from tests.integration.browsing import call
-from tests.integration.harness import TCP, WAIT_S, Livefeed, replace_file
+from tests.integration.harness import TCP, Livefeed, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from selenium.webdriver import Chrome
+    from tests.integration.browsing import Browser
 
 T = TypeVar("T")
 
 OPTIONS = ("--source", "file:document.json", "--interval", "0.5", "--stale-after", "2")
-NO_PAGE = "/-/nothing"
-"""A path of livefeed's origin without a page of its own."""
+TEXT_PAGE = "/feed"
+"""A path of livefeed's origin that a browser shows as text: it follows nothing by itself."""
 
 OPEN = "shown.line === 'open' && shown.transport === 'websocket'"
 """The condition that a WebSocket delivers."""
@@ -127,10 +125,10 @@ class Page:
     """
 
     def __init__(
-        self, browser: Chrome, origin: str, page: str | None = None, options: str = "{}", before: str = ""
+        self, browser: Browser, origin: str, page: str | None = None, options: str = "{}", before: str = ""
     ) -> None:
         self._browser = browser
-        browser.get(page or origin + NO_PAGE)
+        browser.get(page or origin + TEXT_PAGE)
         browser.execute_script(f"sessionStorage.clear(); {before}")
         script = json.dumps(f"{origin}/-/livefeed.js")
         followed = call(browser, FOLLOW % (script, json.dumps(f"{origin}/feed"), options))
@@ -142,10 +140,7 @@ class Page:
 
     def wait_for(self, condition: str) -> None:
         """Returns as soon as a condition holds on the page."""
-        try:
-            WebDriverWait(self._browser, WAIT_S, poll_frequency=0.05).until(lambda _: self.get(condition))
-        except TimeoutException:
-            pytest.fail(f"{condition} never holds: {self.saw()}")
+        wait_until(lambda: self.get(condition), lambda: f"{condition} never holds: {self.saw()}", look_s=0.05)
 
     def saw(self) -> list[Sight]:
         """Gives each change that the page was told."""

@@ -55,6 +55,19 @@ class BroadcastTests(SynchronousTestCase):
         self.assertEqual(self.events()[3:], ["more picture"])
         self.assertEqual(self.link.sent[-1].payloads[0], b"4")
 
+    def test_a_parent_that_follows(self) -> None:
+        """The next parent is sent the feeds, and no message that is for workers, at which it would end."""
+        follower = MemoryLink()
+        self.broadcast.add(self.link, {})
+        self.broadcast.add_follower(follower)
+        self.broadcast.send_all(Message("figures"))
+        publish(self.feed, b"1")
+        self.assertEqual([each.type for each in follower.sent], ["feed", "feed"])
+        self.assertEqual([each.type for each in self.link.sent], ["feed", "figures", "feed"])
+        self.broadcast.remove(follower)
+        publish(self.feed, b"2")
+        self.assertEqual(len(follower.sent), 2)
+
     def test_a_feed_that_is_replaced(self) -> None:
         """A feed that is not served, although it has the name of one that is, says nothing."""
         self.broadcast.add(self.link, {})

@@ -1,6 +1,6 @@
 // One request for a document: the first GET, a poll, or a long poll.
 
-import { childOf, delayOfAnswer, lifetimeOf } from "./slots.js";
+import { delayOfAnswer } from "./slots.js";
 
 /** The time in ms after which a request without an answer has failed. */
 const ANSWER_MS = 10_000;
@@ -9,27 +9,26 @@ const MOST_WAIT_S = 25;
 /** The time in ms after which a document is asked for again that is not there, without the random part. */
 const MISSING_MS = 30_000;
 
-/** An answer other than a document: the server's reason, and the time in ms after which the client may ask again. */
-export class RefusedError extends Error {
-  constructor(status, reason, delay) {
-    super(reason ?? `status ${status}`);
-    this.status = status;
-    this.delay = delay;
-  }
+/** The fields of livefeed that are read. */
+const NAMES = ["Version", "Sequence", "State", "Age", "Next", "Lifetime"];
+
+/** Makes the error for an answer other than a document. Its delay is the time in ms after which the client may ask again. */
+export function refusal(status, reason = `status ${status}`, delay) {
+  return Object.assign(new Error(reason), { status, delay });
 }
 
 /**
  * Asks for a document once, and delivers the answer as a message.
  *
- * @param {AbortSignal} signal Ends the request.
+ * @param {AbortController} turn Ends the request.
  * @param {boolean} isWaiting Whether livefeed is asked to wait for the next version.
  * @returns {Promise<number>} The time in ms after which the client asks again.
  * @throws {Error} If there is no answer, or one that says nothing about the document.
  */
-export async function ask(line, feed, signal, isWaiting) {
+export async function ask(line, feed, turn, isWaiting) {
   const headers = {};
   // The answer comes before the page has to say that it knows nothing.
-  const waitS = Math.min(MOST_WAIT_S, Math.ceil(line.tick / 500) + 1);
+  const waitS = isWaiting ? Math.min(MOST_WAIT_S, Math.ceil(line.tick / 500) + 1) : 0;
   // A page of another origin cannot set these fields without one more request each time (docs/protocol.md). The browser
   // asks for changes by itself, and hands over the document from its cache if there are none.
   if (feed.have && !feed.isForeign) {
@@ -37,66 +36,59 @@ export async function ask(line, feed, signal, isWaiting) {
     // Caches pass these two on, so polls do not have them.
     if (isWaiting) Object.assign(headers, { Prefer: `wait=${waitS}`, "A-IM": "livefeed-splices" });
   }
-  const turn = childOf(signal);
-  const timeout = setTimeout(() => turn.abort(), ANSWER_MS + (isWaiting ? 1000 * waitS : 0));
+  const timeout = setTimeout(() => turn.abort(), ANSWER_MS + 1000 * waitS);
   try {
+    const { fetch = globalThis.fetch } = line.options;
     const asked = performance.now();
     const cache = feed.isForeign ? "no-cache" : "no-store";
-    const answer = await line.fetch(feed.urlOf(""), { cache, headers, signal: turn.signal });
+    const answer = await fetch(feed.urlOf(""), { cache, headers, signal: turn.signal });
     const { status } = answer;
     const field = (name) => answer.headers.get(name);
-    const [version, sequence, state, age, next] = ["Version", "Sequence", "State", "Age", "Next"].map((name) =>
-      field(`Livefeed-${name}`),
-    );
-    const copyAge = field("Age");
+    const [version, sequence, state, age, next, lifetime] = NAMES.map((name) => field(`Livefeed-${name}`));
+    // What a cache sends once more was right some time ago.
+    const cacheMs = 1000 * field("Age");
     const delay = delayOfAnswer(answer.headers);
+    const failure = refusal(status, undefined, delay);
+    // 503: nothing has been pulled since livefeed started. The document that the client has stays.
+    const type = {
+      ...{ 200: version && (version === feed.have ? "heartbeat" : "document"), 226: version && "splices" },
+      ...{ 304: version && "heartbeat", 404: "missing", 410: "heartbeat", 503: state && "heartbeat" },
+    }[status];
+    if (!type) throw failure;
+    let error = status < 400 ? null : failure;
+    const bytes = type === "document" || type === "splices" ? new Uint8Array(await answer.arrayBuffer()) : [];
     const message = {
-      type: "heartbeat",
+      type,
       version: version ?? feed.have,
       sequence,
-      state,
-      age: age && 1000 * (Number(age) + Number(copyAge)),
-      // What a cache sends once more was right some time ago.
-      next: copyAge ? null : Number(next),
-      lifetime: lifetimeOf(answer.headers),
+      state: state ?? (status === 410 ? "expired" : null),
+      age: age && 1000 * age + cacheMs,
+      next: cacheMs ? null : Number(next),
+      lifetime: lifetime && lifetime - cacheMs,
+      from: field("Delta-Base")?.split(/["-]/)[1],
+      bytes,
     };
-    let error = null;
-    let size = 0;
-    if (status === 404 || status === 410 || (status === 503 && state)) {
-      // 503: nothing has been pulled since livefeed started. The document that the client has stays.
-      error = new RefusedError(status);
-      if (status === 404) message.type = "missing";
-      if (status === 410) message.state ??= "expired";
-    } else if (!version || ![200, 226, 304].includes(status)) {
-      throw new RefusedError(status, undefined, delay);
-    } else if (status !== 304 && version !== feed.have) {
-      message.bytes = new Uint8Array(await answer.arrayBuffer());
-      message.type = status === 226 ? "splices" : "document";
-      message.from = field("Delta-Base")?.split(/["-]/)[1];
-      size = message.bytes.length;
-    }
-    signal.throwIfAborted();
+    turn.signal.throwIfAborted();
     // A cache may have an older version than the one that came by another way.
-    if (!isEarlier(message.sequence, feed.sequence) && !(await feed.deliver(message, asked, size))) {
+    if (!isEarlier(sequence, feed.sequence) && !(await feed.deliver(message, asked, bytes.length))) {
       feed.have = null;
       if (status !== 200) return 0;
-      error = new RefusedError(status, "not the version that it names");
+      error = failure;
+      error.message = "not the version that it names";
     }
     feed.fail(error);
     if (delay !== undefined) return delay;
     if (error) return MISSING_MS * (1 + Math.random());
     // A cache that knows nothing of waiting is not asked without a pause.
-    if (isWaiting && (field("Preference-Applied") || message.type !== "heartbeat")) return 0;
-    return Math.max(line.expectTick(next ?? 0) / 2, next) + (Math.random() * line.tick) / 10;
+    if (isWaiting && (field("Preference-Applied") || type !== "heartbeat")) return 0;
+    return Math.max(line.expectTick(next) / 2, next) + (Math.random() * line.tick) / 10;
   } finally {
     clearTimeout(timeout);
-    turn.abort();
   }
 }
 
 /** Tells whether a sequence is of the same epoch as another one, and before it. */
 function isEarlier(sequence, other) {
-  const [epoch, number] = String(sequence).split(".");
-  const [otherEpoch, otherNumber] = String(other).split(".");
-  return epoch === otherEpoch && Number(number) < Number(otherNumber);
+  const [[epoch, number], [otherEpoch, otherNumber]] = [sequence, other].map((each) => String(each).split("."));
+  return epoch === otherEpoch && number - otherNumber < 0;
 }

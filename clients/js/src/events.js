@@ -1,6 +1,6 @@
-// The event stream: for networks that do not let a WebSocket through. It is loaded when it is needed.
+// The event stream: for networks that do not let a WebSocket through.
 
-import { delayOfRetry } from "./slots.js";
+import { delayOfRetry } from "./closes.js";
 
 /** The longest query in characters that is sent: a server reads 2048 bytes. */
 const MOST_QUERY = 2000;
@@ -13,8 +13,8 @@ const MOST_CHARACTERS = 1 << 28;
  * @returns {Promise<number | undefined>} The time in ms after which the server wants the client back; undefined if it
  *   said none.
  */
-export async function events(line, signal) {
-  const [first, ...others] = line.wanted;
+export async function events(stream, signal) {
+  const [first, ...others] = stream.wanted;
   first.isPolled = false;
   let query = first.have ? `&have=${first.have}` : "";
   for (const feed of others) {
@@ -23,12 +23,12 @@ export async function events(line, signal) {
     if (!feed.isPolled) query += more;
   }
   const options = { cache: "no-store", headers: { Accept: "text/event-stream" }, signal };
-  const answer = await line.fetch(`${first.urlOf(".sse")}?delta=2${query}`, options);
-  if (!answer.ok || !answer.headers.get("Content-Type")?.startsWith("text/event-stream")) {
-    throw new Error(`status ${answer.status} in place of an event stream`);
-  }
+  const { fetch = globalThis.fetch } = stream.line.options;
+  const answer = await fetch(`${first.urlOf(".sse")}?delta=2${query}`, options);
+  // Something else in place of a stream is one that ends before its first message.
+  if (!answer.headers.get("Content-Type")?.startsWith("text/event-stream")) return undefined;
   // A stream cannot be changed while it runs: another one, with other documents, takes its place.
-  line.send = () => line.restart();
+  stream.send = () => stream.line.restart();
   const reader = answer.body.getReader();
   const decoder = new TextDecoder();
   let rest = "";
@@ -38,10 +38,11 @@ export async function events(line, signal) {
     if (done) return delay;
     const lines = (rest + decoder.decode(value, { stream: true })).split("\n");
     rest = lines.pop();
-    if (rest.length > MOST_CHARACTERS) throw new RangeError("a line of the event stream is too long");
+    // A line without an end counts as a stream that is broken.
+    if (rest.length > MOST_CHARACTERS) return delay;
     for (const each of lines) {
       if (each.startsWith("retry:")) delay = delayOfRetry(Number(each.slice(6)));
-      if (each.startsWith("data:")) await line.receive(each.slice(5));
+      if (each.startsWith("data:")) await stream.receive(each.slice(5));
     }
   }
 }

@@ -2,16 +2,10 @@
 
 import { Item } from "./item.js";
 import { Line, TRANSPORTS } from "./line.js";
-import { RefusedError } from "./ask.js";
-import { delayOfRetry, onAbort } from "./slots.js";
+import { after, onAbort } from "./slots.js";
 
-/** The time in ms by which a document may be shown longer, because lifetimes are rounded down to seconds. */
-const ROUNDED_MS = 1000;
 /** The time in ms, beyond two ticks, after which a document without a word of the server is not live any more. */
 const SILENT_MS = 3000;
-/** A shorter lifetime in ms shows that the operator has limited the age of the documents that are shown. */
-const UNLIMITED_MS = 295_000;
-
 /** The address below which livefeed serves this script, its feeds and all else; undefined if it comes from elsewhere. */
 const HOME = /^(https?:.*\/)-\/livefeed/.exec(import.meta.url ?? globalThis.document?.currentScript?.src)?.[1];
 
@@ -23,23 +17,19 @@ class Feed extends Item {
   error = null;
   bytes = 0;
   isClosed = false;
-  /** The time in ms after which the next request may be sent. */
-  delay = 0;
   /** The number of requests that failed since the last answer. */
   failures = 0;
   /** Whether it is polled while a stream is open, because that has no room for it; undefined if it was not added yet. */
   isPolled;
 
   #connection;
+  #options;
   #confirmedAt = null;
   #dueAt = null;
-  #lifetime = Infinity;
-  #mostAge = Infinity;
-  #expiry;
-  #evidence;
-  /** When the document expires, and when a live one becomes stale, unless the server says a word before. */
-  #ends = [Infinity, Infinity];
-  #retry;
+  /** When a live document becomes stale, and when any one expires, unless the server says a word before. */
+  #staleAt = Infinity;
+  #goneAt = Infinity;
+  #timer;
   /** Whether parts that do not change stay the same objects. */
   #isShared;
   #callbacks = new Set();
@@ -54,10 +44,10 @@ class Feed extends Item {
     this.urlOf = (form) => [home + name + form, ...part].join("/");
     this.path = ["", name, ...part].map((each) => decodeURIComponent(each).replaceAll("/", "~1")).join("/");
     this.isForeign = globalThis.location && location.origin !== here.origin;
-    this.options = options;
+    this.#options = options;
     this.#isShared = options.changes;
     this.#connection = lineTo(home, this.isForeign, options);
-    this.#connection.add(this);
+    this.#connection.enter(this);
     if (options.signal) onAbort(options.signal, () => this.close());
   }
 
@@ -100,10 +90,15 @@ class Feed extends Item {
     };
   }
 
-  async read(text, before) {
-    if (!this.options.exact && !this.#isShared) return [JSON.parse(text)];
-    const { read } = await import("./values.js");
-    return read(text, before, this.options.exact);
+  async valueOfText(text, before) {
+    const { exact } = this.#options;
+    try {
+      if (exact || this.#isShared) return (await import("./values.js")).read(text, before, exact);
+    } catch (error) {
+      // Without the module, all parts are new ones.
+      if (exact) throw error;
+    }
+    return super.valueOfText(text);
   }
 
   use(transport) {
@@ -113,11 +108,9 @@ class Feed extends Item {
   close() {
     if (this.isClosed) return;
     this.isClosed = true;
-    clearTimeout(this.#expiry);
-    clearTimeout(this.#evidence);
-    clearTimeout(this.#retry);
+    clearTimeout(this.#timer);
     this.#callbacks.clear();
-    this.#connection.remove(this);
+    this.#connection.leave(this);
   }
 
   /**
@@ -128,14 +121,13 @@ class Feed extends Item {
    */
   async deliver(message, at, size, isOwn = true) {
     this.bytes += size;
-    if (message.type === "refused") this.#refuse(message);
     const isUpToDate = await this.take(message, isOwn);
     if (this.isClosed) return true;
     if (isUpToDate && !this.isRefused) {
       this.#confirm(message, at);
       this.error = null;
     }
-    this.notify();
+    this.#look();
     return isUpToDate;
   }
 
@@ -152,24 +144,33 @@ class Feed extends Item {
    */
   doubt(slept) {
     this.#confirmedAt = this.#dueAt = null;
-    const now = performance.now() + slept;
-    if (now > this.#ends[1]) this.outdate("stale");
-    if (now > this.#ends[0]) this.outdate("expired");
+    this.#staleAt -= slept;
+    this.#goneAt -= slept;
+    this.#look();
+  }
+
+  /** Shows the state that follows from the time, and looks again when there may be another one. */
+  #look() {
+    const now = performance.now();
+    if (now >= this.#staleAt) this.outdate("stale");
+    if (now >= this.#goneAt) this.outdate("expired");
+    clearTimeout(this.#timer);
+    const ends = [this.#staleAt, this.#goneAt].filter((end) => end > now);
+    this.#timer = after(Math.min(...ends) - now, () => this.#look());
     this.notify();
   }
 
   /** Tells the page what has changed since the last call. */
   notify() {
     if (this.isClosed) return;
-    const { data, version, state, line, transport, verified, sequence, error } = this;
-    const isAgeKnown = this.#confirmedAt !== null;
-    const hasNewData = data !== this.#told[0] || version !== this.#told[1];
-    const now = [data, version, state, line, transport, verified, isAgeKnown, error?.message];
+    const { data, version, sequence, state, line, transport, verified, error } = this;
+    const now = [version, state, line, transport, verified, this.#confirmedAt === null, error?.message];
     if (now.every((value, index) => value === this.#told[index])) return;
+    const hasNewData = version !== this.#told[0];
     this.#told = now;
     const changed = hasNewData ? this.changed : undefined;
     const meta = { version, sequence, state, line, transport, verified, age: this.age(), changed };
-    const { onChange, onState } = this.options;
+    const { onChange, onState } = this.#options;
     // An error in a page's callback is seen there, and keeps no other callback from being called.
     const call = (callback, ...values) => callback && queueMicrotask(() => this.isClosed || callback(...values));
     if (hasNewData) call(onChange, data, meta);
@@ -177,45 +178,26 @@ class Feed extends Item {
     this.#callbacks.forEach((callback) => call(callback, data, meta));
   }
 
-  #refuse({ status, detail, retry }) {
-    this.error = new RefusedError(status, detail);
-    clearTimeout(this.#retry);
-    if (retry !== null) this.#retry = setTimeout(() => this.#connection.follow(this), delayOfRetry(retry));
-  }
-
   #confirm({ age, next, lifetime }, at) {
     if (typeof age !== "number") return;
     this.#confirmedAt = at - age;
     this.#dueAt = typeof next === "number" ? at + next : null;
-    // Messages of streams say no lifetime. It is that of the last answer: a time since that message, or an age.
-    if (lifetime) {
-      this.#lifetime = lifetime;
-      this.#mostAge = lifetime < UNLIMITED_MS ? age + lifetime : Infinity;
-    }
-    clearTimeout(this.#expiry);
-    clearTimeout(this.#evidence);
-    const end = (state, time) =>
-      setTimeout(() => {
-        this.outdate(state);
-        this.notify();
-      }, time - performance.now());
-    const left = this.#mostAge < Infinity ? this.#mostAge - age : this.#lifetime;
     // Whether a document is live is known for two ticks after the last word of the server.
-    this.#ends = [at + left + ROUNDED_MS, (this.#dueAt ?? at) + 2 * this.#connection.tick + SILENT_MS];
-    if (left < Infinity) this.#expiry = end("expired", this.#ends[0]);
-    this.#evidence = end("stale", this.#ends[1]);
+    this.#staleAt = (this.#dueAt ?? at) + 2 * this.#connection.tick + SILENT_MS;
+    this.#goneAt = at + (lifetime ?? Infinity);
   }
 }
 
 /** Gives the line to a server, which documents share unless they have functions of their own. */
-function lineTo(home, isForeign, { transports, share, fetch, WebSocket }) {
+function lineTo(home, isForeign, options) {
+  const { fetch, WebSocket, share, transports } = options;
   const ladder = transports ?? TRANSPORTS.filter((name) => !(isForeign && name === "long-poll"));
   const key = `livefeed ${home} ${ladder} ${Boolean(share)}`;
   const known = lines.get(key);
-  if (known && !known.isClosed && !fetch && !WebSocket) return known;
-  const { fetch: usual, WebSocket: UsualSocket } = globalThis;
-  const line = new Line(ladder, key, share, fetch ?? usual.bind(globalThis), WebSocket ?? UsualSocket);
-  if (!fetch && !WebSocket) lines.set(key, line);
+  const isAlone = fetch || WebSocket;
+  if (known?.feeds.size && !isAlone) return known;
+  const line = new Line(ladder, key, options);
+  if (!isAlone) lines.set(key, line);
   return line;
 }
 

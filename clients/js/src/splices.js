@@ -1,3 +1,5 @@
+export const encoder = new TextEncoder();
+
 /**
  * Applies splices: texts, lengths and distances, as docs/protocol.md describes them.
  *
@@ -10,30 +12,22 @@
  * @throws {RangeError} If the splices are malformed, copy from outside of the document, or make more than maxBytes.
  */
 export function applySplices(old, splices, maxBytes) {
-  const encoder = new TextEncoder();
   const parts = [];
   let at = 0;
   let size = 0;
-  let isLength = true;
+  let isDistance = false;
   for (const splice of splices) {
     const isText = typeof splice === "string";
-    if (!isText && !isLength) {
-      at += splice;
-      isLength = true;
-      continue;
+    if (isDistance && !isText) at += splice;
+    else {
+      // A negative offset would count from the end.
+      const part = isText ? encoder.encode(splice) : old.subarray(at < 0 ? Infinity : at, at + splice);
+      at += part.length;
+      size += part.length;
+      if ((!isText && part.length !== splice) || size > maxBytes) throw new RangeError("splices");
+      parts.push(part);
     }
-    const part = isText ? encoder.encode(splice) : old.subarray(at, at + splice);
-    // A negative offset would count from the end.
-    if (!isText && (!(at >= 0 || splice === 0) || part.length !== splice)) {
-      throw new RangeError("splices");
-    }
-    at += part.length;
-    size += part.length;
-    isLength = isText;
-    if (size > maxBytes) {
-      throw new RangeError("splices");
-    }
-    parts.push(part);
+    isDistance = !isText && !isDistance;
   }
   const result = new Uint8Array(size);
   size = 0;

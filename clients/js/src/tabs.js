@@ -5,7 +5,7 @@
 // ends, the browser gives the lock to another tab. When the leader falls silent, since its page was frozen, another tab
 // takes the lock away from it.
 
-import { childOf, onAbort, pause } from "./slots.js";
+import { onAbort } from "./slots.js";
 
 /** The time in ms in which the leader has to be heard at first, and later beyond two ticks, with a random part. */
 const SILENCE_MS = 2000;
@@ -19,7 +19,7 @@ class Guest {
   isGuest = true;
   have = null;
   /** As of a document that was asked for: a stream may begin. */
-  delay = 1;
+  state = "unknown";
   tabs = new Set();
 
   constructor(path) {
@@ -36,23 +36,32 @@ class Guest {
   notify() {}
 }
 
+/** Gives a controller whose signal is also given by another signal. */
+function childOf(signal) {
+  const child = new AbortController();
+  onAbort(signal, () => child.abort());
+  return child;
+}
+
 /**
  * Follows the documents of a line by a stream that all tabs share.
  *
+ * @param {Stream} stream The stream of this tab.
  * @param {AbortSignal} signal Ends it.
- * @param {(line: Line, signal: AbortSignal) => Promise<number | undefined>} open Opens the stream.
+ * @param {(stream: Stream, signal: AbortSignal) => Promise<number | undefined>} open Opens the stream.
  * @param {boolean} canChange Whether documents can be added to the stream while it is open.
  * @returns {Promise<number | undefined>} As `open` gives it.
  */
-export function share(line, signal, open, canChange) {
+export function share(stream, signal, open, canChange) {
   const { locks } = globalThis.navigator ?? {};
-  if (!locks || !globalThis.BroadcastChannel) return open(line, signal);
+  if (!locks || !globalThis.BroadcastChannel) return open(stream, signal);
+  const { line } = stream;
   return new Promise((resolve) => {
     const own = String(Math.random());
     const turn = childOf(signal);
-    const channel = new BroadcastChannel(line.key);
+    const channel = new BroadcastChannel(line.name);
     let isLeader = false;
-    let stream = null;
+    let opened = null;
     let silence;
     let gathering;
 
@@ -61,7 +70,7 @@ export function share(line, signal, open, canChange) {
       clearTimeout(gathering);
       turn.abort();
       channel.close();
-      line.relay = null;
+      stream.relay = null;
       for (const feed of line.feeds) if (feed.isGuest) line.feeds.delete(feed);
       resolve(delay);
     };
@@ -81,21 +90,24 @@ export function share(line, signal, open, canChange) {
       isLeader = true;
       clearTimeout(silence);
       channel.postMessage({ begins: true });
-      line.relay = (text) => channel.postMessage({ text });
+      stream.relay = (text) => channel.postMessage({ text });
       let delay;
       do {
-        stream = childOf(turn.signal);
-        line.send = null;
-        delay = await open(line, stream.signal).catch(() => {});
-      } while (stream.signal.aborted && !turn.signal.aborted);
+        opened = childOf(turn.signal);
+        stream.send = null;
+        delay = await open(stream, opened.signal).catch(() => {});
+      } while (opened.signal.aborted && !turn.signal.aborted);
       if (!turn.signal.aborted) {
         channel.postMessage({ ends: true, delay });
-        await pause(HANDOVER_MS, turn.signal);
+        await new Promise((resume) => {
+          setTimeout(resume, HANDOVER_MS);
+          onAbort(turn.signal, resume);
+        });
       }
       end(delay);
     };
 
-    const ask = (options) => locks.request(line.key, options, lead).catch(() => end());
+    const ask = (options) => locks.request(line.name, options, lead).catch(() => end());
 
     const serve = ({ tab, follow, unfollow, have = null }) => {
       const path = follow ?? unfollow;
@@ -104,14 +116,14 @@ export function share(line, signal, open, canChange) {
         if (!feed) line.feeds.add((feed = new Guest(path)));
         feed.tabs?.add(tab);
         if (feed.isGuest) feed.have = have;
-        if (canChange) line.send?.({ follow, have });
+        if (canChange) stream.send?.({ follow, have });
         else {
           clearTimeout(gathering);
-          gathering = setTimeout(() => stream.abort(), GATHER_MS);
+          gathering = setTimeout(() => opened.abort(), GATHER_MS);
         }
       } else if (feed?.tabs?.delete(tab) && feed.tabs.size === 0) {
         line.feeds.delete(feed);
-        if (canChange) line.send?.({ unfollow });
+        if (canChange) stream.send?.({ unfollow });
       }
     };
 
@@ -120,13 +132,13 @@ export function share(line, signal, open, canChange) {
         if (data.tab) serve(data);
       } else if (data.text) {
         expect();
-        line.receive(data.text);
+        stream.receive(data.text);
       } else if (data.begins) {
         expect();
         announce();
       } else if (data.ends) end(data.delay);
     };
-    line.send = (message) => channel.postMessage({ tab: own, ...message });
+    stream.send = (message) => channel.postMessage({ tab: own, ...message });
     onAbort(signal, () => {
       for (const feed of line.feeds) if (!isLeader) channel.postMessage({ tab: own, unfollow: feed.path });
       end();

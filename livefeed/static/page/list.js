@@ -23,17 +23,23 @@ class Row {
     this.badge = element("span", { class: "badge" });
     this.age = element("td");
     this.version = element("td");
-    this.why = element("p", { class: "note why", hidden: true });
+    this.why = element("td", { colspan: "5", class: "note" });
+    this.reason = element("tr", { class: "reason" }, this.why);
     this.interval = element("td", { class: "number" });
     this.element = element(
       "tr",
       {},
       element("th", { scope: "row" }, element("a", { href: `${encodeURIComponent(name)}.html` }, name)),
-      element("td", {}, this.badge, this.why),
+      element("td", {}, this.badge),
       this.age,
       this.version,
       this.interval,
     );
+  }
+
+  // The rows of the table: one, and another one for the reason if there is one.
+  get elements() {
+    return this.why.textContent === "" ? [this.element] : [this.element, this.reason];
   }
 
   // now: the server's time, since the times in the list are by its clock.
@@ -43,9 +49,8 @@ class Row {
     write(this.badge, strings.states[state] ?? String(state));
     const why = (state === "stale" || state === "waiting" || state === "expired") && feed.reason ? strings.reason(feed.reason) : "";
     write(this.why, why);
-    this.why.hidden = why === "";
     const seconds = feed.at === null || now === null ? null : Math.max(0, (now - Date.parse(feed.at)) / 1000);
-    write(this.age, feed.at === null ? "–" : seconds === null ? strings.ageUnknown : seconds < 2 ? strings.fresh : strings.age(seconds));
+    write(this.age, feed.at === null ? "–" : seconds === null ? words.unknown : seconds < 2 ? words.fresh : words.ago(seconds));
     write(this.version, feed.version === null ? "–" : feed.version.slice(0, 8));
     write(this.interval, words.seconds(feed.interval_s));
   }
@@ -57,11 +62,11 @@ let answeredAt = 0; // the time of that by the monotonic clock
 function draw() {
   if (document.hidden) return;
   const now = serverTime === null ? null : serverTime + performance.now() - answeredAt;
-  const shown = feeds.map((feed) => {
+  const shown = feeds.flatMap((feed) => {
     let row = rows.get(feed.name);
     if (row === undefined) rows.set(feed.name, (row = new Row(feed.name)));
     row.update(feed, now);
-    return row.element;
+    return row.elements;
   });
   for (const name of rows.keys()) if (!feeds.some((feed) => feed.name === name)) rows.delete(name);
   if (feeds.length > 0) arrange(body, shown);

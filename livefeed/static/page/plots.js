@@ -5,7 +5,7 @@ import { strings } from "./strings.js";
 
 const words = strings.plots;
 const PAUSE_MS = 2000;
-const CALM_MS = 10_000; // for readers who want less motion
+const CALM_MS = 10_000; // for readers with a preference for less motion
 const LONGEST_MS = 60_000;
 const ANSWER_MS = 10_000;
 const HEIGHT_REM = 9;
@@ -69,12 +69,13 @@ class Curve {
   update(values, interval) {
     this.data = [values.map((_, place) => (place - values.length + 1) * interval), values];
     this.interval = interval;
-    this.say(null);
     if (this.plot === null) this.begin();
     else this.plot.setData(this.data);
+    this.say(this.plot.cursor.idx ?? null);
   }
 
   begin() {
+    this.rem = rem();
     const soft = () => colour("--soft");
     const font = `${0.7 * rem()}px system-ui, sans-serif`;
     this.plot = new this.uPlot(
@@ -90,7 +91,7 @@ class Curve {
             font,
             size: 1.6 * rem(),
             space: 4 * rem(),
-            incrs: [10, 20, 30, 60],
+            incrs: [5, 10, 30, 60],
             grid: { show: false },
             ticks: { show: false },
             values: (_, places) => places.map((place) => words.ago(-place)),
@@ -121,8 +122,15 @@ class Curve {
     return { width: Math.max(100, Math.floor(this.canvas.clientWidth)), height: Math.round(HEIGHT_REM * rem()) };
   }
 
+  // Takes the width that there is now, and the size of the text, which differs from screen to screen.
   fit() {
-    this.plot?.setSize(this.size());
+    if (this.plot === null) return;
+    if (this.rem === rem()) {
+      this.plot.setSize(this.size());
+      return;
+    }
+    this.plot.destroy();
+    this.begin();
   }
 
   redraw() {

@@ -16,7 +16,8 @@ export class Reason {
     this.name = name;
     this.changed = changed;
     this.text = "";
-    this.asks = false;
+    this.asks = false; // whether the reason is wanted
+    this.isAsking = false;
     this.failures = 0;
     this.timer = null;
     this.isAllowed = isShownByServer("reasons");
@@ -34,11 +35,12 @@ export class Reason {
 
   askNow() {
     clearTimeout(this.timer);
-    if (this.asks && !document.hidden) this.ask();
+    if (this.asks && !document.hidden && !this.isAsking) this.ask();
   }
 
   async ask() {
     let text = null;
+    this.isAsking = true;
     try {
       const answer = await fetch("-/feeds.json", { cache: "no-store", signal: AbortSignal.timeout(ANSWER_MS) });
       const { feeds } = await answer.json();
@@ -47,6 +49,7 @@ export class Reason {
     } catch {
       this.failures++;
     }
+    this.isAsking = false;
     if (!this.asks) return;
     if (text !== null) this.tell(text === "" ? "" : strings.reason(text));
     clearTimeout(this.timer);

@@ -46,8 +46,6 @@ export const strings = {
   tools: "Tools",
   allFeeds: "All feeds",
   themes: { system: "Theme: system", light: "Theme: light", dark: "Theme: dark" },
-  json: "JSON",
-  updated: "Changed values light up.",
 
   states: {
     live: "Live",
@@ -81,16 +79,12 @@ export const strings = {
   next: (seconds) => (seconds < 1 ? "next check now" : `next check in ${duration(seconds)}`),
   version: (version) => `Version ${version.slice(0, 8)}`,
 
-  document: "Document",
   wholeDocument: "The whole document",
-  asText: "The document cannot be shown as a tree. This is its text.",
-  noDocument: "No document",
   entries: (count) => counted(count, "entry", "entries"),
   rows: (count) => counted(count, "row", "rows"),
   more: (count) => `Show ${whole.format(count)} more`,
   moreCharacters: (count) => `… and ${counted(count, "character", "characters")} more`,
   root: "(document)",
-  place: "#",
   table: (name) => `Table: ${name}`,
   expand: "Expand all",
   fold: "Fold all",
@@ -110,7 +104,6 @@ export const strings = {
   historyEmpty: "The slider goes back over the versions that arrived since this page was opened.",
   historyShown: (ago, time) => `You are looking at an earlier version: ${duration(ago)} ago, ${time}.`,
   backToLive: "Back to the newest version",
-  historyKept: (count) => `${counted(count, "version", "versions")} kept`,
   differencesOf: (count, most) =>
     count === 0 ? "No value differs" : `${count >= most ? `The first ${whole.format(most)}` : whole.format(count)} ${count === 1 ? "difference" : "differences"}`,
   columns: { path: "Value", before: "Before", after: "After" },
@@ -147,7 +140,6 @@ export const strings = {
     overMajority: (more) => (more === 0 ? "exactly a majority" : `${counted(more, "seat", "seats")} more than needed`),
     progress: (percent) => `${percent} of the votes are counted`,
     final: "Final result",
-    counting: "Counting",
     declared: (count, of) => `${whole.format(count)} of ${whole.format(of)} districts are complete`,
     turnout: (percent) => `Turnout ${percent}`,
     seats: "Seats",
@@ -177,7 +169,6 @@ export const strings = {
     coalitionHint: "Choose parties to add up their seats.",
     filter: "Find a district",
     heldBy: (party) => `won by ${party} at the last election`,
-    electorate: (count) => `${whole.format(count)} may vote`,
   },
 
   index: {
@@ -187,8 +178,10 @@ export const strings = {
     age: "Confirmed",
     version: "Version",
     interval: "Interval",
+    fresh: "just now",
+    ago: (seconds) => `${duration(seconds)} ago`,
+    unknown: "unknown",
     seconds: (value) => `${value} s`,
-    forPrograms: "For programs:",
     unreachable: "The list cannot be loaded at present. This page tries again by itself.",
   },
 
@@ -196,10 +189,10 @@ export const strings = {
     title: "Watchers and deliveries",
     intro: "All feeds of this server together, once a second.",
     watchers: "Watchers",
-    deliveries: "Deliveries a second",
+    deliveries: "Deliveries per second",
     delay: "Delay in ms",
     hints: {
-      watchers: "Everybody who follows by WebSocket, by an event stream or by a request that waits. Polls are not counted.",
+      watchers: "Readers by WebSocket, by an event stream or by a request that waits. Polls are not counted.",
       deliveries: "Documents and updates that watchers are sent, over the last five seconds.",
       delay: "From the beginning of a pull to the last delivery of its version.",
     },
@@ -207,7 +200,7 @@ export const strings = {
     range: (least, most, span) => (least === most ? `the same for ${span}` : `${least} to ${most} in the last ${span}`),
     span: (seconds) => duration(Math.round(seconds)),
     none: "no value yet",
-    ago: (seconds) => (seconds === 0 ? "now" : `−${duration(seconds)}`),
+    ago: (seconds) => (seconds === 0 ? "now" : seconds % 60 === 0 ? `−${seconds / 60} min` : `−${seconds} s`),
     failed: "The figures cannot be loaded at present. This page tries again by itself.",
     empty: "There are no figures yet.",
   },

@@ -62,7 +62,7 @@ test("a GET comes first, then the WebSocket goes on from there", async () => {
   assert.deepEqual(server.kinds, ["get", "websocket"]);
   assert.equal(new URL(server.requests[1].url, server.url).search, `?have=${versionOf(FIRST)}`);
   assert.equal(feed.transport, "websocket");
-  assert.ok(feed.age() >= 200 && feed.age() < 5000);
+  assert.ok(feed.age() >= 200);
   assert.ok(feed.next() <= 300);
   server.set(SECOND);
   server.push(server.message());
@@ -254,7 +254,7 @@ test("after a sleep the age is unknown until the server answers, and what has en
   const feed = start();
   await until(feed, () => feed.line === "open");
   // The pause after the first request has ended: no poll is due any more.
-  await new Promise((resolve) => setTimeout(resolve, feed.delay + 50));
+  await new Promise((resolve) => setTimeout(resolve, 1200));
   const now = Date.now;
   server.override = () => true;
   try {

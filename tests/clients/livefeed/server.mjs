@@ -58,6 +58,7 @@ export class Server {
       at: "2026-11-23T20:15:07.004Z",
       age: 200,
       next: 300,
+      lifetime: 300_000,
     };
   }
 
@@ -91,7 +92,7 @@ export class Server {
       "Livefeed-State": this.state,
       "Livefeed-Age": "3",
       "Livefeed-Next": "100",
-      "Cache-Control": "public, max-age=1, stale-while-revalidate=1, stale-if-error=300",
+      "Livefeed-Lifetime": "300000",
     };
     const isNewest = request.headers["if-none-match"] === `"${this.version}"`;
     response.writeHead(isNewest ? 304 : 200, fields);

@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { delayOfAnswer, delayOfClose } from "../../../clients/js/src/slots.js";
+import { delayOfClose } from "../../../clients/js/src/closes.js";
+import { delayOfAnswer } from "../../../clients/js/src/slots.js";
 import { ExactNumber, parseExact, read } from "../../../clients/js/src/values.js";
 
 test("parts that do not change stay the same objects", () => {

@@ -3,8 +3,11 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { Item, isAbout } from "../../../clients/js/src/item.js";
-import { delayOfAnswer, delayOfClose, delayOfRetry } from "../../../clients/js/src/slots.js";
+import { follow } from "../../../clients/js/src/livefeed.js";
+import { Item } from "../../../clients/js/src/item.js";
+import { isAbout } from "../../../clients/js/src/stream.js";
+import { delayOfClose, delayOfRetry } from "../../../clients/js/src/closes.js";
+import { delayOfAnswer } from "../../../clients/js/src/slots.js";
 import { applySplices } from "../../../clients/js/src/splices.js";
 import { versionOf } from "./server.mjs";
 
@@ -69,6 +72,55 @@ test("sequences of messages do so, too", async () => {
   for (const { name, have, steps } of vectors.sequences) {
     const items = await start(have);
     for (const [index, each] of steps.entries()) await step(items, each, `${name}, ${index}`);
+  }
+});
+
+test("a document in a state that is unknown is shown under that name, and never as live", async () => {
+  const known = ["live", "stale", "held", "expired", "ended", "withdrawn"];
+  const unknown = vectors.messages.filter(({ message }) => message.state && !known.includes(message.state));
+  assert.ok(unknown.length > 0);
+  for (const { name, have, message } of unknown) {
+    const items = await start(have);
+    const item = items.get(message.path);
+    assert.equal(await item.take(message), true, name);
+    // Time makes it neither live nor stale.
+    item.outdate("stale");
+    assert.deepEqual([item.state, item.version], [message.state, message.version], name);
+    assert.equal(item.text, texts.get(message.version), name);
+    assert.deepEqual(item.data, JSON.parse(item.text), name);
+    item.outdate("expired");
+    assert.deepEqual([item.state, item.text], ["expired", null], name);
+  }
+});
+
+test("documents are shown for their lifetime", async () => {
+  const { now } = performance;
+  try {
+    for (const { name, have, message, shown_ms: shown } of vectors.lifetimes) {
+      let time = 0;
+      performance.now = () => time;
+      const [[path, version]] = Object.entries(have);
+      const feed = follow(`http://127.0.0.1${path}`, { fetch: () => new Promise(() => {}) });
+      try {
+        const about = { type: "document", path, version, sequence: "0.0", state: "live", age: 0, next: 1000 };
+        if (version) await feed.deliver({ ...about, text: texts.get(version) }, time, 0);
+        const isOwn = isAbout(message, path);
+        if (isOwn !== undefined) await feed.deliver(message, time, 0, isOwn);
+        const looks = shown === null ? [1e12] : [shown - 1, shown];
+        const seen = looks.map((each) => {
+          time = each;
+          feed.doubt(0);
+          return [feed.text !== null, feed.state === "expired"];
+        });
+        const expected = [[true, false], [false, true]];
+        if (shown === null) assert.deepEqual(seen, [[true, false]], name);
+        else assert.deepEqual(seen.slice(shown === 0 ? 1 : 0), expected.slice(shown === 0 ? 1 : 0), name);
+      } finally {
+        feed.close();
+      }
+    }
+  } finally {
+    performance.now = now;
   }
 });
 

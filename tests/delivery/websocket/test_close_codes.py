@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.delivery.websocket.close_codes import COME_BACK, LAST_SLOT, SLOTS, close_code, delay_ms, random_slot
+from livefeed.delivery.websocket.close_codes import (
+    COME_BACK,
+    LAST_SLOT,
+    SLOTS,
+    WITHDRAWN_DELAYS_MS,
+    close_code,
+    delay_ms,
+    random_slot,
+    withdrawal_delay_ms,
+)
 
 
 class SlotTests(SynchronousTestCase):
@@ -37,3 +46,12 @@ class SlotTests(SynchronousTestCase):
     def test_slots_are_multiples_of_20_ms(self) -> None:
         """The longest delay is just below ten seconds."""
         self.assertEqual([round(delay_ms(slot)) for slot in (0, 1, 50, LAST_SLOT)], [0, 20, 1000, 9980])
+
+    def test_delays_after_a_withdrawal(self) -> None:
+        """They are spread over half a minute, and each is longer than a code can say."""
+        random.seed(5)
+        delays = [withdrawal_delay_ms() for _ in range(2000)]
+        shortest, longest = WITHDRAWN_DELAYS_MS
+        self.assertTrue(all(shortest <= delay <= longest for delay in delays))
+        self.assertGreater(len({delay // 1000 for delay in delays}), 25)
+        self.assertGreater(shortest, delay_ms(LAST_SLOT))

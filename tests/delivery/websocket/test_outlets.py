@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import zlib
 from itertools import product
 from typing import Any
 from unittest import mock
 
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
 from websockets.frames import Frame, Opcode
 from websockets.typing import Subprotocol
 
-from livefeed.delivery.framing import document_frame
-from livefeed.delivery.messages import Messages
+from livefeed.delivery.framing import deflated_text, document_frame, document_text
+from livefeed.delivery.item_messages import TextMessage
+from livefeed.delivery.messages import Messages, SnapshotMessage
 from livefeed.delivery.websocket.handshake import DELTA
-from livefeed.delivery.websocket.outlets import FrameOutlet
-from livefeed.document.snapshot import version_of
+from livefeed.delivery.websocket.outlets import (
+    FrameOutlet,
+    compressed_item_frame,
+    compressed_message_frame,
+    message_frame,
+)
+from livefeed.document.snapshot import Sequence, Snapshot, version_of
 from livefeed.testing import publish
 from livefeed.transport.groups import ConnectionGroup
 from tests.helpers.transports import Grouped, Transport, Wrapping
@@ -26,6 +34,7 @@ from tests.helpers.websocket_client import (
     THIRD,
     Client,
     DeflatingClient,
+    Raw,
     WebSocketTestCase,
     WindowClient,
     text,
@@ -205,3 +214,40 @@ class WindowTests(WebSocketTestCase):
         self.assertEqual(client.transport.value(), other.transport.value())
         self.assertLess(len(client.transport.value()), len(LONG) / 2)
         self.assertEqual(client.receive(), [text(LONG)])
+
+
+class CompressedFrameTests(SynchronousTestCase):
+    """Compressed frames of messages, which reuse the compressed form of the document in them."""
+
+    documents = (b'{"a": 1}', b'"%s"' % bytes(65 + number % 26 for number in range(100_000)))
+
+    @staticmethod
+    def inflated(frame: bytes) -> bytes:
+        """Gives the message of a compressed frame."""
+        (read,) = Raw.read(frame)
+        assert read.first == 0xC1, read.first
+        return zlib.decompressobj(wbits=-15).decompress(read.payload + b"\x00\x00\xff\xff")
+
+    def test_messages_with_a_document(self) -> None:
+        """They are the same messages, with and without a compressed form to reuse, and with other data around it."""
+        for data in self.documents:
+            for make in (Snapshot.of, Snapshot.bare):
+                message = SnapshotMessage(b'{"data":' + data + b',"x":1}')
+                message.snapshot, message.start = make(data, Sequence(1, 1)), 8
+                self.assertEqual(self.inflated(compressed_message_frame(message, None)), message)
+
+    def test_messages_without_a_document(self) -> None:
+        """They are compressed by themselves."""
+        for make in (compressed_message_frame, compressed_item_frame):
+            self.assertEqual(self.inflated(make(b'{"type":"heartbeat"}', None)), b'{"type":"heartbeat"}')
+
+    def test_messages_with_the_text_of_a_document(self) -> None:
+        """A text that is still being compressed goes out in a plain frame."""
+        for data in self.documents:
+            snapshot = Snapshot.of(data, Sequence(1, 1))
+            quoted = snapshot.form(document_text)
+            message = TextMessage(b'{"text":' + quoted + b"}")
+            message.start, message.size, message.deflated = 8, len(quoted), snapshot.form(deflated_text)
+            self.assertEqual(self.inflated(compressed_item_frame(message, None)), message)
+            message.deflated = None
+            self.assertEqual(compressed_item_frame(message, None), message_frame(message, None))

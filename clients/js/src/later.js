@@ -1,0 +1,4 @@
+// What a line needs after its first document. It is loaded beside that, which does not wait for it.
+
+export { watchPage } from "./page.js";
+export { Stream } from "./stream.js";
