@@ -64,6 +64,10 @@ ANSWER_S = 20.0
 TICK_S = 1.0
 """The time between two polls of a server that does not name it."""
 
+MAX_TICK_S = 3600.0
+"""The longest time between two ticks, as the server's setting allows it. A longer one is not believed: it would keep a
+document live that nobody confirms."""
+
 GRACE_S = 3.0
 """Without a word for two ticks and this time, a document is not live, and a connection is dead."""
 
@@ -393,7 +397,7 @@ class Protocol:
         if next_ms is None:
             self._silent_at = now + (2 * self._interval_s + GRACE_S if self._interval_s else UNKNOWN_SILENCE_S)
             return
-        next_s = next_ms / 1000
+        next_s = min(next_ms / 1000, MAX_TICK_S)
         self._interval_s = max(next_s, self._interval_s * 0.9)
         self._silent_at = now + next_s + self._interval_s + GRACE_S
 

@@ -11,7 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.client.actions import Action, Connect, Disconnect, Failed, Get, Send, Show, Stop
 from livefeed.client.address import Address
 from livefeed.client.answers import Answer
-from livefeed.client.protocol import ANSWER_S, MAX_BACKOFF_S, MAX_DELAY_S, Protocol
+from livefeed.client.messages import MAX_MS
+from livefeed.client.protocol import ANSWER_S, GRACE_S, MAX_BACKOFF_S, MAX_DELAY_S, MAX_TICK_S, Protocol
 from livefeed.client.update import Line, State
 from livefeed.document.splices import make_splices
 from tests.helpers.delta_messages import document, heartbeat, message, splices, version_of
@@ -261,6 +262,15 @@ class PushTests(ProtocolTestCase):
         self.assert_shows(None, State.EXPIRED)
         self.receive(document(B))
         self.assert_shows(B)
+
+    def test_a_tick_without_end(self) -> None:
+        """A server that names a tick in a year is no reason to show a document as live for so long."""
+        self.begin()
+        self.receive(heartbeat(A, next=MAX_MS))
+        self.assert_shows(A)
+        self.now += 2 * MAX_TICK_S + GRACE_S
+        self.after(self.protocol.wake(self.now))
+        self.assert_shows(A, State.STALE)
 
     def test_unknown_state(self) -> None:
         """It is told under its own name, on each line, and a change from one to another is an update."""
