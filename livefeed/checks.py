@@ -25,8 +25,9 @@ from livefeed.process.endpoints import make_endpoint
 from livefeed.process.instance import group_number
 from livefeed.process.runtime_dir import default_runtime_dir, inspect
 from livefeed.serving import trusted_networks
-from livefeed.sources import make_source
+from livefeed.sources import is_store, make_source, needs_state_dir
 from livefeed.storage.journal import Journal, check_folder
+from livefeed.storage.store import Store
 from livefeed.tls.development import development_certificate
 from livefeed.tls.options import ServedCertificates, day
 from livefeed.tls.reloading import EndpointCertificates, PairSource
@@ -131,8 +132,11 @@ class StartChecks:
         }
 
     async def pull(self) -> list[Pulled]:
-        """Pulls each source once, all at the same time. Needs a reactor that runs."""
-        feeds = [feed for feed in self.settings.feeds if feed.feed in self._sources]
+        """Pulls each source once, all at the same time. Needs a reactor that runs.
+
+        Stores are left out: only the livefeed that runs may open them.
+        """
+        feeds = [feed for feed in self.settings.feeds if feed.feed in self._sources and not is_store(feed.source)]
         pulls = [Deferred.fromCoroutine(self._pull(feed, self._sources[feed.feed])) for feed in feeds]
         pulled = [outcome for _, outcome in await DeferredList(pulls)]
         for feed, outcome in zip(feeds, pulled, strict=True):
@@ -178,6 +182,8 @@ class StartChecks:
         with self._reported(feed.place("allow_origin")):
             Origins.parse(feed.allow_origin)
         with self._reported(feed.place("source")):
+            if is_store(feed.source) and self.settings.state_dir is None:
+                raise needs_state_dir()
             source = make_source(feed.source, reactor=self.reactor, max_bytes=feed.max_bytes)
             self._sources[feed.feed] = source
             scheme, _, path = str(source).partition(":")
@@ -240,6 +246,8 @@ class StartChecks:
         for feed in self.settings.feeds:
             with self._reported(place):
                 Journal(folder / f"{feed.feed}.versions", feed.max_bytes).inspect()
+                if is_store(feed.source):
+                    Store(folder / f"{feed.feed}.store", clocks.wall).inspect()
 
     def _check_operators_port(self) -> None:
         settings = self.settings

@@ -3,6 +3,7 @@
     LivefeedError
     ├── ConfigurationError      a setting can never work; raised before anything is started
     ├── JournalError            the file in which versions are kept cannot be used
+    ├── StoreError              the embedded store of a feed cannot be read or written
     ├── LinkError               the other end of the link between parent and worker breaks its protocol
     ├── RuntimeDirError         the runtime directory cannot be used
     ├── CommandError            a command of the operator failed
@@ -98,6 +99,17 @@ def newer_format(path: object, found: object, known: object, remedy: str) -> str
 
 class JournalError(LivefeedError):
     """The file in which versions are kept cannot be used. The message names the file and the reason."""
+
+
+class StoreError(LivefeedError):
+    """The embedded store of a feed cannot be read or written. The message names the file and the reason.
+
+    :param is_full: whether the disk, or the part of it that the user may fill, is full.
+    """
+
+    def __init__(self, why: str, *, is_full: bool = False) -> None:
+        super().__init__(why)
+        self.is_full = is_full
 
 
 class LinkError(LivefeedError):

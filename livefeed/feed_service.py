@@ -12,17 +12,21 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from msgspec import structs
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.logger import Logger
 
 from livefeed import clocks
 from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.delivery.websocket.handshake import Handshakes
 from livefeed.document.history import History
+from livefeed.exceptions import ConfigurationError, StartError, StoreError
 from livefeed.feed.feed import Feed
 from livefeed.feed.persistence import JournalService
-from livefeed.intake.puller import Puller, close_source
+from livefeed.intake.puller import Puller, PullOutcome, close_source
 from livefeed.process.reload import Change, differences
-from livefeed.sources import make_source
+from livefeed.sources import is_store, make_source, needs_state_dir
 from livefeed.storage.journal import Journal
+from livefeed.storage.shared_writes import SharedWrites
+from livefeed.storage.store import Store
 from livefeed.web.cors import Origins
 from livefeed.web.reconnect_slots import ReconnectSlots
 
@@ -37,6 +41,8 @@ if TYPE_CHECKING:
     from livefeed.delivery.websocket.protocol import SubscriberFactory
     from livefeed.sources import Source
     from livefeed.web.site import Site
+
+_log = Logger()
 
 
 class FeedRoot(Protocol):
@@ -65,6 +71,7 @@ class Shared:
     :ivar state_dir: the folder in which the last versions are kept; ``None`` to keep none.
     :ivar state_place: where that folder was set; messages about it begin with this.
     :ivar boot: measures the age of versions for the next process; ``None`` if the system does not.
+    :ivar wall: the wall clock, in seconds since 1970.
     :ivar make_feed: makes a feed, with the arguments of ``Feed``: another class if workers follow it.
     """
 
@@ -74,6 +81,7 @@ class Shared:
     state_dir: Path | None = None
     state_place: str = ""
     boot: clocks.Boot | None = None
+    wall: Callable[[], float] = clocks.wall
     make_feed: Callable[..., Feed] = Feed
 
 
@@ -207,7 +215,8 @@ class PulledFeedService(FeedService):
 
     def __init__(self, settings: FeedSettings, shared: Shared, *, delay_s: float = 0.0) -> None:
         super().__init__(settings, shared)
-        source = self._source_of(settings)
+        self._store = self._make_store(settings)
+        source = self._source_of(settings, self._store)
         self._journal: JournalService | None = None
         if shared.state_dir is not None:
             # Before the puller: it restores the versions before the first pull, and stops after the last one.
@@ -240,21 +249,50 @@ class PulledFeedService(FeedService):
         Service.startService(self)
         self.puller.startService()
 
+    @property
+    def store(self) -> SharedWrites | None:
+        """The store of the feed; ``None`` if its document comes from another source."""
+        return self._store
+
+    def stopService(self) -> Deferred[None]:
+        """IService API. The store is closed once everything is durable that was accepted."""
+        closing = [] if self._store is None else [maybeDeferred(self._store.close)]
+        return _all_of([*closing, maybeDeferred(super().stopService)])
+
     def restore(self) -> None:
         """FeedService API."""
+        if self._store is not None:
+            try:
+                self._store.open()
+            except StoreError as error:
+                raise StartError(f"livefeed: {self._shared.state_place}: {error}") from None
         if self._journal is not None and not self._journal.running:
-            self._journal.startService()
+            try:
+                self._journal.startService()
+            except StartError:
+                if self._store is not None:
+                    self._store.close()
+                raise
 
-    def pause(self) -> Deferred[None] | None:
-        """Pulls no more, and leaves the kept versions to another process, until :meth:`resume`.
+    def pause(self) -> Deferred[None]:
+        """Pulls no more, and leaves the kept versions and the store to another process, until :meth:`resume`.
 
-        :returns: fires when everything is written; ``None`` if it is.
+        :returns: fires when everything is written.
         """
+        closing = [] if self._store is None else [maybeDeferred(self._store.close)]
         self.puller.pause()
-        return None if self._journal is None else self._journal.pause()
+        if self._journal is not None:
+            closing.append(maybeDeferred(self._journal.pause))
+        return _all_of(closing)
 
     def resume(self) -> None:
-        """Goes on after :meth:`pause`."""
+        """Goes on after :meth:`pause`. If the store cannot be used any more, the log says so."""
+        if self._store is not None:
+            try:
+                self._store.open()
+            except StoreError as error:
+                text = 'feed "{feed}": its store cannot be used any more, and nothing can be published: {why}'
+                _log.error(text, feed=self.feed.name, why=str(error))
         if self._journal is not None:
             self._journal.resume()
         self.puller.resume()
@@ -264,7 +302,19 @@ class PulledFeedService(FeedService):
         before = self.settings
         is_same = all(getattr(settings, name) == getattr(before, name) for name in ("source", "interval", "max_bytes"))
         origins = self._origins_of(settings)
-        return PreparedChange(self, settings, origins, None if is_same else self._source_of(settings))
+        if is_same:
+            return PreparedChange(self, settings, origins)
+        store = self._store if is_store(settings.source) else None
+        opened = None
+        if store is None and is_store(settings.source):
+            store = opened = self._make_store(settings)
+        source = self._source_of(settings, store)
+        if opened is not None and self.running:
+            try:
+                opened.open()
+            except StoreError as error:
+                raise ConfigurationError(str(error), "source", settings.place("source")) from None
+        return PreparedChange(self, settings, origins, source, store, opened)
 
     def take(self, change: PreparedChange, *, delay_s: float = 0.0) -> None:
         """FeedService API. Another source is pulled at once, or after the delay."""
@@ -275,6 +325,10 @@ class PulledFeedService(FeedService):
         self._take(settings, change.origins)
         if source is None:
             return
+        if self._store is not None and change.store is not self._store:
+            # It has accepted its last writes; the end of the process does not wait for them.
+            self._store.close()
+        self._store = change.store
         if self._journal is not None:
             self._journal.journal.max_version_bytes = settings.max_bytes
         self.puller = Puller(
@@ -291,14 +345,37 @@ class PulledFeedService(FeedService):
         )
         self.puller.setServiceParent(self)
 
-    def _source_of(self, settings: FeedSettings) -> Source:
+    def _make_store(self, settings: FeedSettings) -> SharedWrites | None:
+        """Makes the store of the feed, if its source is one. It is not opened yet.
+
+        :raises ConfigurationError: if there is no state directory.
+        """
+        if not is_store(settings.source):
+            return None
+        state_dir = self._shared.state_dir
+        if state_dir is None:
+            with settings.named():
+                raise needs_state_dir()
+        store = Store(state_dir / f"{settings.feed}.store", self._shared.wall)
+        return SharedWrites(store, settings.feed, self._shared.reactor, self._shared.in_thread)
+
+    def _source_of(self, settings: FeedSettings, store: SharedWrites | None) -> Source:
         with settings.named():
-            return make_source(settings.source, reactor=self._shared.reactor, max_bytes=settings.max_bytes)
+            return make_source(settings.source, reactor=self._shared.reactor, max_bytes=settings.max_bytes, store=store)
 
     @property
     def source_name(self) -> str:
         """FeedService API."""
         return str(self.puller.source)
+
+    @property
+    def max_bytes(self) -> int:
+        """The size in bytes of the largest document."""
+        return self.settings.max_bytes
+
+    def pull_soon(self) -> Deferred[PullOutcome]:
+        """Pulls, and gives the outcome of a pull that began after the call."""
+        return self.puller.pull_soon()
 
     def start_later(self, delay_s: float) -> None:
         """FeedService API."""
@@ -307,6 +384,8 @@ class PulledFeedService(FeedService):
     def abandon(self) -> None:
         """FeedService API."""
         close_source(self.puller.source)
+        if self._store is not None:
+            self._store.close()
         if self._journal is not None and self._journal.running:
             # Nothing is being written yet, so its stop is immediate.
             self._journal.stopService()
@@ -321,12 +400,16 @@ class PreparedChange:
     :ivar settings: its new settings.
     :ivar origins: the origins in them.
     :ivar source: the source to pull from; ``None`` if that does not change.
+    :ivar store: the store that belongs to it; ``None`` for none.
+    :ivar opened: that store, if it was opened for this change.
     """
 
     service: FeedService
     settings: FeedSettings
     origins: Origins
     source: Source | None = None
+    store: SharedWrites | None = None
+    opened: SharedWrites | None = None
 
     @property
     def source_name(self) -> str:
@@ -334,9 +417,11 @@ class PreparedChange:
         return self.service.source_name if self.source is None else str(self.source)
 
     def abandon(self) -> None:
-        """Frees the source."""
+        """Frees the source, and a store that was opened for it."""
         if self.source is not None:
             close_source(self.source)
+        if self.opened is not None:
+            self.opened.close()
 
 
 _F = TypeVar("_F", bound=FeedService)
@@ -541,6 +626,11 @@ class ReloadedFeeds:
     def prepare(self, _before: Settings, after: Settings) -> FeedsTransaction[Any]:
         """Reloadable API."""
         return self.feeds.prepare(after.feeds)
+
+
+def _all_of(closings: list[Deferred[Any]]) -> Deferred[None]:
+    """Gives a Deferred that fires when all others have fired."""
+    return DeferredList(closings).addCallback(lambda _: None)
 
 
 def differ(one: FeedSettings, other: FeedSettings) -> bool:

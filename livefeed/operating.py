@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from livefeed import clocks
 from livefeed.admin.access import Access, hosts_of, read_token
 from livefeed.admin.commands import METHODS, Commands
+from livefeed.admin.contents import Contents
 from livefeed.admin.curves import Counts, Curves
 from livefeed.admin.health import Health, LiveResource, ReadyResource
 from livefeed.admin.metrics import MetricsResource, of_workers
+from livefeed.admin.publish import FeedsResource, limit_of
 from livefeed.admin.site import CommandResource, OperatorRoot, OperatorSite
 from livefeed.admin.socket import OperatorSocket
 from livefeed.admin.status import Status, StatusResource
@@ -25,13 +28,14 @@ from livefeed.process.listener import Listener
 from livefeed.process.runtime_dir import default_runtime_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from twisted.internet.interfaces import IStreamServerEndpoint
 
     from livefeed.admin.commands import Arguments
     from livefeed.admin.health import ServedFeed
     from livefeed.admin.metrics import Figures
+    from livefeed.admin.publish import StoredFeed
     from livefeed.admin.samples import Sample
     from livefeed.config.settings import Settings
     from livefeed.serving import ServiceReactor
@@ -47,6 +51,7 @@ class Operating:
     :param feeds: the feeds; read again at each request.
     :param figures: the samples of this process.
     :param certificates: the certificates in use; read again at each request.
+    :param stored: the feeds whose documents may be in a store, by their names; read again at each request.
     :ivar instance: claims the runtime directory. It is started before everything that makes sockets there.
     :ivar commands: the commands; other parts register theirs.
     :ivar health: decides whether livefeed is ready; other parts add their obstacles.
@@ -64,6 +69,7 @@ class Operating:
     feeds: Iterable[ServedFeed]
     figures: Figures
     certificates: Iterable[Validity]
+    stored: Mapping[str, StoredFeed] = field(default_factory=dict)
 
     # internal state
     instance: Instance = field(init=False)
@@ -73,6 +79,7 @@ class Operating:
     status: Status = field(init=False)
     access: Access = field(init=False)
     tracing: Tracing = field(init=False)
+    _contents: Contents = field(init=False)
     others: Callable[[], Iterable[Sample]] = field(default=tuple)
 
     def __post_init__(self) -> None:
@@ -97,6 +104,8 @@ class Operating:
         self.instance = Instance(path, place, group)
         self.access = Access(reactor, hosts_of(settings.admin), token)
         self.tracing = Tracing(self.feeds)
+        # One for all endpoints: they fill the same memory.
+        self._contents = Contents(partial(limit_of, self.stored))
         self.commands.offer("workers", self._report_workers)
         self.commands.register("trace", self.tracing.run)
 
@@ -157,9 +166,10 @@ class Operating:
             "status": StatusResource(self.status),
             "-/live": LiveResource(),
             "-/ready": ReadyResource(self.health),
+            "feeds": FeedsResource(self.stored, self.reactor),
             **commands,
         }
-        return OperatorSite(OperatorRoot(access, paths), reactor=self.reactor)
+        return OperatorSite(OperatorRoot(access, paths), reactor=self.reactor, contents=self._contents)
 
 
 def _describe(base: str) -> str:

@@ -111,7 +111,9 @@ def make_parent(  # noqa: PLR0915 - the wiring of one process
     lag = LoopLag(reactor)
     figures = serving.figures(feeds.feeds.values(), feeds.feeds.values(), collector, lag, certificates)
     # Without connections: the workers count theirs.
-    operating = Operating(settings, reactor, feeds.feeds.values(), replace(figures, pool=None), certificates)
+    operating = Operating(
+        settings, reactor, feeds.feeds.values(), replace(figures, pool=None), certificates, feeds.feeds
+    )
     takeover.await_predecessor(operating.instance)
     certificate = CertificateChoice(settings.cert, settings.key, settings.place("cert"))
     endpoint_of = partial(make_endpoint, certificate=certificate, served=certificates)

@@ -46,7 +46,7 @@ def make_feeds(serving: Serving, make_feed: Callable[..., Feed] = Feed) -> Feeds
         settings.state_dir,
         settings.place("state_dir"),
         clocks.Boot.current(),
-        make_feed,
+        make_feed=make_feed,
     )
     feeds = FeedsService(serving.root, serving.site, lambda feed: PulledFeedService(feed, shared))
     for feed, delay_s in zip(settings.feeds, spread_s(settings.feeds), strict=True):

@@ -70,7 +70,7 @@ def make_service(
     certificates = ServedCertificates()
     lag = LoopLag(reactor)
     figures = serving.figures(feeds.feeds.values(), feeds.feeds.values(), collector, lag, certificates)
-    operating = Operating(settings, reactor, feeds.feeds.values(), figures, certificates)
+    operating = Operating(settings, reactor, feeds.feeds.values(), figures, certificates, feeds.feeds)
     serving.root.add_assets(operating.public_resources())
     curves = operating.curves(serving.root.board.show)
     certificate = CertificateChoice(settings.cert, settings.key, settings.place("cert"))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _PARAMETERS = {
     "config": "TOML file with settings, or with several feeds",
     "source": (
-        "source of the document: demo:, file:PATH, mongodb://[user:password@]host[:port]/DB/COLLECTION, "
+        "source of the document: demo:, store:, file:PATH, mongodb://[user:password@]host[:port]/DB/COLLECTION, "
         "redis://[user:password@]host[:port]/db/key, or https://[user:password@]host[:port]/path "
         "[default: demo:]"
     ),

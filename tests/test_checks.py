@@ -145,6 +145,19 @@ class StartChecksTests(ChecksTestCase):
         self.assertTrue(line.startswith("--state-dir: DIR/b.versions: has format 2, of a newer livefeed"), line)
         self.assertEqual([*self.folder.iterdir(), path.read_bytes()], [path, head])
 
+    def test_store(self) -> None:
+        """It needs a state directory, and a file that this livefeed can use; nothing is locked or changed."""
+        feeds = (FeedSettings(feed="a", source="store:"),)
+        self.assertEqual(
+            self.problems(feeds=feeds),
+            ["--source: store: needs --state-dir, the folder in which its documents are stored"],
+        )
+        self.assertEqual(self.problems(feeds=feeds, state_dir=self.folder), [])
+        (self.folder / "a.store").mkdir()
+        self.assertEqual(
+            self.problems(feeds=feeds, state_dir=self.folder), ["--state-dir: DIR/a.store: Is a directory"]
+        )
+
     def test_as_text(self) -> None:
         """One line with the place, if there is one."""
         self.assertEqual(str(Problem("a.toml:1: b", "no", is_warning=True)), "warning: a.toml:1: b: no")

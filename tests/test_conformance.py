@@ -14,7 +14,7 @@ DOCUMENT = ROOT / "docs" / "conformance.md"
 
 _TEST = re.compile(r"`(tests/[^`]*)`")
 _RULE = re.compile(r"(?:\|-+)+\|")
-_SECTION = re.compile(r"(?:690[12]: )?[0-9]+(?:\.[0-9]+)*(?:(?:, | to )[0-9]+(?:\.[0-9]+)*)*")
+_SECTION = re.compile(r"(?:[0-9]{4}: )?[0-9]+(?:\.[0-9]+)*(?:(?:, | to )[0-9]+(?:\.[0-9]+)*)*")
 
 
 @cache

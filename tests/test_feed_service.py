@@ -18,13 +18,16 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed import feed_service
-from livefeed.config.settings import FeedSettings
+from livefeed.config.settings import FeedSettings, Settings
 from livefeed.delivery.root import Root
 from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.exceptions import ConfigurationError, StartError
 from livefeed.feed.state import State
-from livefeed.feed_service import MAX_SPREAD_S, FeedsService, PulledFeedService, Shared
+from livefeed.feed_service import MAX_SPREAD_S, FeedService, FeedsService, PulledFeedService, ReloadedFeeds, Shared
 from livefeed.process.reload import Change
+from livefeed.sources import make_source
+from livefeed.storage.shared_writes import ClosedStoreError, SharedWrites
+from livefeed.storage.store import Store
 from livefeed.testing import MemorySource, RecordingSubscriber, Response, request
 from livefeed.web.reconnect_slots import ReconnectSlots
 from livefeed.web.site import Site
@@ -58,7 +61,7 @@ class FeedsTestCase(SynchronousTestCase):
         self.site = Site(self.root, reactor=self.clock)
         self.feeds = self.make_feeds()
 
-    def make_source(self, url: str, *, reactor: object, max_bytes: int) -> MemorySource:
+    def make_source(self, url: str, *, reactor: object, max_bytes: int, store: object = None) -> MemorySource:
         if not url.startswith("memory:"):
             raise ConfigurationError("unknown scheme", "source")
         self.sources[url] = MemorySource(deque(self.prepared.pop(url, ())))
@@ -406,6 +409,8 @@ class TransactionTests(FeedsTestCase):
         wanted = FeedSettings(feed="a", source="memory:a", max_subscribers=1, stale_after=3.0)
         transaction = self.feeds.prepare([wanted])
         self.assertEqual(len(transaction.changed), 1)
+        names = {each.setting for each in transaction.changes()}
+        self.assertEqual(names, {"feeds.a.max_subscribers", "feeds.a.stale_after"})
         self.successResultOf(transaction.commit())
         self.assertIs(self.feeds.feeds["a"].puller, puller)
         self.assertEqual((puller.good, self.feeds.feeds["a"].published.max_subscribers), (1, 1))
@@ -481,3 +486,158 @@ class DrainedFeedTests(FeedsTestCase):
         self.assertEqual(len(feed.streams()), 1)
         feed.let_go(ReconnectSlots())
         self.assertEqual((events.disconnecting, socket.disconnecting), (True, False))
+
+
+class FollowedFeedTests(FeedsTestCase):
+    """A feed that this process does not pull."""
+
+    def test_settings_change(self) -> None:
+        """They are taken as those of a pulled feed are, and there is no source to name."""
+        shared = Shared(self.clock, maybeDeferred, self.subscribers)
+        service = FeedService(FeedSettings(feed="a"), shared)
+        self.assertEqual((service.source_name, service.streams(), service.waiting()), ("", [], 0))
+        change = service.prepare(FeedSettings(feed="a", interval=7.0, source="memory:b"))
+        change.abandon()
+        service.take(change)
+        self.assertEqual((service.feed.interval_s, service.settings, self.sources), (7.0, change.settings, {}))
+
+    def test_reload(self) -> None:
+        """Feeds can change in all of their settings."""
+        reloaded = ReloadedFeeds(self.feeds)
+        settings = Settings(feeds=(FeedSettings(feed="a", source="memory:a"),))
+        transaction = reloaded.prepare(Settings(), settings)
+        self.assertEqual(transaction.order, ["a"])
+        transaction.abandon()
+
+
+class PauseTests(FeedsTestCase):
+    """A feed that another process pulls meanwhile."""
+
+    def test_pause(self) -> None:
+        """Nothing is pulled and nothing written until the feed goes on, with kept versions or without them."""
+        for state_dir in (None, self.state_dir):
+            self.feeds = self.make_feeds(state_dir)
+            self.root = Root()
+            self.feeds.root = self.root
+            self.start()
+            self.add("a", b"[1]", b"[2]", b"[3]")
+            service = self.feeds.feeds["a"]
+            self.assertTrue(service.was_tried)
+            paused = service.pause()
+            if paused is not None:
+                self.successResultOf(paused)
+            for _ in range(3):
+                self.tick()
+            assert service.feed.snapshot is not None
+            self.assertEqual(service.feed.snapshot.data, b"[1]")
+            service.resume()
+            self.tick()
+            assert service.feed.snapshot is not None
+            self.assertNotEqual(service.feed.snapshot.data, b"[1]")
+            self.stop()
+
+
+class StoreTests(FeedsTestCase):
+    """Feeds with the source ``store:``."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.patch(feed_service, "make_source", make_source)
+        self.feeds = self.make_feeds(self.state_dir)
+
+    def store(self, name: str = "a") -> SharedWrites:
+        """Gives the store of a feed."""
+        store = self.feeds.feeds[name].store
+        assert store is not None
+        return store
+
+    def put(self, data: bytes, name: str = "a") -> None:
+        """Stores a document, and pulls it."""
+        self.successResultOf(self.store(name).edit(lambda _: data))
+        self.clock.advance(1)
+
+    def shown(self) -> bytes | None:
+        snapshot = self.feeds.feeds["a"].feed.snapshot
+        return None if snapshot is None else snapshot.data
+
+    def test_written_document_is_published_at_once(self) -> None:
+        """A write is reported to the puller, and does not wait for a tick."""
+        self.feeds.add_feed(FeedSettings(feed="a", source="store:", interval=60))
+        self.start()
+        self.put(b"[1]")
+        self.assertEqual(self.shown(), b"[1]")
+        self.stop()
+        self.assertFalse(self.store().store.is_open)
+
+    def test_restart(self) -> None:
+        """The next process has the document before anything is pulled."""
+        self.feeds.add_feed(FeedSettings(feed="a", source="store:"))
+        self.start()
+        self.put(b"[1]")
+        self.stop()
+        self.root = Root()
+        self.feeds = self.make_feeds(self.state_dir)
+        self.feeds.add_feed(FeedSettings(feed="a", source="store:"))
+        self.start()
+        self.assertEqual((self.store().document, self.shown()), (b"[1]", b"[1]"))
+
+    def test_start_without_a_place(self) -> None:
+        """The error names the setting, and what is wrong."""
+        self.root = Root()
+        self.feeds = self.make_feeds(None)
+        with self.assertRaisesRegex(ConfigurationError, "--source: store: needs --state-dir"):
+            self.feeds.add_feed(FeedSettings(feed="a", source="store:"))
+        self.feeds = self.make_feeds(self.state_dir)
+        self.state_dir.mkdir()
+        self.state_dir.joinpath("a.store").mkdir()
+        self.feeds.add_feed(FeedSettings(feed="a", source="store:"))
+        with self.assertRaisesRegex(StartError, "--state-dir: .*a.store: Is a directory"):
+            self.feeds.startService()
+
+    def test_change_of_the_source(self) -> None:
+        """A reload opens and closes the store. A change of other settings keeps it open, with its document."""
+        self.feeds.add_feed(FeedSettings(feed="a", source="demo:"))
+        self.start()
+        self.assertIsNone(self.feeds.feeds["a"].store)
+        self.change(FeedSettings(feed="a", source="store:", interval=60))
+        self.put(b"[1]")
+        store = self.store()
+        self.change(FeedSettings(feed="a", source="store:", interval=30))
+        self.assertIs(self.store(), store)
+        self.put(b"[2]")
+        self.assertEqual(self.shown(), b"[2]")
+        self.change(FeedSettings(feed="a", source="demo:"))
+        self.assertEqual((self.feeds.feeds["a"].store, store.is_open, store.store.is_open), (None, False, False))
+        self.change(FeedSettings(feed="a", source="store:"))
+        self.assertEqual(self.store().document, b"[2]")
+
+    def test_reload_that_fails(self) -> None:
+        """A store that was opened for it is closed again; one that cannot be opened is an error of the settings."""
+        self.feeds.add_feed(FeedSettings(feed="a", source="demo:"))
+        self.start()
+        wanted = FeedSettings(feed="a", source="store:")
+        self.feeds.prepare([wanted]).abandon()
+        other = Store(self.state_dir / "a.store", float)
+        other.open()
+        with self.assertRaisesRegex(ConfigurationError, "another process uses this store"):
+            self.feeds.prepare([wanted])
+        other.close()
+        self.feeds.prepare([wanted]).abandon()
+
+    def test_hand_over(self) -> None:
+        """Another process can open the store meanwhile, and this one can go on if that fails."""
+        self.feeds.add_feed(FeedSettings(feed="a", source="store:"))
+        self.start()
+        self.put(b"[1]")
+        self.successResultOf(self.feeds.feeds["a"].pause())
+        self.failureResultOf(self.store().edit(lambda _: b"[2]"), ClosedStoreError)
+        other = Store(self.state_dir / "a.store", float)
+        other.open()
+        self.assertEqual(other.newest and other.newest.data, b"[1]")
+        self.feeds.feeds["a"].resume()
+        self.failureResultOf(self.store().edit(lambda _: b"[2]"), ClosedStoreError)
+        other.close()
+        self.feeds.feeds["a"].pause()
+        self.feeds.feeds["a"].resume()
+        self.put(b"[3]")
+        self.assertEqual(self.shown(), b"[3]")

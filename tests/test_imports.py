@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "web": "document tls transport",
         "delivery": "document feed transport web",
         "process": "config document tls transport web delivery",
-        "admin": "document tls transport web feed intake delivery process",
+        "admin": "document storage tls transport web feed intake delivery process",
         "checks": "admin config document process serving sources storage tls web",
         "cli": "checks client config document process sources tap tls",
         "testing": "delivery document feed intake sources web",

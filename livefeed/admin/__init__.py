@@ -2,9 +2,12 @@
 
 - ``access``: the token, the host and the origin of a request.
 - ``commands``: the commands, which other parts register.
+- ``contents``: the documents that arrive as content, bounded in memory.
 - ``curves``: watchers, deliveries and delays of the last minutes, for the page.
 - ``health``: live and ready.
 - ``metrics``: the samples of this process, and all samples in the format of Prometheus.
+- ``publish``: the stored documents of feeds, which publishers read, write and change.
+- ``publish_edits``: conditions, replacement, patches and deletion of a stored document.
 - ``reports``: answers in JSON that no cache keeps.
 - ``samples``: values of metrics that processes can send to each other, and what their names mean.
 - ``site``: the connections, the access to all paths, and requests that run commands.

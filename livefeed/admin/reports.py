@@ -11,6 +11,10 @@ from livefeed.web.cors import Origins
 from livefeed.web.resources import METHODS, Node
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from twisted.python.failure import Failure
+
     from livefeed.web.request import Request
 
 NO_ORIGIN = Origins(frozenset())
@@ -38,10 +42,22 @@ class Reading(Node):
         return self.read(request)
 
 
-def json_answer(request: Request, status: int, report: Any) -> int:
+def json_answer(request: Request, status: int, report: Any, fields: Iterable[tuple[bytes, bytes]] = ()) -> int:
     """Answers with a report in JSON, with one line for each part of it, so that it can be read by people as well.
 
     :param report: converted by msgspec: dataclasses are objects.
+    :param fields: more fields of the answer.
     """
     body = msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
-    return answer(request, status, [(b"Content-Type", b"application/json"), NO_STORE], body)
+    return answer(request, status, [(b"Content-Type", b"application/json"), NO_STORE, *fields], body)
+
+
+def watch_end(request: Request) -> list[bool]:
+    """Gives a list that is no longer empty once the client has left: its answer cannot be written any more."""
+    ended: list[bool] = []
+
+    def end(_: Failure) -> None:
+        ended.append(True)
+
+    request.notifyFinish().addErrback(end)
+    return ended

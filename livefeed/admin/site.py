@@ -5,6 +5,7 @@ Rule: everything that this site answers has passed :class:`.access.Access`.
 
 from __future__ import annotations
 
+from io import BytesIO
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,11 @@ from twisted.logger import Logger
 from twisted.web.server import NOT_DONE_YET
 
 from livefeed.admin.commands import METHODS, BusyError, NotOfferedError
-from livefeed.admin.reports import NO_ORIGIN, json_answer
+from livefeed.admin.reports import NO_ORIGIN, json_answer, watch_end
 from livefeed.exceptions import LivefeedError
 from livefeed.web.answers import answer, refuse
 from livefeed.web.channel import Channel
+from livefeed.web.request import Request
 from livefeed.web.resources import Node
 from livefeed.web.site import Site
 
@@ -25,12 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from twisted.internet.interfaces import IAddress, IReactorTime
-    from twisted.python.failure import Failure
     from twisted.web.resource import IResource
 
     from livefeed.admin.access import Access, Denial
     from livefeed.admin.commands import Commands
-    from livefeed.web.request import Request
+    from livefeed.admin.contents import Contents
 
 MAX_CONNECTIONS = 64
 """Connections at a time to one endpoint of the operator's port. Each takes one of the 256 open files that are set aside
@@ -52,8 +53,32 @@ MAX_ARGUMENT_CHARACTERS = 256
 _log = Logger()
 
 
+class OperatorRequest(Request):
+    """A request to the operator's port.
+
+    :ivar content_refusal: the status and the reason with which its content was refused; ``None`` if it was not.
+    :ivar keeps_content: fires when the content is no longer needed; ``None`` if it is not needed after the request. A
+        client that leaves does not free the memory of a document that waits for the disk.
+    """
+
+    keeps_content: Deferred[Any] | None = None
+    content_refusal: tuple[int, str] | None = None
+    _denial: Denial | None = None
+    _was_judged = False
+
+    def denial(self, access: Access) -> Denial | None:
+        """Gives the reason to refuse the request; ``None`` if it may be answered. A wrong token counts once."""
+        if not self._was_judged:
+            self._was_judged, self._denial = True, access.denial(self)
+        return self._denial
+
+    def gotLength(self, length: int | None) -> None:
+        """http.Request API. It would put content into a file: that of :class:`.Contents` is bounded in memory."""
+        self.content = BytesIO()
+
+
 class OperatorChannel(Channel):
-    """A connection of HTTP whose requests may have content: the arguments of a command.
+    """A connection of HTTP whose requests may have content: the arguments of a command, or a document.
 
     :ivar is_known: whether one of its requests had access.
     :ivar number: counts the connections of the site in their order.
@@ -61,6 +86,8 @@ class OperatorChannel(Channel):
 
     is_known = False
     number = 0
+    site: OperatorSite
+    _content_s: float = CONTENT_TIMEOUT_S  # that the content of the present request may take
 
     @property
     def is_idle(self) -> bool:
@@ -71,15 +98,41 @@ class OperatorChannel(Channel):
         """TimeoutMixin API. Clients without access get little time to begin with a request."""
         if period is not None and not (self.is_known or self._in_head):
             period = min(period, UNKNOWN_IDLE_S)
+        if period is not None and self._in_head:
+            period = max(period, self._content_s)
         return super().setTimeout(period)
 
     def takes_content(self) -> bool:
         """Channel API. Only content whose length is known, so that a request that is too large is refused at once."""
-        return self._command == b"POST" and self.length is not None and self.length <= MAX_CONTENT_BYTES
+        if self._command == b"POST":
+            return self.length is not None and self.length <= MAX_CONTENT_BYTES
+        contents, request = self.site.contents, self.requests[-1]
+        if contents is None or self._command not in contents.METHODS or request.denial(self.site.access) is not None:
+            return False
+        length = self.length
+        request.content_refusal = contents.refusal(self._path, length)
+        if request.content_refusal is not None or length is None:
+            return False
+        contents.reserve(length)
+
+        def release(_: object) -> None:
+            kept = request.keeps_content
+            if kept is None or kept.called:
+                contents.release(length)
+            else:
+                kept.addBoth(lambda _: contents.release(length))
+
+        request.notifyFinish().addBoth(release)
+        self._content_s = CONTENT_TIMEOUT_S + length / contents.LEAST_RATE
+        if request.requestHeaders.hasHeader(b"Expect") and len(self.requests) == 1:
+            # The clients that ask for it wait up to a second for the permission (RFC 9110, 10.1.1).
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return True
 
     def allContentReceived(self) -> None:
         """HTTPChannel API."""
         self._in_head = False  # the time of the content is limited as that of a head
+        self._content_s = CONTENT_TIMEOUT_S
         super().allContentReceived()
 
 
@@ -87,12 +140,17 @@ class OperatorSite(Site):
     """The connections to one endpoint of the operator's port.
 
     :param resource: the root of the resources.
+    :param contents: decides which documents are taken as content; ``None`` for none.
+    :ivar access: decides which requests are answered.
     """
 
     protocol = OperatorChannel
+    requestFactory = OperatorRequest
 
-    def __init__(self, resource: IResource, *, reactor: IReactorTime) -> None:
+    def __init__(self, resource: OperatorRoot, *, reactor: IReactorTime, contents: Contents | None = None) -> None:
         super().__init__(resource, reactor=reactor, head_timeout_s=CONTENT_TIMEOUT_S)
+        self.access = resource.access
+        self.contents = contents
         self._numbers: Iterator[int] = count()
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
@@ -124,7 +182,7 @@ class OperatorRoot(Node):
 
     def __init__(self, access: Access, paths: Mapping[str, IResource]) -> None:
         super().__init__(NO_ORIGIN)
-        self._access = access
+        self.access = access
         below = Node(NO_ORIGIN)
         self.putChild(b"-", below)
         for path, resource in paths.items():
@@ -134,9 +192,9 @@ class OperatorRoot(Node):
             else:
                 self.putChild(first, resource)
 
-    def getChildWithDefault(self, path: bytes, request: Request) -> Any:
+    def getChildWithDefault(self, path: bytes, request: Any) -> Any:
         """IResource API."""
-        denial = self._access.denial(request)
+        denial = request.denial(self.access)
         if denial is not None:
             return _Denied(denial)
         channel: Any = request.channel
@@ -190,7 +248,7 @@ class CommandResource(Node):
         if isinstance(arguments, str):
             status = 415 if arguments == _WRONG_TYPE else 400
             return refuse(request, status, arguments)
-        ended = _watch(request)
+        ended = watch_end(request)
         Deferred.fromCoroutine(self._run(request, arguments, ended))
         return NOT_DONE_YET
 
@@ -232,14 +290,3 @@ def _arguments_in_path(request: Request) -> dict[str, Any] | str:
     if len(rest) > MAX_ARGUMENT_CHARACTERS:
         return f"The argument of a command has {MAX_ARGUMENT_CHARACTERS} characters at most."
     return {"version": rest} if rest else {}
-
-
-def _watch(request: Request) -> list[bool]:
-    """Gives a list that is no longer empty once the client has left: its answer cannot be written any more."""
-    ended: list[bool] = []
-
-    def end(_: Failure) -> None:
-        ended.append(True)
-
-    request.notifyFinish().addErrback(end)
-    return ended

@@ -9,10 +9,16 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import socket
-from dataclasses import dataclass
+import ssl
+import stat
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, urlsplit
 
 from livefeed.exceptions import CommandError
 from livefeed.process.runtime_dir import ADMIN_SOCKET, base_dirs
@@ -29,6 +35,10 @@ MAX_INSTANCES = 256
 FOR_ALL = Path("/run/livefeed")
 """Where the service manager and root put instances, which other users may be allowed to reach by their group."""
 
+MAX_TOKEN_BYTES = 4096
+"""Size of the largest file of a token. A larger file was named by mistake."""
+
+_TOKEN = re.compile(rb"[!-~]+")
 _LOOK = "`livefeed ctl status` shows whether a livefeed runs, and its log tells about the command"
 
 
@@ -61,10 +71,12 @@ class Answer:
 
     :ivar status: the status code.
     :ivar body: the content: JSON, for all paths that this tool asks for.
+    :ivar retry_after: the value of ``Retry-After``; empty if there is none.
     """
 
     status: int
     body: bytes
+    retry_after: str = ""
 
     def report(self) -> Any:
         """Gives the report in the answer.
@@ -75,22 +87,33 @@ class Answer:
             report = json.loads(self.body)
         except (ValueError, RecursionError):
             raise CommandError(f"livefeed has answered {self.status}, without JSON") from None
-        if self.status == http.client.OK:
+        if http.client.OK <= self.status <= http.client.ACCEPTED:
             return report
         why = report.get("detail") if isinstance(report, dict) else None
         raise CommandError(str(why or f"livefeed has answered {self.status}"))
 
 
-@dataclass(frozen=True, slots=True)
-class OperatorClient:
-    """Asks one livefeed.
+class Client(ABC):
+    """Asks the operator's port of one livefeed.
 
-    :ivar path: its operator's socket.
     :ivar timeout_s: seconds that each step of an answer may take.
     """
 
-    path: Path
+    __slots__ = ()
     timeout_s: float
+
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """The place of the port, for messages."""
+
+    @abstractmethod
+    def connect(self) -> http.client.HTTPConnection:
+        """Gives a connection that is not open yet."""
+
+    @abstractmethod
+    def access(self) -> Mapping[str, str]:
+        """Gives the fields that each request needs."""
 
     def get(self, path: str) -> Answer:
         """Reads something.
@@ -106,32 +129,145 @@ class OperatorClient:
         """
         return self._ask("POST", path, json.dumps(arguments))
 
-    def _ask(self, method: str, path: str, content: str | None) -> Answer:
-        connection = _Connection(self.path, self.timeout_s)
+    def put(self, path: str, document: bytes, fields: Mapping[str, str]) -> Answer:
+        """Stores a document.
+
+        :param fields: more fields of the request, such as conditions.
+        :raises CommandError: if there is no answer.
+        """
+        return self._ask("PUT", path, document, fields)
+
+    def _ask(
+        self, method: str, path: str, content: str | bytes | None, more: Mapping[str, str] | None = None
+    ) -> Answer:
+        connection = self.connect()
         fields = {} if content is None else {"Content-Type": "application/json"}
         try:
-            connection.request(method, path, content, fields)
+            connection.request(method, path, content, {**self.access(), **fields, **(more or {})})
             response = connection.getresponse()
             body = response.read(MAX_ANSWER_BYTES + 1)
         except TimeoutError:
             why = f"livefeed has not answered within {self.timeout_s:g} s; --timeout allows it more"
             if content is not None:
                 why += f"; it may still carry the command out: {_LOOK}"
-            raise CommandError(f"{self.path}: {why}") from None
+            raise CommandError(f"{self.place}: {why}") from None
         except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
-            raise NotRunningError(f"no livefeed runs at {self.path}") from None
+            raise NotRunningError(f"no livefeed runs at {self.place}") from None
         except PermissionError:
             why = "this user may not connect; the user of livefeed, root and the group of --admin-group may"
-            raise CommandError(f"{self.path}: {why}") from None
+            raise CommandError(f"{self.place}: {why}") from None
+        except ssl.SSLError as error:
+            raise CommandError(f"{self.place}: {getattr(error, 'verify_message', '') or error.reason}") from None
         except (ConnectionResetError, BrokenPipeError):
-            raise CommandError(f"{self.path}: livefeed has ended before it answered; {_LOOK}") from None
+            raise CommandError(f"{self.place}: livefeed has ended before it answered; {_LOOK}") from None
         except (OSError, http.client.HTTPException) as error:
-            raise CommandError(f"{self.path}: {error or type(error).__name__}") from None
+            raise CommandError(f"{self.place}: {error or type(error).__name__}") from None
         finally:
             connection.close()
         if len(body) > MAX_ANSWER_BYTES:
-            raise CommandError(f"{self.path}: the answer is larger than {MAX_ANSWER_BYTES} bytes")
-        return Answer(response.status, body)
+            raise CommandError(f"{self.place}: the answer is larger than {MAX_ANSWER_BYTES} bytes")
+        return Answer(response.status, body, response.headers.get("Retry-After", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorClient(Client):
+    """Asks one livefeed through its operator's socket.
+
+    :ivar path: the socket.
+    :ivar timeout_s: seconds that each step of an answer may take.
+    """
+
+    path: Path
+    timeout_s: float
+
+    @property
+    def place(self) -> str:
+        """Client API."""
+        return str(self.path)
+
+    def connect(self) -> http.client.HTTPConnection:
+        """Client API."""
+        return _Connection(self.path, self.timeout_s)
+
+    def access(self) -> Mapping[str, str]:
+        """Client API. The system protects the socket."""
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class TokenClient(Client):
+    """Asks one livefeed through an endpoint of its operator's port, with a token.
+
+    :ivar url: the base of its URLs: ``https://HOST:PORT``.
+    :ivar timeout_s: seconds that each step of an answer may take.
+    :ivar token: the token, which is in no message.
+    :ivar context: the settings of TLS.
+    """
+
+    url: SplitResult
+    timeout_s: float
+    token: str = field(repr=False)
+    context: ssl.SSLContext
+
+    @property
+    def place(self) -> str:
+        """Client API."""
+        return f"{self.url.scheme}://{self.url.netloc}"
+
+    def connect(self) -> http.client.HTTPConnection:
+        """Client API."""
+        host = self.url.hostname or ""
+        if self.url.scheme == "https":
+            return http.client.HTTPSConnection(host, self.url.port, timeout=self.timeout_s, context=self.context)
+        return http.client.HTTPConnection(host, self.url.port, timeout=self.timeout_s)
+
+    def access(self) -> Mapping[str, str]:
+        """Client API."""
+        return {"Authorization": f"Bearer {self.token}"}
+
+
+def parse_base(url: str) -> SplitResult:
+    """Reads the URL of an endpoint of the operator's port.
+
+    :raises CommandError: if it is none, or would send the token through a network without TLS.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        parts, port = SplitResult("", "", "", "", ""), None
+    if parts.scheme not in ("http", "https") or not parts.hostname or port is None or "@" in parts.netloc:
+        raise CommandError("--url takes https://HOST:PORT, and no user or password")
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise CommandError("--url takes https://HOST:PORT, and nothing behind it; --feed names the feed")
+    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        raise CommandError("--url: the token would be sent without TLS; use https://, or http:// for 127.0.0.1")
+    return parts
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def read_token(path: Path) -> str:
+    """Reads the token of the operator's port.
+
+    :raises CommandError: if the file cannot be read, can be read by every user, or has no token.
+    """
+    try:
+        with path.open("rb") as file:
+            mode, data = os.fstat(file.fileno()).st_mode, file.read(MAX_TOKEN_BYTES + 1)
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror}") from None
+    if mode & stat.S_IRWXO:
+        raise CommandError(f"{path}: every user may read it; `chmod o= {path}` forbids it")
+    token = data.strip()
+    if len(data) > MAX_TOKEN_BYTES or not _TOKEN.fullmatch(token):
+        raise CommandError(f"{path}: has no token: a line of visible ASCII characters, without blanks")
+    return token.decode()
 
 
 def find_socket(

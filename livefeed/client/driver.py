@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from typing import Protocol as Requirement
 
@@ -22,6 +22,14 @@ if TYPE_CHECKING:
     from livefeed.client.update import Shown
     from livefeed.client.websocket import Event
     from livefeed.exceptions import FollowError
+
+
+MAX_SENT_BYTES, SENT_BYTES_PER_S = 65_536, 128
+"""Limit of the bytes that a client sends on one WebSocket, and of those for each second since it began.
+
+A ping and a message in a while take a few. A server that sends pings and does not read the answers would fill the
+memory with them.
+"""
 
 
 class Timer(Requirement):
@@ -207,6 +215,8 @@ class _Session:
 
     # internal state
     wire: Wire | None = None
+    _sent: int = 0
+    _began: float = field(default_factory=lambda: monotonic())  # noqa: PLW0108 - tests replace it
 
     def connected(self) -> None:
         """Receiver API."""
@@ -226,12 +236,18 @@ class _Session:
 
     def send(self, text: str) -> None:
         """Sends a message."""
-        if self.wire is not None:
-            self.wire.write(self.socket.send(text))
+        self._write(self.socket.send(text))
+
+    def _write(self, data: bytes) -> None:
+        if not data or self.wire is None:
+            return
+        self._sent += len(data)
+        if self._sent > MAX_SENT_BYTES + SENT_BYTES_PER_S * (monotonic() - self._began):
+            self.driver.take(self, Closed(None, ""))
+        else:
+            self.wire.write(data)
 
     def _take(self, events: list[Event]) -> None:
-        data = self.socket.to_send()
-        if data and self.wire is not None:
-            self.wire.write(data)
+        self._write(self.socket.to_send())
         for event in events:
             self.driver.take(self, event)

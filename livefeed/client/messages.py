@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from math import isnan
 from typing import Any, Literal, TypeGuard, cast
 
 from livefeed.client.update import State, name_of, state_of
@@ -21,6 +20,9 @@ _COME_BACK = re.compile(r"come back in ([0-9]{1,9}) ms")
 
 MAX_MS = 366 * 86_400_000
 """The largest time in milliseconds that a message can name. A longer one counts as this."""
+
+MAX_PATH_LENGTH = 1280
+"""The largest number of characters in the path of an item. The client repeats it when it asks for the item."""
 
 GOING_AWAY = 1001
 _COME_BACK_CODES = range(3000, 3500)
@@ -88,8 +90,8 @@ def read_message(data: str | bytes) -> Message | None:
     if kind not in _KINDS:
         return None
     path = value.get("path")
-    if not isinstance(path, str) or not path.startswith("/"):
-        raise MessageError(f"a message of type {kind} has no path")
+    if not isinstance(path, str) or not path.startswith("/") or len(path) > MAX_PATH_LENGTH:
+        raise MessageError(f"a message of type {kind} has no path of an item")
     version = value.get("version")
     if kind in ("document", "splices") and not is_version(version):
         raise MessageError(f"a message of type {kind} has no version")
@@ -134,7 +136,8 @@ def sequence_of(value: object) -> str | None:
 
 def milliseconds_of(value: object) -> int | None:
     """Gives a value if it is a time in milliseconds, otherwise ``None``."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or isnan(value) or value < 0:
+    # A comparison with NaN is false. The function isnan fails with a whole number of more than 308 digits.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
         return None
     return int(min(value, MAX_MS))
 

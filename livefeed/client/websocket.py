@@ -70,7 +70,7 @@ class WebSocket:
     _is_begun: bool = False
     _is_open: bool = False
     _is_over: bool = False
-    _pieces: list[bytes] = field(default_factory=list)
+    _pieces: bytearray = field(default_factory=bytearray)  # a list would take 50 bytes for each frame of one byte
 
     def __post_init__(self) -> None:
         self._protocol = ClientProtocol(
@@ -147,11 +147,12 @@ class WebSocket:
     def _frame(self, frame: Frame) -> list[Event]:
         if frame.opcode not in (Opcode.TEXT, Opcode.CONT):
             return []
-        self._pieces.append(bytes(frame.data))
+        if frame.fin and not self._pieces:
+            return [Text(bytes(frame.data))]
+        self._pieces += frame.data
         if not frame.fin:
             return []
-        data = b"".join(self._pieces)
-        self._pieces.clear()
+        data, self._pieces = bytes(self._pieces), bytearray()
         return [Text(data)]
 
     def _end(self) -> Event:

@@ -5,10 +5,12 @@
 - ``exact_json``: JSON whose numbers stay exact.
 - ``gate``: the checks that a document must pass.
 - ``history``: the last versions, and the patches from them to the newest one.
+- ``merge_patch``: applies merge patches (RFC 7396).
 - ``patch``: applies patches.
 - ``pointer``: JSON Pointers (RFC 6901), and the bytes of the part that one names.
 - ``snapshot``: one version, with everything that is computed from it.
 - ``splices``: copies of bytes from one version to another, with text in between, and how they are applied.
 - ``stored_version``: one version as it is stored in a file.
+- ``stored_write``: one write of the embedded store, as it is stored in a file.
 - ``timestamps``: times and durations as text.
 """

@@ -125,14 +125,15 @@ class StoredVersion:
         return msgspec.json.encode(head)
 
 
-def check_format(line: bytes) -> None:
+def check_format(line: bytes, known: int = FORMAT) -> None:
     """Checks the format of a head or a confirmation, complete or not.
 
     :param line: its first :data:`MAX_HEAD_BYTES` bytes are enough.
+    :param known: the greatest number of a format that the caller knows.
     :raises NewerFormatError: if this livefeed does not know the format.
     """
     numbered = _NUMBERED.match(line)
-    if numbered is not None and int(numbered[1]) > FORMAT:
+    if numbered is not None and int(numbered[1]) > known:
         raise NewerFormatError(int(numbered[1]))
 
 

@@ -22,7 +22,7 @@ from livefeed.document.history import NO_DELTAS
 from livefeed.document.snapshot import Snapshot, make_large
 from livefeed.document.timestamps import length_of
 from livefeed.exceptions import NotDueError, PullError, SourceError, SpentErrors
-from livefeed.feed.state import State
+from livefeed.feed.state import DECISIONS, State
 from livefeed.feed.trace import PullSteps
 
 if TYPE_CHECKING:
@@ -88,6 +88,18 @@ class PullTimes:
 
 
 @dataclass(frozen=True, slots=True)
+class PullOutcome:
+    """The outcome of a pull that somebody waits for.
+
+    :ivar is_shown: whether watchers are shown the document that the pull gave.
+    :ivar why: why they are not; empty if they are.
+    """
+
+    is_shown: bool
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class _Pulled:
     """A pulled document.
 
@@ -116,6 +128,13 @@ def _call_weakly(method: Callable[[], None]) -> Callable[[], None]:
             target()
 
     return call
+
+
+def _tell(awaiting: list[Deferred[PullOutcome]], outcome: PullOutcome) -> None:
+    """Gives an outcome to those who have waited for it, and still do."""
+    for each in awaiting:
+        if not each.called:
+            each.callback(outcome)
 
 
 def close_source(source: Source) -> None:
@@ -216,6 +235,7 @@ class Puller(Service):
     _is_watching: bool = False  # whether the source was asked to report changes
     _spent: SpentErrors = field(default_factory=SpentErrors)
     _outcome: Literal["none yet", "good", "failed"] = "none yet"
+    _awaiting: list[Deferred[PullOutcome]] = field(default_factory=list)  # those who wait for the next pull
 
     def __post_init__(self) -> None:
         self.timeout_s = min(max(self.feed.interval_s, MIN_TIMEOUT_S), MAX_TIMEOUT_S)
@@ -283,6 +303,22 @@ class Puller(Service):
             self._fetching.cancel()
         self.feed.stop_watching()
 
+        awaiting, self._awaiting = self._awaiting, []
+        _tell(awaiting, PullOutcome(is_shown=False, why="livefeed does not pull the feed now"))
+
+    def pull_soon(self) -> Deferred[PullOutcome]:
+        """Pulls as soon as that may be, as after a change that the source reports.
+
+        :returns: fires at the end of the first pull that began after this call. It may be cancelled.
+        """
+        outcome: Deferred[PullOutcome] = Deferred()
+        if self._stopped or not self.running:
+            outcome.callback(PullOutcome(is_shown=False, why="livefeed does not pull the feed now"))
+        else:
+            self._awaiting.append(outcome)
+            self._note_change()
+        return outcome
+
     def resume(self) -> None:
         """Pulls again after :meth:`pause`, at once. The source stayed open."""
         if self.running and self._stopped:
@@ -306,6 +342,8 @@ class Puller(Service):
     async def _pull_once(self, *, is_tick: bool = True) -> None:
         self._pulled_at = self.clock.seconds()
         self._spent.forget()
+        awaiting, self._awaiting = self._awaiting, []
+        outcome = PullOutcome(is_shown=False, why="livefeed does not pull the feed now")
         try:
             pulled = await self._pull()
             self.times.note_pull(self.clock.seconds() - self._pulled_at)
@@ -314,11 +352,15 @@ class Puller(Service):
             if known and not is_tick and self._outcome != "failed":
                 # The next tick sends the sign of life.
                 self.feed.confirm(self._pulled_at)
+                outcome = self._outcome_of(snapshot)
             elif not self._stopped:
                 self._note_recovery()
                 self.feed.trace.note_pulled(snapshot, pulled.steps)
                 self.feed.publish(snapshot, is_tick=is_tick, deltas=pulled.deltas)
                 self._note_good()
+                outcome = self._outcome_of(snapshot)
+                # Before the codings: they take long.
+                _tell(awaiting, outcome)
                 if pulled.lacks_codings:
                     # It is served without a coding, and in gzip, until the slow codings are there, if they come.
                     with suppress(OSError, TimeoutError):
@@ -326,6 +368,7 @@ class Puller(Service):
         except NotDueError:
             # The pull is neither good nor failed, and confirms nothing.
             self.times.not_due += 1
+            outcome = PullOutcome(is_shown=False, why="the source was not asked")
             if is_tick and not self._stopped:
                 was = self.feed.freshness
                 self.feed.skip_tick()
@@ -334,13 +377,23 @@ class Puller(Service):
                     text = 'feed "{feed}" is live: what was pulled from {source} still holds by its word'
                     _log.info(text, feed=self.feed.name, source=self.source)
         except PullError as error:
+            outcome = PullOutcome(is_shown=False, why=str(error))
             self._note_failed(str(error))
             self._spent.add(error)
         except Exception as error:
+            outcome = PullOutcome(is_shown=False, why="an error inside livefeed; its log has the reason")
             if self._outcome != "failed" and not self._stopped:
                 _log.failure('feed "{feed}": a tick broke', feed=self.feed.name)
             self._note_failed("an error inside livefeed")
             self._spent.add(error)
+        _tell(awaiting, outcome)
+
+    def _outcome_of(self, snapshot: Snapshot) -> PullOutcome:
+        """Gives the outcome of a good pull, whose document the gate has let through."""
+        decision = self.feed.decision
+        if snapshot is self.feed.snapshot and decision in (None, State.ENDED):
+            return PullOutcome(is_shown=True)
+        return PullOutcome(is_shown=False, why="another version is shown" if decision is None else DECISIONS[decision])
 
     async def _pull(self) -> _Pulled:
         """Fetches the document, checks it, and makes its snapshot if it is new."""

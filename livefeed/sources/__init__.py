@@ -9,11 +9,12 @@
 - ``redis``: a key of Redis or Valkey.
 - ``registry``: from URLs to sources, also to those of other packages.
 - ``source``: the interface of sources.
+- ``store``: a document that publishers write to livefeed itself.
 
 Other packages add sources by entry points of the group ``livefeed.sources``. They import the interface from here.
 """
 
-from livefeed.sources.registry import GROUP, make_source, split_url
+from livefeed.sources.registry import GROUP, STORE, is_store, make_source, needs_state_dir, split_url
 from livefeed.sources.source import MakeSource, Source
 
-__all__ = ["GROUP", "MakeSource", "Source", "make_source", "split_url"]
+__all__ = ["GROUP", "STORE", "MakeSource", "Source", "is_store", "make_source", "needs_state_dir", "split_url"]

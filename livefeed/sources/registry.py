@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from livefeed.sources.source import MakeSource, Source
+    from livefeed.sources.store import StoredDocument
 
 _FILE_NAME = re.compile(r"[^:@?#=]{1,100}")
 _SEVERAL_HOSTS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<hosts>[^/?#]*,[^/?#]*)")  # RFC 3986, 3
@@ -22,6 +23,9 @@ _SEVERAL_HOSTS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<hosts>[^
 
 GROUP = "livefeed.sources"
 """The group of the entry points of other packages; the name of an entry point is the scheme of its URLs."""
+
+STORE = "store"
+"""The scheme of a feed whose document publishers write to livefeed itself."""
 
 
 def split_url(url: str) -> SplitResult:
@@ -36,13 +40,24 @@ def split_url(url: str) -> SplitResult:
     return urlsplit(several["scheme"] + url[several.end() :])._replace(netloc=several["hosts"])
 
 
-def make_source(url: str, *, reactor: IReactorTime, max_bytes: int) -> Source:
+def is_store(url: str) -> bool:
+    """Tells whether a URL names the embedded store, which needs a state directory."""
+    return url.partition(":")[0].lower() == STORE
+
+
+def needs_state_dir() -> ConfigurationError:
+    """Gives the error of a feed with the source ``store:`` without a folder for its document."""
+    return ConfigurationError("store: needs --state-dir, the folder in which its documents are stored", "source")
+
+
+def make_source(url: str, *, reactor: IReactorTime, max_bytes: int, store: StoredDocument | None = None) -> Source:
     """Makes the source of a URL.
 
     :param url: such as ``file:PATH``, ``redis://host/db/key`` or ``https://host/path``; each source has its own form.
     :param reactor: the clock, and the connections of the source.
     :param max_bytes: size of the largest document. A source reads at most one byte more, which shows that the document
         is too large.
+    :param store: the store of the feed, for ``store:``; ``None`` if it has none.
     :raises ConfigurationError: if the URL can never work. The message does not repeat credentials.
     """
     try:
@@ -50,6 +65,10 @@ def make_source(url: str, *, reactor: IReactorTime, max_bytes: int) -> Source:
     except ValueError:
         # The message repeats the URL.
         raise ConfigurationError("this is not a URL", "source") from None
+    if parts.scheme == STORE:
+        from livefeed.sources.store import StoreSource  # noqa: PLC0415
+
+        return StoreSource.from_url(parts, store)
     make = _SCHEMES.get(parts.scheme, _plugged_in)
     try:
         return make(parts, reactor, max_bytes)
@@ -67,8 +86,8 @@ def _plugged_in(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> So
     entries = entry_points(group=GROUP)
     found = {entry.value: entry for entry in entries if entry.name.lower() == parts.scheme}
     if not found:
-        others = sorted({entry.name.lower() for entry in entries} - set(_SCHEMES))
-        raise _unknown_scheme(parts, [f"{scheme}:" for scheme in (*_SCHEMES, *others)])
+        others = sorted({entry.name.lower() for entry in entries} - {*_SCHEMES, STORE})
+        raise _unknown_scheme(parts, [f"{scheme}:" for scheme in (*_SCHEMES, STORE, *others)])
     if len(found) > 1:
         raise ConfigurationError(f"{parts.scheme}: is claimed by several: {', '.join(sorted(found))}", "source")
     ((name, entry),) = found.items()

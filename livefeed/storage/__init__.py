@@ -1,4 +1,7 @@
 """Files that outlive the process.
 
+- ``files``: the calls of the system that decide whether a write survives a crash.
 - ``journal``: the last versions of a document, in a file to which new ones are appended.
+- ``shared_writes``: the queue in front of a store, by which writes share one sync.
+- ``store``: the embedded store of a feed, in a file of durable writes.
 """

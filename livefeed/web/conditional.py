@@ -45,6 +45,16 @@ def _members(tags: bytes) -> Iterator[tuple[bool, bytes]]:
         position = match.end()
 
 
+def is_list_of_tags(value: bytes) -> bool:
+    """Tells whether the value of a field is ``*``, or a list of entity tags that is parsed up to its end."""
+    if value.strip(b" \t") == b"*":
+        return True
+    position = count = 0
+    while count < MAX_TAGS and (match := _ENTITY_TAG.match(value, position)) is not None:
+        position, count = match.end(), count + 1
+    return count > 0 and not value[position:].strip(b" \t,")
+
+
 def matching_tag(tags: Sequence[bytes], etags: Sequence[bytes]) -> bytes | None:
     """Gives the tag of the representation that a client has, so that the answer is 304 (RFC 9110, 13.1.2).
 

@@ -6,10 +6,10 @@ import re
 from typing import Final
 
 # RFC 3986, 3.2.2 and 3.2.3: a name, an IPv4 address or an IPv6 address in brackets, and a port.
-_HOST = re.compile(
-    rb"\r\nhost:[ \t]*([a-z0-9._-]{1,255}(?::\d{1,5})?|\[[0-9a-f:.]{2,45}\](?::\d{1,5})?)[ \t]*\r\n", re.IGNORECASE
-)
-_TARGET = re.compile(rb"/?([!-~]{0,2048}) HTTP/1\.[01]\r\n")
+_HOST = re.compile(rb"[ \t]*([a-z0-9._-]{1,255}(?::\d{1,5})?|\[[0-9a-f:.]{2,45}\](?::\d{1,5})?)[ \t]*\Z", re.IGNORECASE)
+_HOST_FIELD = re.compile(rb"\r\nhost:([^\r\n]*)(?=\r\n)", re.IGNORECASE)
+# A target in absolute form, whose first letter OpenSSL may have read, names another address than its path.
+_TARGET = re.compile(rb"/?(?!(?i:h?ttps?://))([!-~]{0,2048}) HTTP/1\.[01]\r\n")
 _TEXT: Final = b"This port speaks HTTPS: use https:// in place of http:// in the address.\n"
 _FIELDS: Final = (
     b"Content-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nCache-Control: no-store\r\nConnection: close\r\n"
@@ -20,14 +20,17 @@ _FIELDS: Final = (
 def answer_to_plain_http(rest: bytes) -> bytes:
     """Gives an answer, after which the connection ends.
 
-    A request whose target and ``Host`` are there and well-formed is redirected to the same address with ``https``
+    A request with a path and one well-formed ``Host`` is redirected to the same address with ``https``
     (308, RFC 9110, 15.4.9). The name in ``Host`` is the client's own, so the redirect leads nobody elsewhere.
     Any other request is answered with 400 and an explanation.
 
     :param rest: the request behind its first five bytes, which OpenSSL has read: a method of three letters with the
         first slash of the target, or one of four letters.
     """
-    target, host = _TARGET.match(rest), _HOST.search(rest)
+    target = _TARGET.match(rest)
+    # With the end of the head, if that has come: a field without its line feed may go on.
+    hosts = _HOST_FIELD.findall(b"".join(rest.partition(b"\r\n\r\n")[:2]))
+    host = _HOST.match(hosts[0]) if len(hosts) == 1 else None
     if target is None or host is None:
         return b"HTTP/1.1 400 Bad Request\r\n" + _FIELDS + _TEXT
     location = b"Location: https://%s/%s\r\n" % (host[1], target[1])

@@ -10,7 +10,7 @@ from livefeed.client import driver as driver_module
 from livefeed.client.actions import Failed
 from livefeed.client.address import Address
 from livefeed.client.answers import Answer
-from livefeed.client.driver import Driver
+from livefeed.client.driver import MAX_SENT_BYTES, Driver
 from livefeed.client.http import Requests
 from livefeed.client.protocol import Protocol
 from livefeed.client.update import Line, State
@@ -107,6 +107,31 @@ class DriverTests(SynchronousTestCase):
         self.wire.close(3500, "too many frames")
         self.assertIn("too many frames", str(self.errors[0]))
         self.assertEqual(self.loop.waiting, [])
+
+    def test_pings_without_end(self) -> None:
+        """A server that only wants answers, which it may never read, is left for a while."""
+        self.wire.accept()
+        self.wire.send(document(A))
+        ping = b"\x89\x7d" + b"x" * 125
+        self.wire.receiver.data_received(ping)
+        before = len(self.wire.sent)
+        for _ in range(1000):
+            self.wire.receiver.data_received(ping)
+        self.assertTrue(self.wire.is_dropped)
+        self.assertLess(len(self.wire.sent) - before, MAX_SENT_BYTES)
+        self.assertIs(self.shown[-1].line, Line.OFFLINE)
+        self.assertEqual(self.errors, [])
+        # The next connection has a limit of its own, and an answer now and then needs none.
+        (timer,) = self.loop.waiting
+        self.now += timer.delay_s
+        timer.call()
+        self.wire.accept()
+        self.wire.send(document(A))
+        for _ in range(1000):
+            self.now += 2
+            self.wire.receiver.data_received(ping)
+            self.wire.send(document(A))
+        self.assertFalse(self.wire.is_dropped)
 
     def test_connections_are_closed(self) -> None:
         """The connection of polls is closed at the end, whether a request is under way or not."""

@@ -43,7 +43,8 @@ class FakeSocket:
 
         class View(io.RawIOBase):
             def readinto(self, buffer: Any) -> int:
-                return file.readinto(buffer)
+                # One by one, since the answers to all requests are there already.
+                return file.readinto(memoryview(buffer)[:1])
 
             def readable(self) -> bool:
                 return True
@@ -112,8 +113,24 @@ class RequestsTests(SynchronousTestCase):
         """Content that is too large, too short or too slow is not taken."""
         self.assert_fails("more than 1000 bytes", answer_of(bytes(1001)))
         self.assert_fails("in the middle", answer_of(DOCUMENT)[:-1])
+        compressed = answer_of(gzip.compress(DOCUMENT) + b"x" * 70_000, "Content-Encoding: gzip")
+        self.assert_fails("behind the end of its gzip", compressed)
         self.patch(client_http, "_MAX_ANSWER_S", -1.0)
         self.assert_fails("to arrive", answer_of(DOCUMENT))
+
+    def test_answers_without_end(self) -> None:
+        """Each part of an answer counts: interim answers, the head, and the frame of the content."""
+        interim = b"HTTP/1.1 100 Continue\r\n\r\n"
+        chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        for endless in (
+            interim * 4000,
+            b"HTTP/1.1 200 OK\r\n" + b"".join(b"X%d: %s\r\n" % (n, b"x" * 50_000) for n in range(3)),
+            chunked + b"2\r\n{}\r\n0\r\n" + b"A: b\r\n" * 20_000,
+        ):
+            self.assert_fails("fields without end", endless)
+        answer = self.get(interim + chunked + b"2\r\n{}\r\n0\r\nA: b\r\n\r\n")
+        assert isinstance(answer, Answer)
+        self.assertEqual(answer.content, b"{}")
 
     def test_not_modified(self) -> None:
         """An answer without content is one, too."""

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.client.messages import (
     MAX_MS,
+    MAX_PATH_LENGTH,
     MessageError,
     come_back_ms,
     milliseconds_of,
@@ -55,6 +56,7 @@ class MessageTests(SynchronousTestCase):
         for text in (
             *("", "1", "[]", "{", "[" * 100_000, '{"type": 1}', '{"type": "document"}'),
             document("[1]", "feed"),
+            document("[1]", "/" + "a" * MAX_PATH_LENGTH),
             document("[1]", version="AB"),
             document("[1]", text=1),
             splices("[1]", "[2]", splices="x"),
@@ -68,6 +70,8 @@ class MessageTests(SynchronousTestCase):
         for value, found in ((5, 5), (5.7, 5), (1e300, MAX_MS), (-1, None), (True, None), ("5", None), (None, None)):
             self.assertEqual(milliseconds_of(value), found, value)
         self.assertIsNone(milliseconds_of(float("nan")))
+        # No float is as large.
+        self.assertEqual((milliseconds_of(10**400), milliseconds_of(-(10**400))), (MAX_MS, None))
         self.assertEqual(milliseconds_of(float("inf")), MAX_MS)
 
     @settings(deadline=None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 from twisted.trial.unittest import SynchronousTestCase
 from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 from websockets.frames import Frame
@@ -105,6 +107,20 @@ class WebSocketTests(SynchronousTestCase):
         assert isinstance(event, Failed)
         self.assertTrue(event.was_reached)
         return event
+
+    def test_small_frames(self) -> None:
+        """Frames that bring little or nothing take no memory beyond that of their content."""
+        self.open()
+        self.socket.receive(b"\x01\x01[")
+        tracemalloc.start()
+        try:
+            for _ in range(100):
+                self.socket.receive(b"\x00\x00" * 100 + b"\x00\x02  ")
+            taken, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        self.assertLess(taken, 20_000)
+        self.assertEqual(self.socket.receive(b"\x80\x01]"), [Text(b"[" + b" " * 200 + b"]")])
 
     def test_refused_handshake(self) -> None:
         """The status, the reason and the time are those of the answer."""

@@ -4,8 +4,9 @@
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
+import { delayOfClose } from "../../clients/js/src/closes.js";
 import { Item } from "../../clients/js/src/item.js";
-import { delayOfAnswer, delayOfClose } from "../../clients/js/src/slots.js";
+import { delayOfAnswer } from "../../clients/js/src/slots.js";
 
 const vectors = JSON.parse(readFileSync(process.argv[2], "utf8"));
 const texts = Object.fromEntries(vectors.documents.map(({ version, text }) => [version, text]));

@@ -60,7 +60,7 @@ class MonotonicReactor:
 class MemoryFeedService(PulledFeedService):
     """A feed that is pulled from a source in memory, when the test says so."""
 
-    def _source_of(self, settings: FeedSettings) -> Source:
+    def _source_of(self, settings: FeedSettings, _store: object = None) -> Source:
         self.memory = MemorySource()
         return self.memory
 

@@ -21,7 +21,7 @@ from livefeed.document.stored_version import StoredVersion
 from livefeed.exceptions import NotDueError, SourceError
 from livefeed.feed.feed import Feed
 from livefeed.feed.state import State
-from livefeed.intake.puller import MAX_LEFT, MAX_TIMEOUT_S, MIN_SPACING_S, Puller
+from livefeed.intake.puller import MAX_LEFT, MAX_TIMEOUT_S, MIN_SPACING_S, Puller, PullOutcome
 from livefeed.testing import RecordingSubscriber
 
 if TYPE_CHECKING:
@@ -396,6 +396,63 @@ class ChangeTests(PollerTestCase):
         self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
         self.clock.advance(1)
         self.assertEqual(self.source.fetches, 2)
+
+
+class PullSoonTests(PollerTestCase):
+    """Puller.pull_soon."""
+
+    def test_outcome_of_a_pull_that_began_later(self) -> None:
+        """The pull that is under way does not count: it may have read the document before it changed."""
+        puller = self.start(interval_s=60)
+        waiting = self.source.hangs()
+        self.clock.advance(60)
+        outcome = puller.pull_soon()
+        self.source.gives(b"[2]")
+        waiting[0].callback(b"[1]")
+        self.assertNoResult(outcome)
+        self.clock.advance(MIN_SPACING_S)
+        self.assertEqual((self.successResultOf(outcome), self.document()), (PullOutcome(is_shown=True), b"[2]"))
+
+    def test_shared(self) -> None:
+        """All that ask until a pull begins get its outcome; it comes at once if no pull was shortly before."""
+        puller = self.start(interval_s=60)
+        self.clock.advance(1)
+        outcomes = [puller.pull_soon() for _ in range(3)]
+        outcomes[1].cancel()
+        self.failureResultOf(outcomes[1])
+        self.clock.advance(0)
+        self.assertTrue(self.successResultOf(outcomes[0]).is_shown)
+        self.assertTrue(self.successResultOf(outcomes[2]).is_shown)
+        self.assertEqual(self.source.fetches, 2)
+
+    def test_not_shown(self) -> None:
+        """The outcome has the reason: the pull fails, the gate refuses the document, or the operator has decided."""
+        puller = self.start(interval_s=60)
+        for answer, decision, why in (
+            (SourceError("is away"), None, "is away"),
+            (b"{", None, "not JSON"),
+            (b"[1]", State.HELD, "held back"),
+            (b"[2]", State.WITHDRAWN, "withdrawn"),
+        ):
+            self.clock.advance(1)
+            if isinstance(answer, bytes):
+                self.source.gives(answer)
+            else:
+                self.source.fails(answer)
+            self.feed.decide(decision)
+            outcome = puller.pull_soon()
+            self.clock.advance(0)
+            found = self.successResultOf(outcome)
+            self.assertFalse(found.is_shown)
+            self.assertIn(why, found.why)
+
+    def test_pause(self) -> None:
+        """A puller that is paused or stopped keeps nobody waiting."""
+        puller = self.start(interval_s=60)
+        before = puller.pull_soon()
+        puller.pause()
+        for outcome in (before, puller.pull_soon()):
+            self.assertFalse(self.successResultOf(outcome).is_shown)
 
 
 class UnchangedTests(PollerTestCase):

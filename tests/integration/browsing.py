@@ -103,10 +103,12 @@ def call(browser: Browser, expression: str) -> Any:
 
 
 def close_tabs(browser: Chrome, first: str) -> None:
-    """Closes all tabs but one, and drops their complaints."""
+    """Closes all tabs but one, which becomes the one that is seen, and drops their complaints."""
     for handle in browser.window_handles:
         if handle != first:
             browser.switch_to.window(handle)
             browser.close()
     browser.switch_to.window(first)
+    # A page that is hidden draws no frames.
+    browser.execute_cdp_cmd("Page.bringToFront", {})
     browser.get_log("browser")

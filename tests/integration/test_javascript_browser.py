@@ -88,6 +88,34 @@ def test_a_network_that_is_cut(browser: Chrome, server: Server) -> None:
         page.close()
 
 
+def test_a_slow_network(browser: Chrome, server: Server) -> None:
+    """Half a second of latency, and 20 KB per second: the page keeps its WebSocket, and the age includes the request.
+
+    Chromium slows WebSockets down like all else.
+    """
+    slow = {"offline": False, "latency": 500, "downloadThroughput": 20_000, "uploadThroughput": 20_000}
+    server.write(1)
+    browser.execute_cdp_cmd("Network.enable", {})
+    browser.execute_cdp_cmd("Network.emulateNetworkConditions", slow)
+    try:
+        page = Page(browser, server.origin)
+        page.wait_for(OPEN)
+        for number in (2, 3):
+            server.write(number)
+            page.wait_for(f"shown.data.n === {number}")
+    finally:
+        fast = {**slow, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+        browser.execute_cdp_cmd("Network.emulateNetworkConditions", fast)
+        browser.execute_cdp_cmd("Network.disable", {})
+    assert page.numbers() == [1, 2, 3]
+    first = page.saw()[0]
+    assert first.age is not None
+    assert first.age >= slow["latency"]
+    assert set(page.lines()) <= {"connecting", "polling", "open"}
+    assert set(page.transports()) <= {"poll", "websocket"}
+    page.close()
+
+
 def test_a_server_that_is_stopped(browser: Chrome, start: Start, tmp_path: Path) -> None:
     """It tells the page when to come back; the page waits for that, without a request that fails."""
     replace_file(tmp_path / "document.json", b'{"n": 1}')
@@ -244,19 +272,23 @@ def test_several_documents_share_a_connection(browser: Chrome, server: Server) -
 
 
 def test_a_module_that_cannot_be_loaded(browser: Chrome, server: Server) -> None:
-    """Without the module of streams the page polls, as behind a proxy without streams. It is loaded when it can be."""
+    """Without the modules the page polls, as behind a proxy without streams. They are loaded when they can be."""
     server.write(1)
     browser.execute_cdp_cmd("Network.enable", {})
-    browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["*/-/livefeed.later.*"]})
+    browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["*/-/livefeed.later.*", "*/-/livefeed.values.*"]})
     try:
-        page = Page(browser, server.origin)
+        page = Page(browser, server.origin, options="{changes: true}")
         page.wait_for("shown.data?.n === 1 && shown.transport === 'long-poll'")
         server.write(2)
         page.wait_for("shown.data.n === 2")
         browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})
         page.get("shown.use()")
         page.wait_for(OPEN)
-        assert page.numbers() == [1, 2]
+        page.get("window.same = shown.data.same")
+        server.write(3)
+        page.wait_for("shown.data.n === 3")
+        assert page.get("shown.data.same === window.same") is True
+        assert page.numbers() == [1, 2, 3]
         assert "offline" not in page.lines()
         page.close()
     finally:

@@ -14,6 +14,7 @@ import pytest
 from livefeed.workers.locks import running_workers
 from tests.helpers.waiting import wait_until
 from tests.integration.harness import TCP, WAIT_S, Livefeed, Polling, replace_file
+from tests.integration.killing import Publishing
 from tests.integration.upgrading import CTL, UPGRADE_S, end, is_zombie, parent, pids, report, upgrade, wait_until_ready
 
 if TYPE_CHECKING:
@@ -181,3 +182,30 @@ def new_program(livefeed: Livefeed) -> int:
     """Gives the process of the new program, by the log."""
     lines = [line for line in livefeed.log().splitlines() if "the new program runs as process" in line]
     return int(lines[-1].rpartition(" ")[2])
+
+
+def test_documents_that_are_stored_during_an_upgrade(
+    manager: socket.socket, certificate: DevelopmentCertificate, tmp_path: Path
+) -> None:
+    """The store is handed over with everything that was answered. Publishers are at most told to come back."""
+    config = tmp_path / "livefeed.toml"
+    config.write_text('workers = 1\ninterval = 0.2\ndrain = 0.5\nsource = "store:"\nstate_dir = "state"\n')
+    options = ("--config", str(config))
+    with Livefeed(*options, directory=tmp_path, certificate=certificate, listen=(TCP,), live=False) as livefeed:
+        try:
+            publishing = Publishing(10_000)
+            publishing.start(livefeed)
+            publishing.wait_for(10)
+            code, output = upgrade(livefeed)
+            assert code == 0, output
+            publishing.wait_for(len(publishing.sent) + 10)
+            publishing.stop()
+            publishing.check(livefeed)
+            assert {200, 201} & publishing.statuses
+            assert publishing.statuses <= {200, 201, 202, 503}
+            (shown,) = report(livefeed, "/status")["feeds"]
+            (stored,) = report(livefeed, "/feeds")
+            assert shown["version"] == stored["version"]
+        finally:
+            end(livefeed)
+    assert told(manager, "MAINPID=")

@@ -48,6 +48,12 @@ class PlainHttpTests(SynchronousTestCase):
             *(b" HTTP/1.1\r\nHost: a/b\r\n\r\n", b" HTTP/1.1\r\nHost: u@h\r\n\r\n", b" HTTP/1.1\r\nHost: a b\r\n\r\n"),
             *(b"a b HTTP/1.1\r\nHost: a\r\n\r\n", b"a\rb HTTP/1.1\r\nHost: a\r\n\r\n", b" HTTP/2.0\r\nHost: a\r\n\r\n"),
             b"x" * 3000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+            # A proxy's client names the whole address: GET http://a/feed, or HEAD.
+            *(b"ttp://a/feed HTTP/1.1\r\nHost: a\r\n\r\n", b"http://a/feed HTTP/1.1\r\nHost: a\r\n\r\n"),
+            b"TTP://a/feed HTTP/1.1\r\nHost: a\r\n\r\n",
+            # Two hosts, or one in the content.
+            *(b" HTTP/1.1\r\nHost: a\r\nhost: b\r\n\r\n", b" HTTP/1.1\r\nA: b\r\n\r\nx\r\nHost: a\r\n\r\n"),
+            b" HTTP/1.1\r\nHost: a\r\nHost: u@h\r\n\r\n",
         ):
             self.assertIsNone(self.location(rest), rest)
 

@@ -92,9 +92,13 @@ class Feed extends Item {
 
   async valueOfText(text, before) {
     const { exact } = this.#options;
-    if (!exact && !this.#isShared) return super.valueOfText(text);
-    const { read } = await import("./values.js");
-    return read(text, before, exact);
+    try {
+      if (exact || this.#isShared) return (await import("./values.js")).read(text, before, exact);
+    } catch (error) {
+      // Without the module, all parts are new ones.
+      if (exact) throw error;
+    }
+    return super.valueOfText(text);
   }
 
   use(transport) {

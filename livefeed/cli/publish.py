@@ -1,0 +1,253 @@
+"""``livefeed publish``: stores a document in a feed of a running livefeed, once or after each change of a file.
+
+Rule: a token is read from a file. It is in no argument, which all users of the machine can read, and in no message.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import ssl
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from livefeed.cli.operator_client import (
+    ChoiceError,
+    NotRunningError,
+    OperatorClient,
+    TokenClient,
+    find_socket,
+    parse_base,
+    read_token,
+)
+from livefeed.exceptions import CommandError, first_line
+
+if TYPE_CHECKING:
+    from livefeed.cli.operator_client import Answer, Client
+
+HELP = "store a document in a feed whose source is store:"
+DESCRIPTION = (
+    "Stores a document in a feed with the source store:, through the operator's socket of a livefeed on this machine, "
+    "as livefeed ctl finds it, or through an endpoint of --admin with --url and --token-file. Exit codes: 0 the "
+    "document is stored, and watchers are shown it; 1 it is not stored, with the reason on standard error; 2 the "
+    "command line is wrong, or it must choose a feed or an instance; 3 no livefeed runs there; 4 the document is "
+    "stored, and watchers are not shown it yet, with the reason."
+)
+
+DONE, FAILED, WRONG_USE, NOT_RUNNING, NOT_SHOWN = range(5)
+"""The exit codes."""
+
+MAX_DOCUMENT_BYTES = 256 * 1024 * 1024
+"""Size of the largest document that is read. No feed can have a larger one."""
+
+LOOK_S = 0.1
+"""Seconds from one look at a watched file to the next."""
+
+RETRY_S = 1.0
+"""Seconds after which a watched document that could not be stored is sent again."""
+
+TIMEOUT_S = 30.0
+MAX_TIMEOUT_S = 86_400.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of the subcommand."""
+    parser.add_argument("file", metavar="FILE|-", help="the file with the document; - for standard input")
+    parser.add_argument("--feed", metavar="NAME", help="the feed [default: the only one with the source store:]")
+    parser.add_argument("--watch", action="store_true", help="store the file again after each change, until Ctrl-C")
+    conditions = parser.add_mutually_exclusive_group()
+    conditions.add_argument("--if-match", metavar="VERSION", help="only if this version is stored")
+    conditions.add_argument("--if-new", action="store_true", help="only if no document is stored")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--instance", metavar="NAME", help="the instance [default: the only one that runs]")
+    which.add_argument("--runtime-dir", type=Path, metavar="PATH", help="the runtime directory of the instance")
+    which.add_argument("--url", metavar="URL", help="an endpoint of --admin, such as https://HOST:9443")
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help="the file with the token, for --url")
+    parser.add_argument("--cacert", type=Path, metavar="FILE", help="PEM file of the authorities that are trusted")
+    parser.add_argument("--json", action="store_true", help="print the answer of livefeed, one line for each document")
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=TIMEOUT_S,
+        metavar="SECONDS",
+        help=f"seconds to wait for the answer [default: {TIMEOUT_S:g}]",
+    )
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds <= MAX_TIMEOUT_S:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds up to {MAX_TIMEOUT_S:g}")
+    return seconds
+
+
+def run(options: argparse.Namespace) -> int:
+    """Stores the document.
+
+    :returns: the exit code.
+    """
+    try:
+        if options.file == "-" and options.watch:
+            raise ChoiceError("--watch needs a file: standard input does not change")
+        if (options.url is None) is not (options.token_file is None):
+            raise ChoiceError("--url and --token-file go together")
+        if options.watch and (options.if_match or options.if_new):
+            raise ChoiceError("--watch stores every change, and takes no condition")
+        if options.watch:
+            return _Watching(options).run()
+        # Before the connection: a document that cannot be read is no request.
+        document = _read(options.file)
+        client = _client(options)
+        return _show(_publish(client, options, document), options)
+    except CommandError as error:
+        print(f"livefeed: {error}", file=sys.stderr)
+        return _code_of(error)
+    except KeyboardInterrupt:
+        return DONE if options.watch else FAILED
+
+
+def _code_of(error: CommandError) -> int:
+    if isinstance(error, NotRunningError):
+        return NOT_RUNNING
+    return WRONG_USE if isinstance(error, ChoiceError) else FAILED
+
+
+def _client(options: argparse.Namespace) -> Client:
+    if options.url is not None:
+        try:
+            context = ssl.create_default_context(cafile=options.cacert)
+        except (OSError, ValueError) as error:
+            raise CommandError(f"{options.cacert}: cannot be read as a PEM file: {first_line(error)}") from None
+        return TokenClient(parse_base(options.url), options.timeout, read_token(options.token_file), context)
+    path = find_socket(os.environ, os.geteuid(), instance=options.instance, runtime_dir=options.runtime_dir)
+    return OperatorClient(path, options.timeout)
+
+
+def _publish(client: Client, options: argparse.Namespace, document: bytes) -> Answer:
+    """Stores a document.
+
+    :raises CommandError: if there is no answer, or the feed is not clear.
+    """
+    feed = options.feed or _only_feed(client)
+    fields = {}
+    if options.if_new:
+        fields["If-None-Match"] = "*"
+    elif options.if_match:
+        fields["If-Match"] = '"{}"'.format(options.if_match.strip('"'))
+    return client.put(f"/feeds/{quote(feed, safe='')}", document, fields)
+
+
+def _only_feed(client: Client) -> str:
+    feeds = client.get("/feeds").report()
+    names = [str(each.get("feed")) for each in feeds if isinstance(each, dict)] if isinstance(feeds, list) else []
+    if not names:
+        raise CommandError("no feed of this livefeed has the source store:")
+    if len(names) > 1:
+        raise ChoiceError(f"several feeds have the source store:; choose one with --feed: {', '.join(names)}")
+    return names[0]
+
+
+def _show(answer: Answer, options: argparse.Namespace) -> int:
+    """Shows the answer to a stored document, and gives the exit code.
+
+    :raises CommandError: if the document was not stored.
+    """
+    report = answer.report()
+    if not isinstance(report, dict):
+        raise CommandError("livefeed has answered something else than a report")
+    if options.json:
+        print(json.dumps(report), flush=True)
+    else:
+        print(_text(report), flush=True)
+    return DONE if report.get("live") else NOT_SHOWN
+
+
+def _text(report: dict[str, Any]) -> str:
+    version, feed = str(report.get("version"))[:12], report.get("feed")
+    stored = "stored" if report.get("changed") else "was stored already"
+    if report.get("live"):
+        return f"{feed}: {version} {stored}, and is shown as {report.get('sequence')}"
+    return f"{feed}: {version} {stored}, and is not shown: {report.get('why')}"
+
+
+def _read(name: str) -> bytes:
+    """Reads the document.
+
+    :raises CommandError: if it cannot be read, or is too large.
+    """
+    try:
+        if name == "-":
+            data = sys.stdin.buffer.read(MAX_DOCUMENT_BYTES + 1)
+        else:
+            with Path(name).open("rb") as file:
+                data = file.read(MAX_DOCUMENT_BYTES + 1)
+    except OSError as error:
+        raise CommandError(f"{name}: {error.strerror}") from None
+    if len(data) > MAX_DOCUMENT_BYTES:
+        raise CommandError(f"{name}: has more than {MAX_DOCUMENT_BYTES} bytes")
+    return data
+
+
+@dataclass(slots=True)
+class _Watching:
+    """Stores a file after each change.
+
+    A file that cannot be read or stored is told once, and tried again: a program may be writing it, or livefeed may be
+    away for a moment.
+    """
+
+    options: argparse.Namespace
+    _told: str = ""
+    _last: bytes | None = None  # the last document that was stored
+
+    def run(self) -> int:
+        """Looks at the file until Ctrl-C."""
+        seen: tuple[int, ...] | None = None
+        due_s = 0.0
+        while True:
+            found = self._look()
+            if found is not None and (found != seen or time.monotonic() >= due_s):
+                is_done = self._store(found)
+                seen = found
+                due_s = float("inf") if is_done else time.monotonic() + RETRY_S
+            time.sleep(LOOK_S)
+
+    def _look(self) -> tuple[int, ...] | None:
+        try:
+            status = Path(self.options.file).stat()
+        except OSError as error:
+            self._tell(f"{self.options.file}: {error.strerror}")
+            return None
+        return status.st_ino, status.st_size, status.st_mtime_ns
+
+    def _store(self, found: tuple[int, ...]) -> bool:
+        """Stores the file as it is now. Returns whether nothing is left to do until it changes."""
+        is_refused = False
+        try:
+            document = _read(self.options.file)
+            if self._look() != found:
+                return False  # it is being written; the next look sees the rest
+            if document != self._last:
+                answer = _publish(_client(self.options), self.options, document)
+                is_refused = http.client.BAD_REQUEST <= answer.status < http.client.INTERNAL_SERVER_ERROR
+                _show(answer, self.options)
+                self._last = document
+        except ChoiceError:
+            raise
+        except CommandError as error:
+            self._tell(str(error))
+            # The same document would be refused again.
+            return is_refused
+        self._told = ""
+        return True
+
+    def _tell(self, why: str) -> None:
+        if why != self._told:
+            self._told = why
+            print(f"livefeed: {why}", file=sys.stderr, flush=True)

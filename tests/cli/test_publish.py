@@ -1,0 +1,185 @@
+"""``livefeed publish``: its requests, its exit codes, and a watched file."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.cli import publish
+from livefeed.cli.main import main
+from livefeed.cli.operator_client import parse_base, read_token
+from livefeed.exceptions import CommandError
+from tests.helpers.operators_socket import operators_socket
+
+LIVE = {"feed": "a", "version": "0123456789abcdef", "changed": True, "live": True, "sequence": "1.2", "why": None}
+HELD = {**LIVE, "live": False, "why": "a rule"}
+
+
+class PublishTestCase(SynchronousTestCase):
+    """A stand-in for a livefeed, and a file."""
+
+    def setUp(self) -> None:
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.folder = Path(directory.name)
+        self.socket = self.folder / "run" / "admin.sock"
+        self.file = self.folder / "a.json"
+        self.file.write_bytes(b"[1]")
+        self.out, self.err = io.StringIO(), io.StringIO()
+        self.patch(sys, "stdout", self.out)
+        self.patch(sys, "stderr", self.err)
+
+    def publish(self, *arguments: str) -> int:
+        """Runs the command."""
+        return main(["publish", *arguments, "--runtime-dir", str(self.socket.parent)])
+
+
+class PublishTests(PublishTestCase):
+    """A document that is stored once."""
+
+    def test_stored(self) -> None:
+        """The file is sent as it is, to the feed that is named, and the answer is told in one line."""
+        with operators_socket(self.socket, (201, LIVE)) as requests:
+            self.assertEqual(self.publish(str(self.file), "--feed", "a"), publish.DONE)
+        self.assertEqual(requests, [("PUT", "/feeds/a", b"[1]")])
+        self.assertEqual(self.out.getvalue(), "a: 0123456789ab stored, and is shown as 1.2\n")
+
+    def test_only_feed(self) -> None:
+        """Without a name it is the only feed with a store. None, or several, are an error that names them."""
+        for feeds, code, why in (
+            ([{"feed": "a"}], publish.DONE, ""),
+            ([], publish.FAILED, "no feed"),
+            ([{"feed": "a"}, {"feed": "b"}], publish.WRONG_USE, "--feed: a, b"),
+        ):
+            with operators_socket(self.socket, (200, feeds), (200, LIVE)) as requests:
+                self.assertEqual(self.publish(str(self.file)), code)
+            self.assertEqual(requests[0][:2], ("GET", "/feeds"))
+            self.assertIn(why, self.err.getvalue())
+
+    def test_not_shown(self) -> None:
+        """A document that is held has an exit code of its own, with the reason."""
+        with operators_socket(self.socket, (202, HELD)):
+            self.assertEqual(self.publish(str(self.file), "--feed", "a"), publish.NOT_SHOWN)
+            self.assertEqual(self.publish(str(self.file), "--feed", "a", "--json"), publish.NOT_SHOWN)
+        text, line = self.out.getvalue().splitlines()
+        self.assertEqual((text, json.loads(line)), ("a: 0123456789ab stored, and is not shown: a rule", HELD))
+
+    def test_standard_input(self) -> None:
+        """The name - stands for it."""
+
+        class Input:
+            buffer = io.BytesIO(b"[2]")
+
+        self.patch(sys, "stdin", Input)
+        with operators_socket(self.socket, (200, LIVE)) as requests:
+            self.assertEqual(self.publish("-", "--feed", "a"), publish.DONE)
+        self.assertEqual(requests[0][2], b"[2]")
+
+    def test_failures(self) -> None:
+        """Each has its exit code and one line."""
+        refused = {"status": 422, "detail": "The document is empty."}
+        with operators_socket(self.socket, (422, refused)):
+            self.assertEqual(self.publish(str(self.file), "--feed", "a"), publish.FAILED)
+        self.assertEqual(self.err.getvalue(), "livefeed: The document is empty.\n")
+        for arguments, code, why in (
+            (["a.json"], publish.FAILED, "a.json: No such file"),
+            ([str(self.folder)], publish.FAILED, "Is a directory"),
+            ([str(self.file), "--feed", "a"], publish.NOT_RUNNING, "no livefeed runs"),
+            (["-", "--watch"], publish.WRONG_USE, "--watch needs a file"),
+            ([str(self.file), "--watch", "--if-new"], publish.WRONG_USE, "takes no condition"),
+            ([str(self.file), "--token-file", "a"], publish.WRONG_USE, "go together"),
+        ):
+            self.err.truncate(0)
+            self.assertEqual(self.publish(*arguments), code, arguments)
+            self.assertIn(why, self.err.getvalue())
+
+    def test_url(self) -> None:
+        """The token is sent with TLS, or within the machine; it is not in the URL."""
+        for url in ("https://host:1", "http://127.0.0.1:1", "http://localhost:1/", "http://[::1]:1"):
+            self.assertEqual(parse_base(url).port, 1)
+        for url in (
+            "http://host:1",
+            "https://host",
+            "https://u:p@host:1",
+            "https://host:1/a",
+            "ftp://host:1",
+            "[",
+            "x",
+        ):
+            with self.assertRaises(CommandError, msg=url):
+                parse_base(url)
+
+    def test_token_file(self) -> None:
+        """It must be private, and have a token. No message contains it."""
+        path = self.folder / "token"
+        path.write_bytes(b"0123456789abcdef\n")
+        path.chmod(0o600)
+        self.assertEqual(read_token(path), "0123456789abcdef")
+        path.chmod(0o604)
+        with self.assertRaisesRegex(CommandError, "every user may read it"):
+            read_token(path)
+        path.chmod(0o600)
+        for content in (b"", b"two words", b"x" * 5000, b"\xff"):
+            path.write_bytes(content)
+            with self.assertRaisesRegex(CommandError, "has no token"):
+                read_token(path)
+        with self.assertRaisesRegex(CommandError, "No such file"):
+            read_token(self.folder / "missing")
+
+
+class WatchTests(PublishTestCase):
+    """A file that is stored after each change."""
+
+    def watch(self, *steps: Any) -> int:
+        """Watches the file. Each look at it is followed by the next step; the last one is followed by Ctrl-C."""
+        waiting = list(steps)
+
+        def sleep(_: float) -> None:
+            if not waiting:
+                raise KeyboardInterrupt
+            waiting.pop(0)()
+
+        self.patch(time, "sleep", sleep)
+        self.patch(publish, "RETRY_S", 0.0)
+        return self.publish(str(self.file), "--feed", "a", "--watch")
+
+    def rewrite(self, data: bytes) -> None:
+        """Puts another file in the place of the file."""
+        new = self.folder / "new"
+        new.write_bytes(data)
+        new.replace(self.file)
+
+    def test_each_change(self) -> None:
+        """Each content is sent once, whatever happens to the file's times."""
+        with operators_socket(self.socket, (201, LIVE)) as requests:
+            code = self.watch(
+                lambda: None, lambda: self.rewrite(b"[2]"), lambda: os.utime(self.file, (1, 1)), lambda: None
+            )
+        self.assertEqual((code, [content for *_, content in requests]), (publish.DONE, [b"[1]", b"[2]"]))
+
+    def test_failures(self) -> None:
+        """A refused document is not sent again; one that could not be stored is, and the reason is told once."""
+        full = {"status": 507, "detail": "The disk is full."}
+        wrong = {"status": 422, "detail": "The document is empty."}
+        with operators_socket(self.socket, (507, full), (507, full), (200, LIVE), (422, wrong)) as requests:
+            code = self.watch(*[lambda: None] * 4, lambda: self.rewrite(b""), *[lambda: None] * 3)
+        self.assertEqual((code, [content for *_, content in requests]), (publish.DONE, [b"[1]"] * 3 + [b""]))
+        self.assertEqual(self.err.getvalue(), "livefeed: The disk is full.\nlivefeed: The document is empty.\n")
+
+    def test_livefeed_that_is_away(self) -> None:
+        """The file is sent when it is back, and so is one that was missing."""
+        self.file.unlink()
+        with operators_socket(self.folder / "other" / "admin.sock", (200, LIVE)) as requests:
+            code = self.watch(
+                lambda: self.rewrite(b"[1]"), lambda: None, lambda: self.socket.parent.symlink_to("other"), lambda: None
+            )
+        self.assertEqual((code, len(requests)), (publish.DONE, 1))
+        self.assertEqual(len(self.err.getvalue().splitlines()), 2)
