@@ -7,7 +7,7 @@ import sys
 from importlib import import_module
 
 from livefeed import __version__
-from livefeed.exceptions import LivefeedError
+from livefeed.exceptions import LivefeedError, shown
 
 _SUBCOMMANDS = ("certs", "check", "ctl", "publish", "serve", "watch")
 """The modules of the subcommands, each with ``HELP``, ``DESCRIPTION``, ``add_arguments`` and ``run``.
@@ -35,8 +35,11 @@ def main(arguments: list[str] | None = None) -> int:
         module = import_module(f"livefeed.cli.{name}")
         subparser = commands.add_parser(name, help=module.HELP, description=module.DESCRIPTION)
         module.add_arguments(subparser)
-        subparser.set_defaults(run=module.run)
-    options = parser.parse_args(given)
+        subparser.set_defaults(run=module.run, fail=subparser.error)
+    options, unknown = parser.parse_known_args(given)
+    if unknown:
+        # Not by the parser of all commands, whose usage says nothing about the options of this one.
+        options.fail(f"there is no argument {' '.join(map(shown, unknown))}; --help lists all of them")
     try:
         code: int | None = options.run(options)
     except LivefeedError as error:

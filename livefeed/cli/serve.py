@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import re
 import shlex
@@ -65,9 +66,13 @@ def run(options: argparse.Namespace) -> int:
     """Prints the addresses, and serves until the process is told to stop.
 
     :returns: never: the process becomes ``twistd``, whose exit code is 0 after SIGTERM, and 1 after an error.
-    :raises ConfigurationError: if the file does not exist, or no port is free.
+    :raises ConfigurationError: if the file does not exist, no port is free, or a setting or a source is malformed.
     """
     arguments = arguments_of(options, os.environ)
+    # Before the addresses are printed: nobody shall open a page that will not be there.
+    check(arguments)
+    if options.port:
+        require_port(options.port)
     for line in addresses(arguments, os.environ):
         print(line)
     sys.stdout.flush()
@@ -94,6 +99,40 @@ def arguments_of(options: argparse.Namespace, environment: Mapping[str, str]) ->
     return arguments
 
 
+def check(arguments: list[str]) -> None:
+    """Checks the settings and the sources, without pulling.
+
+    :param arguments: the arguments for ``twistd livefeed``.
+    :raises ConfigurationError: if a source is malformed.
+    :raises SystemExit: if a setting is, with one line about it.
+    """
+    # Imported here: the other subcommands start without Twisted.
+    from twisted.internet.task import Clock  # noqa: PLC0415
+
+    from livefeed.sources.registry import make_source  # noqa: PLC0415
+    from livefeed.tap import Options  # noqa: PLC0415
+
+    made = Options()
+    made.parseOptions(arguments)
+    for feed in made.settings.feeds:
+        make_source(feed.source, reactor=Clock(), max_bytes=feed.max_bytes)
+
+
+def require_port(port: int) -> None:
+    """Checks that the port which the user names can be taken.
+
+    :raises ConfigurationError: if it cannot.
+    """
+    try:
+        _bind(port)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            why = "is in use: `ss -ltnp` names the process; without --port, the first free one is taken"
+        else:
+            why = f"cannot be taken: {error.strerror}"
+        raise ConfigurationError(f"--port: {port} {why}") from None
+
+
 def source_of(text: str) -> str:
     """Gives the source that the user means.
 
@@ -105,8 +144,9 @@ def source_of(text: str) -> str:
         return f"file:{quote(text)}"
     if _SCHEME.match(text):
         return text
-    why = "is a folder" if path.is_dir() else "there is no such file"
-    raise ConfigurationError(f"{shown(text)}: {why}; a file that will come later is file:PATH")
+    if path.is_dir():
+        raise ConfigurationError(f"{shown(text)}: is a folder; name a file in it")
+    raise ConfigurationError(f"{shown(text)}: there is no such file; to wait for one, write file:PATH")
 
 
 def addresses(arguments: list[str], environment: Mapping[str, str]) -> list[str]:
@@ -175,12 +215,20 @@ def _free_port() -> int:
     :raises ConfigurationError: if there is none.
     """
     for port in PORTS:
-        with socket.socket() as probe:
-            # As Twisted does: connections that have ended do not occupy a port.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((INTERFACE, port))
-            except OSError:
-                continue
-            return port
+        try:
+            _bind(port)
+        except OSError:
+            continue
+        return port
     raise ConfigurationError(f"the ports {PORTS.start} to {PORTS.stop - 1} are in use; name one with --port")
+
+
+def _bind(port: int) -> None:
+    """Takes a port of this machine for a moment.
+
+    :raises OSError: if it cannot be taken.
+    """
+    with socket.socket() as probe:
+        # As Twisted does: connections that have ended do not occupy a port.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((INTERFACE, port))

@@ -63,6 +63,10 @@ class Condition:
         pointer = text.strip() if found is None else found["pointer"]
         if pointer and not pointer.startswith("/"):
             raise ConditionError(f"{shown(pointer)} is no JSON Pointer; a condition is written '/counted >= 100'")
+        is_odd = "=" in pointer if found is None else found["operator"] in _ORDERS and pointer.endswith("=")
+        if is_odd or (found is not None and found["value"].startswith("=")):
+            # Otherwise it would be a name that no document has, and the condition would never hold.
+            raise ConditionError(f"{shown(text)} has no operator; there are ==, !=, <, <=, > and >=")
         try:
             tokens = tokens_of(pointer[1:]) if pointer else ()
         except PointerError as error:

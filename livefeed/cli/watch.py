@@ -163,6 +163,9 @@ async def _follow(url: str, options: argparse.Namespace, output: Output) -> int:
         async with asyncio.timeout(options.timeout):
             return await watching
     except TimeoutError:
+        if options.until is not None or options.once:
+            missed = "the condition did not come true" if options.until is not None else "no document came"
+            print(f"livefeed: {printable(url)}: {missed} within {options.timeout:g} s", file=sys.stderr)
         return NOT_REACHED
     except asyncio.CancelledError:
         if not signals:

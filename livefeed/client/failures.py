@@ -18,6 +18,9 @@ TIMEOUT_S = 10.0
 """The longest time in seconds for a connection, and for each read of an answer."""
 
 _UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN}
+_UNKNOWN_ISSUER = {18, 19, 20, 21}
+"""The codes of OpenSSL for a certificate without a trusted authority (``X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT``, ...).
+"""
 _NO_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 
 
@@ -29,7 +32,8 @@ def reason_of(error: BaseException, address: Address) -> str:  # noqa: PLR0911 -
     """
     place = address.authority
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the certificate of {place} is not trusted: {error.verify_message}"
+        hint = "; cacert names a file of authorities to trust" if error.verify_code in _UNKNOWN_ISSUER else ""
+        return f"the certificate of {place} is not trusted: {error.verify_message}{hint}"
     if isinstance(error, ssl.SSLError):
         said = (error.reason or first_line(error)).lower().replace("_", " ")
         hint = (

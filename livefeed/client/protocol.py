@@ -207,8 +207,9 @@ class Protocol:
         if self._phase is _Phase.CONNECTING:
             if not failure.status and not failure.was_reached:
                 return self._settled(self._wait_after_failure(now, failure.why), now)
-            refused = self._refused(failure.status, failure.why, failure.retry_after_s, now)
-            return self._settled(self._poll_instead(now, failure.why) if refused is None else refused, now)
+            why = f"{self.address.url}: {failure.why}"
+            refused = self._refused(failure.status, why, failure.retry_after_s, now)
+            return self._settled(self._poll_instead(now, why) if refused is None else refused, now)
         if self._phase is _Phase.GETTING:
             return self._settled(self._wait_after_failure(now, failure.why), now)
         return []
@@ -219,9 +220,10 @@ class Protocol:
             return []
         self.received_bytes += len(answer.content)
         if answer.status not in (200, 226, 304):
-            why = answer.detail or f"{self.address.url} is answered with status {answer.status}"
+            url = self.address.url
+            why = f"{url}: {answer.detail}" if answer.detail else f"{url} is answered with status {answer.status}"
             if 300 <= answer.status < 400:  # noqa: PLR2004
-                why = f"{self.address.url} has moved to {answer.fields.get('location', 'another place')}"
+                why = f"{url} has moved to {answer.fields.get('location', 'another place')}"
                 return self._settled(self._stop(FollowError(why, answer.status)), now)
             refused = self._refused(answer.status, why, answer.retry_after_s, now, state=answer.state)
             return self._settled(self._wait_after_failure(now, why) if refused is None else refused, now)

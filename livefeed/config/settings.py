@@ -164,7 +164,7 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     :ivar listen: descriptions of the endpoints to serve on.
     :ivar state_dir: the folder in which the last versions are kept for the next start; ``None`` to keep none.
     :ivar transport: the transport of the connections: livefeed's own, or Twisted's.
-    :ivar max_connections: number of connections at a time; 0 for the limit of open files.
+    :ivar max_connections: number of connections at a time; 0 for as many as open files and memory allow.
     :ivar accept_rate: number of new connections a second; 0 for the number that takes a part of a processor core,
         measured at the start; ``"none"`` for no limit.
     :ivar handshake_timeout: seconds that a TLS handshake may take.
@@ -193,7 +193,6 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
         this process.
     :ivar orphan_after: seconds without a parent after which a worker ends; 0 for never.
     :ivar log_level: the least important lines that are logged.
-        socket, or ``-`` for standard output; ``None`` for nowhere.
     :ivar drain_delay: seconds for which the process goes on serving after it was told to stop or to drain, not ready.
     :ivar drain: seconds over which watchers are sent away if a successor serves them.
     :ivar return_after: seconds after which the first watchers come back after a stop without a successor.

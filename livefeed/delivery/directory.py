@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from livefeed.web.cors import Origins
     from livefeed.web.reconnect_slots import ReconnectSlots
 
+NO_PART = "The document has no such part."
+"""The reason of a 404, of a request and of an item."""
+
 MISSING_RETRY_S = 60
 """Seconds after which a client may ask again for a part that the document does not have: it may come back."""
 
@@ -147,5 +150,5 @@ class Directory:
         except TooManyPartsError:
             return Refusal(503, "Too many parts of the document are followed already.", 1000 * UNUSED_S)
         if part is None:
-            return Refusal(404, "The document has no such part.", 1000 * MISSING_RETRY_S)
+            return Refusal(404, NO_PART, 1000 * MISSING_RETRY_S)
         return part

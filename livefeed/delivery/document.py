@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from twisted.web.server import NOT_DONE_YET
 
-from livefeed.delivery.feed_resource import FeedResource, refuse_part
+from livefeed.delivery.feed_resource import FeedResource, MissingPart, refuse_part
 from livefeed.delivery.items import Visit
 from livefeed.document.codings import is_large
 from livefeed.document.history import WORTH_IT, DeltaForm
@@ -35,7 +35,7 @@ from livefeed.web.negotiation import (
     preferred_wait_s,
 )
 from livefeed.web.refusals import refuse_events
-from livefeed.web.resources import METHODS, Node, NotFound
+from livefeed.web.resources import METHODS, Node
 from livefeed.web.site import FORGET_S
 
 if TYPE_CHECKING:
@@ -285,7 +285,7 @@ class DocumentResource(FeedResource):
         """Answers while there is no version that may be shown."""
         if self._feed.is_missing:
             # The part existed when the request began to wait.
-            return NotFound(self._origins).render(request)
+            return MissingPart(self._origins).render(request)
         headers = (*self._shared(request), *self._state())
         if not self._unknown:
             # All pollers receive this while the source is away: rendering it for each took 272 µs, replaying it 29 µs.

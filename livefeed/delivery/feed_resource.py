@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from livefeed.delivery.directory import NO_PART
 from livefeed.document.codings import CODINGS
 from livefeed.document.snapshot import IDENTITY
 from livefeed.feed.parts import UNUSED_S, TooManyPartsError
@@ -49,6 +50,12 @@ class Access:
     fields: tuple[bytes, ...] = ()
 
 
+class MissingPart(NotFound):
+    """Answers the path of a part that the document does not have."""
+
+    nothing = NO_PART
+
+
 class FeedResource(Node):
     """A resource of a feed, with the parts of its document below.
 
@@ -90,7 +97,7 @@ class FeedResource(Node):
             part = self._parts.find(segments, peer, coded=coded, has_waited=has_waited)
         except TooManyPartsError:
             return self.busy()
-        return NotFound(self._origins) if part is None else self.part(part)
+        return MissingPart(self._origins) if part is None else self.part(part)
 
     is_content = True
     """Whether the answer has content, which may be coded."""

@@ -24,7 +24,7 @@ class Picture:
     :ivar has_lapsed: whether the feed is stale because nothing was heard of the source.
     :ivar is_between_ticks: whether the last new version came between two ticks.
     :ivar patience_s: seconds without news of the source after which the feed becomes stale.
-    :ivar interval_s: this and the five that follow are the settings of the feed.
+    :ivar interval_s: this, and all members up to ``max_delta_bytes``, are settings of the feed.
     :ivar decision: the operator's decision; ``None`` for none.
     :ivar decided_at_s: when it was made, by the clock; minus infinity for never.
     """

@@ -31,6 +31,9 @@ class Node(Resource):
     :param origins: the origins whose pages may read answers.
     """
 
+    nothing = "There is nothing at this path."
+    """The reason of a 404."""
+
     def __init__(self, origins: Origins) -> None:
         super().__init__()
         self._origins = origins
@@ -41,7 +44,7 @@ class Node(Resource):
 
     def render(self, request: Request) -> int:
         """IResource API. A path that only leads to others has no content of its own."""
-        return refuse(request, 404, "There is nothing at this path.", self.permission(request))
+        return refuse(request, 404, self.nothing, self.permission(request))
 
     def permission(self, request: Request) -> list[tuple[bytes, bytes]]:
         """Gives the fields with which browsers let pages of the allowed origins read an answer."""

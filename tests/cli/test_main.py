@@ -38,6 +38,18 @@ class CommandLineTests(SynchronousTestCase):
         for arguments in ([], ["serves"], ["certs", "--colour"]):
             self.assertEqual(self.assertRaises(SystemExit, main, arguments).code, 2)
 
+    def test_unknown_argument(self) -> None:
+        """The message has the usage of the subcommand, whose help lists the arguments that there are."""
+        for arguments, usage in (
+            (["serve", "demo:", "--intervall", "3"], "usage: livefeed serve"),
+            (["watch", "http://h/", "x"], "usage: livefeed watch"),
+            (["ctl", "status", "--colour"], "usage: livefeed ctl"),
+        ):
+            self.stderr.truncate(self.stderr.seek(0))
+            self.assertEqual(self.assertRaises(SystemExit, main, arguments).code, 2)
+            self.assertTrue(self.stderr.getvalue().startswith(usage), self.stderr.getvalue())
+            self.assertIn("there is no argument '", self.stderr.getvalue())
+
     def test_arguments_of_the_process(self) -> None:
         """The arguments of the process are used if none are given."""
         self.patch(sys, "argv", ["livefeed", "--version"])

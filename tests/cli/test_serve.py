@@ -55,10 +55,10 @@ class ArgumentTests(ServeTestCase):
 
     def test_missing_file(self) -> None:
         """A path with a typing error is told at once."""
-        for given, why in (("no.json", "there is no such file"), (str(self.file.parent), "is a folder")):
+        folder = str(self.file.parent)
+        for given, why in (("no.json", "no such file; to wait for one, write file:PATH"), (folder, "is a folder")):
             error = self.assertRaises(ConfigurationError, self.arguments, given)
             self.assertIn(why, str(error))
-            self.assertIn("file:PATH", str(error))
 
     def test_endpoint(self) -> None:
         """Plain HTTP on this machine is the default, and gives way to what the user says."""
@@ -100,8 +100,7 @@ class ArgumentTests(ServeTestCase):
 
     def test_name_of_the_command(self) -> None:
         """A program that the shell does not find is named with its folder, as the user has written it."""
-        program = Path(self.mktemp()).absolute() / "livefeed"
-        program.parent.mkdir()
+        program = self.file.with_name("livefeed")
         program.touch(mode=0o755)
         self.patch(os, "environ", {"PATH": ""})
         for path, argument, expected in (
@@ -136,6 +135,24 @@ class RunTests(ServeTestCase):
         self.patch(sys, "stderr", errors := io.StringIO())
         self.assertEqual(main(["serve", "no.json"]), 1)
         self.assertIn("no.json", errors.getvalue())
+
+    def test_no_address_before_an_error(self) -> None:
+        """An address is printed only if the source, the settings and the port can work."""
+        self.patch(os, "execv", lambda *arguments: self.fail(arguments))
+        self.patch(sys, "stdout", output := io.StringIO())
+        self.patch(sys, "stderr", errors := io.StringIO())
+        with socket.create_server((serve.INTERFACE, 0)) as taken:
+            port = str(taken.getsockname()[1])
+            for given, why in (
+                (["redis://127.0.0.1/0"], "the key is missing"),
+                (["ftp://example.org/x"], "unknown scheme"),
+                (["demo:", "--port", port], f"--port: {port} is in use"),
+            ):
+                self.assertEqual(main(["serve", *given]), 1)
+                self.assertIn(why, errors.getvalue())
+        end = self.assertRaises(SystemExit, main, ["serve", "--interval", "x"])
+        self.assertIn("--interval", str(end.code))
+        self.assertEqual(output.getvalue(), "")
 
 
 class PortTests(SynchronousTestCase):

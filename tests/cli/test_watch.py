@@ -117,7 +117,9 @@ class LinesTests(WatchTestCase):
         self.assertEqual(len(self.lines()), 2)
         self.assertEqual(self.watch([shown('{"a": 1}', state=State.ENDED)], "--until", "/a >= 2"), 3)
         self.assertEqual(self.watch([shown('{"a": 1}')], "--until", "/a >= 2", "--once"), 3)
+        self.assertEqual(self.errors.getvalue(), "")
         self.assertEqual(self.watch([shown('{"a": 1}')], "--until", "/a >= 2", "--timeout", "0.01"), 3)
+        self.assertIn("http://h/feed: the condition did not come true within 0.01 s", self.errors.getvalue())
 
     def test_nothing_to_show(self) -> None:
         """--once without a document that may be shown exits with 3."""

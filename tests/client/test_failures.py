@@ -29,12 +29,16 @@ class ReasonTests(SynchronousTestCase):
     def test_reasons(self) -> None:
         """People read what they can do something about."""
         untrusted = ssl.SSLCertVerificationError(1, "failed")
-        untrusted.verify_message = "self-signed certificate"
+        untrusted.verify_message = "hostname mismatch"
+        untrusted.verify_code = 62  # the name of another host
+        unknown = ssl.SSLCertVerificationError(1, "failed")
+        unknown.verify_message, unknown.verify_code = "self-signed certificate", 18
         for error, reason in (
+            (unknown, "the certificate of example.org:8443 is not trusted: self-signed certificate; cacert names"),
             (ConnectionRefusedError(111, "x"), "nothing listens at example.org:8443"),
             (socket.gaierror(socket.EAI_NONAME, "x"), "there is no host example.org"),
             (socket.gaierror(socket.EAI_AGAIN, "try again"), "the name example.org cannot be resolved: try again"),
-            (untrusted, "the certificate of example.org:8443 is not trusted: self-signed certificate"),
+            (untrusted, "the certificate of example.org:8443 is not trusted: hostname mismatch"),
             (of_tls("WRONG_VERSION_NUMBER"), "TLS with example.org:8443 failed: wrong version number; does it speak"),
             (of_tls("TLSV1_ALERT"), "TLS with example.org:8443 failed: tlsv1 alert"),
             (TimeoutError(), "example.org:8443 did not answer within 10 s"),

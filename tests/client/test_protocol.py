@@ -385,7 +385,7 @@ class HandshakeTests(ProtocolTestCase):
             self.setUp()
             self.give_up("not now", status=status, retry_after_s=30)
             assert self.shown is not None
-            self.assertEqual((self.shown.state, self.shown.problem), (state, "not now"))
+            self.assertEqual((self.shown.state, self.shown.problem), (state, "http://h/feed: not now"))
             self.assertEqual(self.wait_for(Connect), 30.5)
 
     def test_part_that_is_gone_after_a_restart(self) -> None:
@@ -498,13 +498,13 @@ class PollTests(ProtocolTestCase):
         self.assertGreaterEqual(self.wait_for(Get), 5)
         problem = {"content-type": "application/problem+json"}
         self.answer(503, problem, b'{"detail": "Nothing has been pulled yet."}')
-        self.assertEqual(self.shown and self.shown.problem, "Nothing has been pulled yet.")
+        self.assertEqual(self.shown and self.shown.problem, "http://h/feed: Nothing has been pulled yet.")
         self.wait_for(Get)
         self.answer(500, {})
         self.wait_for(Get)
         (*_, stop) = self.answer(404, problem, b'{"detail": "There is nothing at this path."}')
         assert isinstance(stop, Stop)
-        self.assertEqual(str(stop.error), "There is nothing at this path.")
+        self.assertEqual(str(stop.error), "http://h/feed: There is nothing at this path.")
 
     def test_moved(self) -> None:
         """The new place of a feed is told, and not followed: the user decides whom to trust."""

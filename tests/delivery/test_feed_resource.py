@@ -91,6 +91,13 @@ class BranchTests(SynchronousTestCase):
                     self.assertIn("If-None-Match", response.headers["access-control-allow-headers"])
         self.assertEqual(list(self.served.parts), [])
 
+    def test_missing_part_is_no_unknown_path(self) -> None:
+        """The reason of a 404 tells a typing error in the pointer from one in the name of the feed."""
+        publish(self.served.feed, b'{"a": 1}')
+        for path in (b"/feed/nope", b"/feed.json/nope", b"/feed.sse/nope", b"/feed.ws/nope"):
+            self.assertIn(b"The document has no such part.", self.ask(path).body, path)
+        self.assertIn(b"There is nothing at this path.", self.ask(b"/nope/a").body)
+
     def test_options_of_a_part_that_is_not_there(self) -> None:
         """An OPTIONS request that is no preflight asks for the part itself."""
         publish(self.served.feed, b'{"a": 1}')
