@@ -200,7 +200,11 @@ export const strings = {
     range: (least, most, span) => (least === most ? `the same for ${span}` : `${least} to ${most} in the last ${span}`),
     span: (seconds) => duration(Math.round(seconds)),
     none: "no value yet",
-    ago: (seconds) => (seconds === 0 ? "now" : seconds % 60 === 0 ? `−${seconds / 60} min` : `−${seconds} s`),
+    ago: (seconds) => {
+      if (seconds < 60) return seconds === 0 ? "now" : `−${seconds} s`;
+      const rest = seconds % 60 === 0 ? "" : `:${String(seconds % 60).padStart(2, "0")}`;
+      return `−${Math.floor(seconds / 60)}${rest} min`;
+    },
     failed: "The figures cannot be loaded at present. This page tries again by itself.",
     empty: "There are no figures yet.",
   },
