@@ -248,7 +248,7 @@ def _refusals() -> Iterator[Case]:
 
 def lifetimes() -> Iterator[Case]:
     """Gives messages, and the milliseconds for which the client shows the documents without another one."""
-    for lifetime in (0, 750, 599_750, 604_799_750):
+    for lifetime in (0, 750, 599_750, 604_799_750, 30 * 86_400_000):
         yield _lived(f"a document for {lifetime} ms", {FEED: None}, _document(FEED, FIRST, lifetime=lifetime), lifetime)
     yield _lived(
         "splices",
@@ -259,6 +259,9 @@ def lifetimes() -> Iterator[Case]:
     yield _lived("a heartbeat", {FEED: FIRST}, _heartbeat(FEED, FIRST, "stale", lifetime=20_000), 20_000)
     yield _lived("a document without a limit", {FEED: None}, _document(FEED, FIRST), None)
     yield _lived("a heartbeat without a limit", {FEED: FIRST}, _heartbeat(FEED, FIRST, "ended", lifetime=None), None)
+    for wrong in ("20000", -1, [20_000], True):
+        name = f"a lifetime that is no time, {wrong!r}"
+        yield _lived(name, {FEED: FIRST}, _heartbeat(FEED, FIRST, lifetime=wrong), None)
     yield _lived(
         "a heartbeat of the whole, for a part", {PART: PARTY}, _heartbeat(FEED, SECOND, lifetime=20_000), 20_000
     )

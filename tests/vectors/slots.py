@@ -14,6 +14,9 @@ MARGIN_MS = 250
 """The most that a client may add to a slot of its own, in milliseconds: the next slot is 20 ms later, and timers are
 late."""
 
+LONGEST_MS = 3_600_000
+"""The longest time in milliseconds that a client believes. A longer one counts as this."""
+
 Delay = tuple[int, int] | None
 """The shortest and the longest time in milliseconds; ``None`` if the client does not come back."""
 
@@ -34,18 +37,27 @@ def slots() -> Iterator[dict[str, object]]:
     ):
         yield _closed(code, reason, (ms, ms + MARGIN_MS))
     yield _closed(1001, "", (4500, 9000))
+    # No server silences its clients for more than an hour.
+    for code in (3000, 1001):
+        yield _closed(code, "come back in 999999999 ms", (LONGEST_MS, LONGEST_MS + MARGIN_MS))
     for code in (1002, 1007, 1008, 1009, 3500, 3999):
         yield _closed(code, "", None)
     yield _closed(3500, "come back in 100 ms", None)
-    for status, seconds in ((503, 1), (503, 60), (410, 2), (304, 7), (200, 5)):
-        yield {"status": status, "retry_after": str(seconds), "delay_ms": [1000 * seconds, 1000 * seconds + 1000]}
+    for status, seconds in ((503, 1), (503, 60), (410, 2), (304, 7), (200, 5), (503, 99_999_999_999)):
+        ms = min(1000 * seconds, LONGEST_MS)
+        yield {"status": status, "retry_after": str(seconds), "delay_ms": [ms, ms + 1000]}
     yield {"status": 410, "retry_after": None, "delay_ms": [30_000, 60_000]}
-    for retry in (6000, 8999, 60_000):
-        yield {"retry": retry, "delay_ms": [retry, retry + MARGIN_MS]}
+    for retry in (6000, 8999, 60_000, 31_536_000_000):
+        yield {"retry": retry, "delay_ms": _after(retry)}
     # The member of a message of the type refused.
-    for refused in (0, 1000, 10_000):
-        yield {"refused": refused, "delay_ms": [refused, refused + MARGIN_MS]}
+    for refused in (0, 1000, 10_000, 31_536_000_000):
+        yield {"refused": refused, "delay_ms": _after(refused)}
     yield {"refused": None, "delay_ms": None}
+
+
+def _after(ms: int) -> list[int]:
+    shortest = min(ms, LONGEST_MS)
+    return [shortest, shortest + MARGIN_MS]
 
 
 def _closed(code: int, reason: str, delay: Delay) -> dict[str, object]:

@@ -1,6 +1,6 @@
 // One request for a document: the first GET, a poll, or a long poll.
 
-import { delayOfAnswer } from "./slots.js";
+import { delayOfAnswer, HOUR_MS, numberOf } from "./slots.js";
 
 /** The time in ms after which a request without an answer has failed. */
 const ANSWER_MS = 10_000;
@@ -9,13 +9,8 @@ const MOST_WAIT_S = 25;
 /** The time in ms after which a document is asked for again that is not there, without the random part. */
 const MISSING_MS = 30_000;
 
-/** The fields of livefeed that are read. */
-const NAMES = ["Version", "Sequence", "State", "Age", "Next", "Lifetime"];
-
-/** Makes the error for an answer other than a document. Its delay is the time in ms after which the client may ask again. */
-export function refusal(status, reason = `status ${status}`, delay) {
-  return Object.assign(new Error(reason), { status, delay });
-}
+/** The fields with times. */
+const TIMES = ["Livefeed-Age", "Livefeed-Next", "Livefeed-Lifetime", "Age"];
 
 /**
  * Asks for a document once, and delivers the answer as a message.
@@ -44,11 +39,14 @@ export async function ask(line, feed, turn, isWaiting) {
     const answer = await fetch(feed.urlOf(""), { cache, headers, signal: turn.signal });
     const { status } = answer;
     const field = (name) => answer.headers.get(name);
-    const [version, sequence, state, age, next, lifetime] = NAMES.map((name) => field(`Livefeed-${name}`));
+    const [version, sequence, state] = ["Version", "Sequence", "State"].map((name) => field(`Livefeed-${name}`));
+    const [age, due = line.tick, lifetime, cacheAge = 0] = TIMES.map((name) => numberOf(answer.headers, name));
+    const next = Math.min(due, HOUR_MS);
     // What a cache sends once more was right some time ago.
-    const cacheMs = 1000 * field("Age");
+    const cacheMs = 1000 * cacheAge;
     const delay = delayOfAnswer(answer.headers);
-    const failure = refusal(status, undefined, delay);
+    // Its delay is the time in ms after which the client may ask again.
+    const failure = Object.assign(new Error(`status ${status}`), { status, delay });
     // 503: nothing has been pulled since livefeed started. The document that the client has stays.
     const type = {
       ...{ 200: version && (version === feed.have ? "heartbeat" : "document"), 226: version && "splices" },
@@ -62,8 +60,8 @@ export async function ask(line, feed, turn, isWaiting) {
       version: version ?? feed.have,
       sequence,
       state: state ?? (status === 410 ? "expired" : null),
-      age: age && 1000 * age + cacheMs,
-      next: cacheMs ? null : Number(next),
+      age: 1000 * age + cacheMs,
+      next: cacheMs ? undefined : next,
       lifetime: lifetime && lifetime - cacheMs,
       from: field("Delta-Base")?.split(/["-]/)[1],
       bytes,
@@ -77,7 +75,7 @@ export async function ask(line, feed, turn, isWaiting) {
       error.message = "not the version that it names";
     }
     feed.fail(error);
-    if (delay !== undefined) return delay;
+    if (delay) return delay;
     if (error) return MISSING_MS * (1 + Math.random());
     // A cache that knows nothing of waiting is not asked without a pause.
     if (isWaiting && (field("Preference-Applied") || type !== "heartbeat")) return 0;

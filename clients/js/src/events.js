@@ -4,8 +4,8 @@ import { delayOfRetry } from "./closes.js";
 
 /** The longest query in characters that is sent: a server reads 2048 bytes. */
 const MOST_QUERY = 2000;
-/** The longest line of a stream that is read. */
-const MOST_CHARACTERS = 1 << 28;
+/** The longest line of a stream that is read: a document of 16 MiB, half of which may be quotes. */
+const MOST_CHARACTERS = 1 << 25;
 
 /**
  * Follows all documents of a line, until the stream ends, or a signal is given.
@@ -36,12 +36,15 @@ export async function events(stream, signal) {
   for (;;) {
     const { value, done } = await reader.read();
     if (done) return delay;
-    const lines = (rest + decoder.decode(value, { stream: true })).split("\n");
+    const lines = decoder.decode(value, { stream: true }).split("\n");
+    // What has come before is not searched again.
+    lines[0] = rest + lines[0];
     rest = lines.pop();
     // A line without an end counts as a stream that is broken.
     if (rest.length > MOST_CHARACTERS) return delay;
     for (const each of lines) {
-      if (each.startsWith("retry:")) delay = delayOfRetry(Number(each.slice(6)));
+      const retry = /^retry: ?(\d+)\s*$/.exec(each)?.[1];
+      if (retry) delay = delayOfRetry(Number(retry));
       if (each.startsWith("data:")) await stream.receive(each.slice(5));
     }
   }

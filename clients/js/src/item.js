@@ -4,9 +4,9 @@
 // messages. They are applied in order. A document is shown after it has been verified, together with the state that came
 // with it. This module does no input or output.
 
+import { TYPES } from "./messages.js";
 import { applySplices, encoder } from "./splices.js";
 
-const TYPES = ["document", "splices", "heartbeat", "missing", "refused"];
 /** The states after which a client has no document any more. */
 const FORGOTTEN = ["expired", "withdrawn"];
 /** The largest document in bytes that splices may make. */

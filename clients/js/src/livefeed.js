@@ -178,10 +178,11 @@ class Feed extends Item {
     this.#callbacks.forEach((callback) => call(callback, data, meta));
   }
 
+  /** Learns how old the document is: times in ms, each of which may be missing. */
   #confirm({ age, next, lifetime }, at) {
-    if (typeof age !== "number") return;
+    if (!(age >= 0)) return;
     this.#confirmedAt = at - age;
-    this.#dueAt = typeof next === "number" ? at + next : null;
+    this.#dueAt = next >= 0 ? at + next : null;
     // Whether a document is live is known for two ticks after the last word of the server.
     this.#staleAt = (this.#dueAt ?? at) + 2 * this.#connection.tick + SILENT_MS;
     this.#goneAt = at + (lifetime ?? Infinity);

@@ -3,6 +3,15 @@
 /** The longest time in ms that a timer can wait. */
 const LONGEST_MS = 2 ** 31 - 1;
 
+/** The longest time in ms that a server can choose. One that is wrong does not silence its clients for days. */
+export const HOUR_MS = 3_600_000;
+
+/** Gives the number of a field; undefined if it has none, or more than one. */
+export function numberOf(headers, name) {
+  const field = headers.get(name);
+  return /^\d{1,12}$/.test(field) ? Number(field) : undefined;
+}
+
 /** Calls a function after a time in ms; gives the timer. */
 export function after(ms, callback) {
   return setTimeout(callback, Math.min(ms, LONGEST_MS));
@@ -10,8 +19,8 @@ export function after(ms, callback) {
 
 /** Gives the time of Retry-After in ms, with a random part that is different in each client; undefined for none. */
 export function delayOfAnswer(headers) {
-  const field = headers.get("Retry-After");
-  return /^\d+$/.test(field) ? 1000 * (Number(field) + Math.random()) : undefined;
+  // No number makes NaN.
+  return Math.min(1000 * numberOf(headers, "Retry-After"), HOUR_MS) + 1000 * Math.random() || undefined;
 }
 
 /** Gives a time in ms that is longer after each failure, half of it random. */

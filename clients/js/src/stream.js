@@ -2,6 +2,8 @@
 
 import { delayOfRetry } from "./closes.js";
 import { events } from "./events.js";
+import { isAbout, readMessage } from "./messages.js";
+import { after } from "./slots.js";
 import { websocket } from "./websocket.js";
 
 /** The time in ms in which the first message of a stream has to come. */
@@ -10,12 +12,6 @@ const FIRST_MS = 5000;
 const LATE_MS = 2000;
 /** The shortest time in ms between two requests for one document on the same stream. */
 const AGAIN_MS = 1000;
-
-/** Tells whether a message is about an item: true for its own, false for the heartbeat of the whole document. */
-export function isAbout(message, path) {
-  if (message.path === path) return true;
-  return message.type === "heartbeat" && message.path === `/${path.split("/")[1]}` ? false : undefined;
-}
 
 export class Stream {
   /** Sends a message of the client; null while the stream is not open. */
@@ -89,11 +85,18 @@ export class Stream {
     this.send?.({ follow: feed.path, have: feed.have });
   }
 
-  /** Hands a message over to the documents that it is for, in order. */
-  receive(text) {
-    if (this.#end.signal.aborted) return undefined;
+  /** Hands a message over to the documents that it is for, in order. Something else ends the stream. */
+  async receive(text) {
+    if (this.#end.signal.aborted) return;
+    try {
+      await this.#handOver(readMessage(text), text);
+    } catch {
+      this.#fail();
+    }
+  }
+
+  #handOver(message, text) {
     const at = performance.now();
-    const message = JSON.parse(text);
     this.relay?.(text);
     this.line.checkClock();
     this.#works = true;
@@ -113,18 +116,23 @@ export class Stream {
   #refuse(feed, { status, detail, retry }) {
     feed.error = Object.assign(new Error(detail), { status });
     clearTimeout(feed.again);
-    if (retry !== null) feed.again = setTimeout(() => this.demand(feed), delayOfRetry(retry));
+    if (retry !== undefined) feed.again = after(delayOfRetry(retry), () => this.demand(feed));
   }
 
   /** Expects the next message within a time in ms. */
   #watch(ms) {
     clearTimeout(this.#silence);
     const due = performance.now() + ms;
-    this.#silence = setTimeout(() => {
+    this.#silence = after(ms, () => {
       // A page that was frozen has to receive first what has come meanwhile.
       if (performance.now() > due + LATE_MS) return this.#watch(FIRST_MS);
-      this.#works = false;
-      this.#end.abort();
-    }, ms);
+      this.#fail();
+    });
+  }
+
+  /** Ends the stream as one that does not work. */
+  #fail() {
+    this.#works = false;
+    this.#end.abort();
   }
 }

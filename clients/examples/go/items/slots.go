@@ -16,7 +16,11 @@ func Delay(code int, reason string) (time.Duration, bool) {
 	}
 	if match := comeBack.FindStringSubmatch(reason); match != nil {
 		ms, _ := strconv.Atoi(match[1])
-		return time.Duration(ms) * time.Millisecond, true
+		delay := time.Duration(ms) * time.Millisecond
+		if delay > time.Hour {
+			delay = time.Hour // a wrong time keeps no client away for days
+		}
+		return delay, true
 	}
 	if code >= 3000 && code < 3500 {
 		return time.Duration(code-3000) * 20 * time.Millisecond, true

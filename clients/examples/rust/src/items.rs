@@ -145,7 +145,8 @@ pub fn delay_ms(code: u16, reason: &str) -> Option<u64> {
     }
     if let Some((_, rest)) = reason.split_once("come back in ") {
         if let Some(ms) = rest.strip_suffix(" ms").and_then(|digits| digits.parse::<u32>().ok()) {
-            return Some(u64::from(ms));
+            // A wrong time keeps no client away for days.
+            return Some(u64::from(ms).min(3_600_000));
         }
     }
     match code {

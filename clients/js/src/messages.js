@@ -1,0 +1,31 @@
+// The messages of livefeed.delta.v2, checked before anything reads them (docs/protocol.md).
+
+import { timeOf } from "./closes.js";
+
+export const TYPES = ["document", "splices", "heartbeat", "missing", "refused"];
+/** Members that are text, or missing, or null. */
+const TEXTS = ["version", "sequence", "from", "text", "detail"];
+/** The longest age and lifetime in ms: 366 days. A longer one counts as this. */
+const MOST_AGE_MS = 31_622_400_000;
+
+/**
+ * Reads a message. A member that should be a time and is none is left out.
+ *
+ * @throws {Error} If it is no message of the protocol.
+ */
+export function readMessage(data) {
+  const message = JSON.parse(data);
+  const { type, path, state = "", status = 0, age, next, lifetime, retry } = message;
+  const texts = [type, state, ...TEXTS.map((name) => message[name] ?? "")];
+  // Those of an unknown type may have no path.
+  if (TYPES.includes(type)) texts.push(path);
+  if (typeof status !== "number" || texts.some((each) => typeof each !== "string")) throw new TypeError("no message");
+  const times = { age: timeOf(age, MOST_AGE_MS), next: timeOf(next), lifetime: timeOf(lifetime, MOST_AGE_MS) };
+  return Object.assign(message, times, { retry: timeOf(retry) });
+}
+
+/** Tells whether a message is about an item: true for its own, false for the heartbeat of the whole document. */
+export function isAbout(message, path) {
+  if (message.path === path) return true;
+  return message.type === "heartbeat" && message.path === `/${path.split("/")[1]}` ? false : undefined;
+}
