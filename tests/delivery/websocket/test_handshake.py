@@ -8,6 +8,7 @@ from livefeed.delivery.websocket.handshake import DELTA, DELTA_2, MAX_OFFERS_BYT
 from livefeed.document.codings import MAX_MEMBERS
 from livefeed.feed.state import State
 from livefeed.testing import Response, publish, request
+from livefeed.web.reconnect_slots import ReconnectSlots
 from tests.helpers.websocket_client import (
     FIRST,
     Client,
@@ -27,6 +28,14 @@ class HandshakeTests(WebSocketTestCase):
     def handshake(self, *fields: bytes, without: bytes = b"-", line: bytes = b"GET /feed.ws HTTP/1.1") -> Response:
         kept = [field for field in self.FIELDS if not field.startswith(without)]
         return request(self.site, b"\n".join([line, *kept, *fields]))
+
+    def test_server_that_is_stopped(self) -> None:
+        """Each client is refused with a time of its own at which to come back, as all transports are."""
+        self.factory.let_go(ReconnectSlots())
+        response = self.handshake()
+        self.assertEqual(response.status, 503)
+        self.assertGreaterEqual(int(response.headers["retry-after"]), 0)
+        self.assertEqual(self.feed.tally.refused, {"stopping": 1})
 
     def test_handshake_is_accepted(self) -> None:
         """The key is answered as RFC 6455, 1.3, has it; no unknown extension and no subprotocol is agreed on."""

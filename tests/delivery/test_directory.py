@@ -1,0 +1,101 @@
+"""The items that one connection may follow, in memory."""
+
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.delivery.directory import NO_PART, Directory, Refusal, Visitor
+from livefeed.delivery.published_feed import PublishedFeed
+from livefeed.feed.feed import Feed
+from livefeed.feed.parts import MAX_PARTS
+from livefeed.testing import RecordingSubscriber, publish
+from livefeed.web.cors import Origins
+from livefeed.web.reconnect_slots import ReconnectSlots
+
+OWN = Visitor(origin=None, host=b"a.example", peer="192.0.2.1")
+STRANGER = Visitor(origin=b"https://b.example", host=b"a.example", peer="192.0.2.2")
+
+
+class DirectoryTests(SynchronousTestCase):
+    """A site with the feed ``a``, whose pages are those of one origin."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.feed = Feed("a", clock=self.clock, interval_s=4.0)
+        self.published = self.serve(self.feed)
+        self.directory = Directory({"a": self.published})
+
+    def serve(self, feed: Feed, **settings: int) -> PublishedFeed:
+        origins = Origins(frozenset([b"https://a.example"]))
+        return PublishedFeed(feed, origins, answer_handshake=lambda *_: None, **settings)  # type: ignore[arg-type]
+
+    def refusal(self, path: str, visitor: Visitor = OWN) -> tuple[int, int | None]:
+        """Gives the status of a refusal, and the time in ms after which the client may come back."""
+        found = self.directory.find(path, visitor)
+        assert isinstance(found, Refusal)
+        return found.status, found.retry_ms
+
+    def test_items_that_are_there(self) -> None:
+        """A path is that of the whole document, or that of a part, which has its delivery from then on."""
+        publish(self.feed, b'{"x/y":[1,2]}')
+        self.assertIs(self.directory.find("/a", OWN), self.published.delivery)
+        part = self.directory.find("/a/x~1y/1", OWN)
+        assert not isinstance(part, Refusal)
+        assert part.feed.snapshot is not None
+        self.assertEqual((part.feed.snapshot.data, part.whole), (b"2", self.published.delivery))
+        self.assertIs(self.directory.find("/a/x~1y/1", OWN), part)
+
+    def test_feeds_that_are_not_there(self) -> None:
+        """A client need not ask again."""
+        publish(self.feed, b"[1]")
+        for path in ("", "a", "/", "/b", "/b/0", "//a", "/%61", "x/a"):
+            self.assertEqual(self.refusal(path), (404, None), path)
+
+    def test_parts_that_are_not_there(self) -> None:
+        """They may come with another version."""
+        publish(self.feed, b'{"x":[1]}')
+        for path in ("/a/", "/a/y", "/a/x/1", "/a/x/-", "/a/x/00", "/a/~2"):
+            found = self.directory.find(path, OWN)
+            assert isinstance(found, Refusal)
+            self.assertEqual((found.status, found.detail, found.retry_ms), (404, NO_PART, 60_000), path)
+
+    def test_parts_before_the_first_document(self) -> None:
+        """The client may ask again at the next tick, but not within a second; the whole can be followed before."""
+        self.assertEqual(self.refusal("/a/x"), (503, 4000))
+        self.assertIs(self.directory.find("/a", OWN), self.published.delivery)
+        self.feed.interval_s = 0.1
+        self.assertEqual(self.refusal("/a/x"), (503, 1000))
+
+    def test_pages_of_other_origins(self) -> None:
+        """They are refused for good, before anything else is known of the feed, and counted."""
+        for path in ("/a", "/a/x"):
+            self.assertEqual(self.refusal(path, STRANGER), (403, None))
+        self.assertEqual(self.feed.tally.refused, {"origin": 2})
+
+    def test_limit_of_subscribers(self) -> None:
+        """The whole and its parts count together."""
+        publish(self.feed, b"[1]")
+        self.published.places = 0
+        for path in ("/a", "/a/0"):
+            self.assertEqual(self.refusal(path), (503, 10_000))
+        self.assertEqual(self.feed.tally.refused, {"limit": 2})
+
+    def test_limit_of_parts(self) -> None:
+        """The parts that are followed already can be followed still."""
+        publish(self.feed, b"[%b]" % b",".join(b"%d" % number for number in range(MAX_PARTS + 1)))
+        for number in range(MAX_PARTS):
+            part = self.directory.find(f"/a/{number}", Visitor(None, b"a.example", f"peer {number}"))
+            assert not isinstance(part, Refusal)
+            part.feed.subscribe(RecordingSubscriber())
+        self.assertEqual(self.refusal(f"/a/{MAX_PARTS}"), (503, 60_000))
+        self.assertNotIsInstance(self.directory.find("/a/0", OWN), Refusal)
+
+    def test_feed_that_is_stopped(self) -> None:
+        """Each client is told a time of its own at which to come back."""
+        self.published.let_go(ReconnectSlots())
+        status, retry_ms = self.refusal("/a")
+        self.assertEqual(status, 503)
+        assert retry_ms is not None
+        self.assertGreaterEqual(retry_ms, 0)
+        self.assertEqual(self.feed.tally.refused, {"stopping": 1})
