@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { delayOfClose } from "../../clients/js/src/closes.js";
 import { Item } from "../../clients/js/src/item.js";
+import { isAbout } from "../../clients/js/src/messages.js";
 import { delayOfAnswer } from "../../clients/js/src/slots.js";
 
 const vectors = JSON.parse(readFileSync(process.argv[2], "utf8"));
@@ -22,15 +23,10 @@ async function begin(have) {
 }
 
 async function step(items, { message, shown, sends }, name) {
-  const { path, type } = message;
-  const isWhole = type === "heartbeat" && !path.slice(1).includes("/");
   const sent = [];
   for (const [each, item] of Object.entries(items)) {
-    if (each === path) {
-      if (!(await item.take(message))) sent.push({ follow: path, have: null });
-    } else if (isWhole && each.startsWith(`${path}/`)) {
-      await item.take(message, false);
-    }
+    const isOwn = isAbout(message, each);
+    if (isOwn !== undefined && !(await item.take(message, isOwn)) && isOwn) sent.push({ follow: each, have: null });
   }
   assert.deepEqual(sent, sends, name);
   for (const { path, text, state, version } of shown) {

@@ -4,7 +4,6 @@
 // messages. They are applied in order. A document is shown after it has been verified, together with the state that came
 // with it. This module does no input or output.
 
-import { TYPES } from "./messages.js";
 import { applySplices, encoder } from "./splices.js";
 
 /** The states after which a client has no document any more. */
@@ -47,7 +46,8 @@ export class Item {
   /**
    * Applies a message, after all earlier ones.
    *
-   * @param {object} message A message of livefeed.delta.v2. A document may have `bytes` in place of `text`.
+   * @param {object} message A message of livefeed.delta.v2, of a known type. A document may have `bytes` in place of
+   *   `text`.
    * @param {boolean} isOwn Whether its path is that of this item, and not that of the whole document.
    * @returns {Promise<boolean>} Whether the item is up to date. If not, the client asks for the newest version.
    */
@@ -67,7 +67,6 @@ export class Item {
 
   async #apply(message, isOwn) {
     const { type, version, state = this.state, sequence, status } = message;
-    if (!TYPES.includes(type)) return true;
     const isGone = FORGOTTEN.includes(state);
     if (isOwn) {
       const isRefused = type === "refused";

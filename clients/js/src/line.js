@@ -166,8 +166,10 @@ export class Line {
       // While the server is away, nothing is known about streams.
       this.#works = isWaiting ? false : this.#works || undefined;
       this.#schedule(feed, error.delay ?? backOff(feed.failures++));
+      // An answer shows that the line works, also one that refuses this document.
+      if (error.status) feed.isRefused = true;
+      else if (this.state !== "open") this.#show("offline", null);
       feed.fail(error);
-      if (this.state !== "open") this.#show("offline", null);
     }
   }
 

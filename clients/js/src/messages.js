@@ -2,7 +2,7 @@
 
 import { timeOf } from "./closes.js";
 
-export const TYPES = ["document", "splices", "heartbeat", "missing", "refused"];
+const TYPES = ["document", "splices", "heartbeat", "missing", "refused"];
 /** Members that are text, or missing, or null. */
 const TEXTS = ["version", "sequence", "from", "text", "detail"];
 /** The longest age and lifetime in ms: 366 days. A longer one counts as this. */
@@ -24,8 +24,12 @@ export function readMessage(data) {
   return Object.assign(message, times, { retry: timeOf(retry) });
 }
 
-/** Tells whether a message is about an item: true for its own, false for the heartbeat of the whole document. */
+/**
+ * Tells whether a message is about an item: true for its own, false for the heartbeat of the whole document; undefined
+ * if it is not, or its type is unknown.
+ */
 export function isAbout(message, path) {
+  if (!TYPES.includes(message.type)) return undefined;
   if (message.path === path) return true;
   return message.type === "heartbeat" && message.path === `/${path.split("/")[1]}` ? false : undefined;
 }

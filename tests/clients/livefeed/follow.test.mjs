@@ -192,6 +192,28 @@ test("several documents share a connection, and one refusal concerns one of them
   assert.equal(three.text, null);
 });
 
+test("a document that is refused says nothing about the line of the others", async () => {
+  server.override = ({ url, headers }, out) => {
+    if (headers.upgrade || !url.startsWith("/feed/b")) return false;
+    out.writeHead(403).end();
+    return true;
+  };
+  const lines = [];
+  const [refused, healthy] = ["/b", "/a"].map((part) => {
+    const feed = follow(server.url + part, { transports: ["poll"] });
+    feeds.push(feed);
+    return feed;
+  });
+  healthy.subscribe((data, { line }) => lines.push(line));
+  await until(refused, () => refused.error && healthy.data);
+  assert.deepEqual([refused.line, refused.error.status, refused.data], ["offline", 403, undefined]);
+  assert.ok(!lines.includes("offline"), lines);
+  server.override = null;
+  refused.use("poll");
+  await until(refused, () => refused.line === "polling");
+  assert.deepEqual([refused.error, refused.state], [null, "live"]);
+});
+
 test("a selection tells only of its own changes, and keeps what is equal", async () => {
   const feed = start();
   const [part, list, none] = ["/a/b", "/c", "/c/x/0"].map((pointer) => feed.select(pointer));

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Item } from "../../../clients/js/src/item.js";
+import { isAbout } from "../../../clients/js/src/messages.js";
 import { versionOf } from "./server.mjs";
 
 const OLD = '{"seat":42,"party":"A"}';
@@ -104,7 +105,9 @@ test("the heartbeat of the whole document has the state of a part", async () => 
 });
 
 test("messages and members that are unknown are ignored", async () => {
-  const { item, results } = await after({ ...document, more: 1 }, { type: "news", ...FACTS, state: "stale" });
-  assert.deepEqual(results, [true, true]);
+  const { item, results } = await after({ ...document, more: 1 });
+  assert.deepEqual(results, [true]);
   assert.deepEqual(shown(item), [OLD, versionOf(OLD), "live"]);
+  assert.equal(isAbout({ type: "news", ...FACTS }, FACTS.path), undefined);
+  assert.equal(isAbout(document, FACTS.path), true);
 });
