@@ -208,7 +208,7 @@ test("a document that is refused says nothing about the line of the others", asy
   await until(refused, () => refused.error && healthy.data);
   assert.deepEqual([refused.line, refused.error.status, refused.data], ["offline", 403, undefined]);
   assert.ok(!lines.includes("offline"), lines);
-  server.override = null;
+  server.override = () => false;
   refused.use("poll");
   await until(refused, () => refused.line === "polling");
   assert.deepEqual([refused.error, refused.state], [null, "live"]);
