@@ -14,7 +14,7 @@ CLIENTS := $(if $(shell command -v npm),tests/clients/node_modules/.package-lock
 # the tests start many hundreds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run certs chaos churn ferretdb test test-integration test-sources test-workers test-twisted test-unit test-unit-debian bench bench-quick bench-there bench-quick-there bench-peers bench-patches check format lint types docs wheel-test coverage soak mutants lock pictures clean help
+.PHONY: run certs chaos churn ferretdb test test-integration test-browsers test-sources test-workers test-twisted test-unit test-unit-debian bench bench-quick bench-there bench-quick-there bench-peers bench-patches check format lint types docs wheel-test coverage soak mutants lock pictures clean help
 
 help:
 	@echo "make run      serve the demo feed on http://localhost:$(PLAIN_PORT)/ and https://localhost:$(PORT)/"
@@ -68,12 +68,18 @@ run: certs
 	$(BIN)/twistd --nodaemon --pidfile= livefeed --listen tcp:$(PLAIN_PORT):interface=127.0.0.1 \
 	    --listen tls:$(PORT) --cert certs/cert.pem --key certs/key.pem
 
-test: test-unit test-integration test-sources
+test: test-unit test-integration test-browsers test-sources
 
-# The tests with real processes, browsers and proxies, except those of the sources, on the fast transport. The runs with
+# The tests with real processes and proxies, except those of the sources and of pages, on the fast transport. The runs with
 # Twisted's transport and with workers leave out the tests of what does not differ: tests/integration/runs.py has the rule.
 test-integration: $(READY) $(CLIENTS)
-	$(BIN)/python -m pytest --quiet tests/integration -m "not sources"
+	$(BIN)/python -m pytest --quiet tests/integration -m "not sources" $(addprefix --ignore=,$(PAGES))
+
+# They wait for browsers most of the time, so they run beside the others.
+PAGES = $(wildcard tests/integration/test_javascript*.py) tests/integration/test_page.py tests/integration/test_pictures.py
+
+test-browsers: $(READY) $(CLIENTS)
+	$(BIN)/python -m pytest --quiet $(PAGES)
 
 test-sources: $(READY)
 	$(BIN)/python -m pytest --quiet tests/integration -m sources
@@ -152,7 +158,7 @@ bench-peers:
 	@echo "Stop those that Debian starts by itself: systemctl disable --now nginx varnish hitch"
 
 # The longest of them first: with --jobs, no other is left to run beside the last one.
-check: lint test-integration test-workers test-twisted test-sources test-unit types docs
+check: lint test-integration test-workers test-twisted test-browsers test-sources test-unit types docs
 
 # The documents are always the same ones, so a picture only changes with the page.
 pictures: $(READY)
