@@ -5,6 +5,7 @@ It also leaves out the tests that :mod:`tests.integration.runs` has for other ru
 
 from __future__ import annotations
 
+import signal
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -29,7 +30,12 @@ FOLDER = Path(__file__).parent
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Makes the marks known."""
+    """Makes the marks known, and has SIGINT reach the processes of the tests.
+
+    A shell that starts a job in the background has it ignore SIGINT, which all of its processes take over.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for name, (_, subject) in RUNS.items():
         config.addinivalue_line("markers", f"{name}: {subject}")
 
