@@ -5,9 +5,11 @@
 - ``exact_json``: JSON whose numbers stay exact.
 - ``gate``: the checks that a document must pass.
 - ``history``: the last versions, and the patches from them to the newest one.
+- ``matches``: the values that selectors find in a document.
 - ``merge_patch``: applies merge patches (RFC 7396).
 - ``patch``: applies patches.
 - ``pointer``: JSON Pointers (RFC 6901), and the bytes of the part that one names.
+- ``selectors``: JSON Pointers that may name several values, and elements of arrays by a member.
 - ``snapshot``: one version, with everything that is computed from it.
 - ``splices``: copies of bytes from one version to another, with text in between, and how they are applied.
 - ``stored_version``: one version as it is stored in a file.
