@@ -7,6 +7,7 @@
 - ``history``: the last versions, and the patches from them to the newest one.
 - ``matches``: the values that selectors find in a document.
 - ``merge_patch``: applies merge patches (RFC 7396).
+- ``overlay``: an editor's values in place of those of the source.
 - ``patch``: applies patches.
 - ``pointer``: JSON Pointers (RFC 6901), and the bytes of the part that one names.
 - ``selectors``: JSON Pointers that may name several values, and elements of arrays by a member.
@@ -15,4 +16,5 @@
 - ``stored_version``: one version as it is stored in a file.
 - ``stored_write``: one write of the embedded store, as it is stored in a file.
 - ``timestamps``: times and durations as text.
+- ``value_spans``: the places of values in the bytes of a document.
 """
