@@ -7,7 +7,9 @@
 - ``history``: the last versions, and the patches from them to the newest one.
 - ``matches``: the values that selectors find in a document.
 - ``merge_patch``: applies merge patches (RFC 7396).
-- ``overlay``: an editor's values in place of those of the source.
+- ``overlaid``: a document with an editor's values in place of those of the source.
+- ``overlaid_pointers``: the pointers of these values, as messages list them.
+- ``overlay``: the entries of an editor, and their limits.
 - ``patch``: applies patches.
 - ``pointer``: JSON Pointers (RFC 6901), and the bytes of the part that one names.
 - ``selectors``: JSON Pointers that may name several values, and elements of arrays by a member.
