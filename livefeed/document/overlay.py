@@ -25,6 +25,9 @@ MAX_VALUE_BYTES = 24_576
 MAX_OVERLAY_BYTES = 1024 * 1024
 """The largest size in bytes of all values and selectors of an overlay together."""
 
+MAX_NAMED = 8
+"""The largest number of entries that an error names."""
+
 Action = Literal["set", "add", "remove"]
 
 
@@ -97,3 +100,66 @@ def check_entries(entries: Sequence[Entry]) -> None:
         raise OverlayError(f"the overlay has {MAX_ENTRIES} entries already: drop some first")
     if sum(each.size for each in entries) > MAX_OVERLAY_BYTES:
         raise OverlayError(f"the overlay has more than {MAX_OVERLAY_BYTES} bytes: drop some entries first")
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """An entry as an editor has made it, in texts that can be kept in a file.
+
+    :ivar pointer: the text of the selector. An overlay has one edit for each.
+    :ivar action: as in :class:`Entry`.
+    :ivar value: the JSON of the new value; ``None`` to remove.
+    :ivar expected: the JSON of the expected value; ``None`` for none.
+    :ivar by: the name under which the editor had access.
+    :ivar at: when it was made, in seconds since 1970.
+    :ivar reason: the editor's text about it; may be empty.
+    """
+
+    pointer: str
+    action: Action
+    value: str | None
+    expected: str | None
+    by: str
+    at: float
+    reason: str = ""
+
+    def entry(self) -> Entry:
+        """Gives the entry.
+
+        :raises OverlayError: if it is malformed or too large.
+        """
+        value, expected = (None if text is None else _encoded(text) for text in (self.value, self.expected))
+        return Entry.of(self.pointer, self.action, value, expected)
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise OverlayError("a value has half of a surrogate pair in it") from None
+
+
+def with_edit(edits: Sequence[Edit], edit: Edit) -> tuple[Edit, ...]:
+    """Gives an overlay after another edit, which replaces an earlier one of the same pointer.
+
+    :raises OverlayError: if the edit is malformed, or the overlay becomes too large.
+    """
+    after = (*(each for each in edits if each.pointer != edit.pointer), edit)
+    edit.entry()
+    check_entries([each.entry() for each in after])
+    return after
+
+
+def without_edit(edits: Sequence[Edit], pointer: str) -> tuple[Edit, ...]:
+    """Gives an overlay without the edit of a pointer.
+
+    :raises OverlayError: if there is none. The message names the pointers that there are.
+    """
+    after = tuple(each for each in edits if each.pointer != pointer)
+    if len(after) == len(edits):
+        if not edits:
+            raise OverlayError("the overlay has no entries")
+        first = ", ".join(each.pointer or '""' for each in edits[:MAX_NAMED])
+        more = f" and {len(edits) - MAX_NAMED} more" if len(edits) > MAX_NAMED else ""
+        raise OverlayError(f"the overlay has no entry for {pointer[:100]!r}; it has {first}{more}")
+    return after
