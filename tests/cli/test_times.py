@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
 from datetime import UTC, datetime
 
 from hypothesis import given
@@ -12,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.cli.times import MAX_DURATION_S, clock, here, moment, parse_duration, parse_time
 from livefeed.exceptions import CommandError
+from tests.helpers.zones import ZoneTestCase
 
 
 class DurationTests(SynchronousTestCase):
@@ -19,7 +18,14 @@ class DurationTests(SynchronousTestCase):
 
     def test_units(self) -> None:
         """Days, hours, minutes and seconds, alone or together in this order."""
-        for text, seconds in (("90s", 90), ("10m", 600), ("2h", 7200), ("1h30m", 5400), ("1d", 86_400), ("7d", 604_800)):
+        for text, seconds in (
+            ("90s", 90),
+            ("10m", 600),
+            ("2h", 7200),
+            ("1h30m", 5400),
+            ("1d", 86_400),
+            ("7d", 604_800),
+        ):
             self.assertEqual(parse_duration(text), seconds, text)
 
     def test_wrong(self) -> None:
@@ -37,23 +43,11 @@ class DurationTests(SynchronousTestCase):
         self.assertEqual(parse_duration(f"{seconds}s"), seconds)
 
 
-class TimeTestCase(SynchronousTestCase):
+class TimeTestCase(ZoneTestCase):
     """An evening in Rome."""
 
-    zone = "CET-1CEST,M3.5.0,M10.5.0/3"
-
     def setUp(self) -> None:
-        before = os.environ.get("TZ")
-
-        def restore() -> None:
-            os.environ.pop("TZ", None)
-            if before is not None:
-                os.environ["TZ"] = before
-            time.tzset()
-
-        self.addCleanup(restore)
-        os.environ["TZ"] = self.zone
-        time.tzset()
+        super().setUp()
         self.now = datetime(2026, 11, 30, 20, 0, 0, tzinfo=UTC).astimezone()  # 21:00 in Rome
 
     def refusal(self, text: str, now: datetime | None = None) -> str:
@@ -72,9 +66,7 @@ class TimeTests(TimeTestCase):
         self.assertEqual(parse_time("21:00:01", self.now).rfc3339, "2026-11-30T20:00:01.000Z")
         for text in ("21:00", "9:05"):
             chosen = parse_time(text, self.now)
-            self.assertEqual(
-                chosen.note, f"Note: {text} is over today, so this is TOMORROW, Tuesday 2026-12-01.", text
-            )
+            self.assertEqual(chosen.note, f"Note: {text} is over today, so this is TOMORROW, Tuesday 2026-12-01.", text)
             self.assertEqual(chosen.at.day, 1)
 
     def test_from_now_on(self) -> None:
