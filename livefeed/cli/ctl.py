@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from livefeed.cli import desk_commands
 from livefeed.cli.operator_client import Answer, ChoiceError, NotRunningError, OperatorClient, find_socket
 from livefeed.cli.status_text import status_lines
 from livefeed.cli.tables import Cell, Painter, count, duration, outline, wants_colour
@@ -31,6 +32,9 @@ DESCRIPTION = (
 
 DONE, FAILED, WRONG_USE, NOT_RUNNING, NOT_LIVE = range(5)
 """The exit codes."""
+
+_GROUPS = (desk_commands,)
+"""The modules of further commands, each with ``add_commands``, ``handles``, ``ask`` and ``lines``."""
 
 REFRESH_S = 1.0
 """Seconds between two reports of ``status --watch``."""
@@ -63,13 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="ctl_command")
     for name, (text, timeout_s) in _COMMANDS.items():
         command = commands.add_parser(name, parents=[shared], help=text, description=f"{text[0].upper()}{text[1:]}.")
-        command.add_argument(
-            "--timeout",
-            type=_seconds,
-            default=timeout_s,
-            metavar="SECONDS",
-            help=f"seconds to wait for the answer [default: {timeout_s:g}]",
-        )
+        _add_timeout(command, timeout_s)
         if name == "status":
             command.add_argument("--watch", action="store_true", help="show it again each second, until Ctrl-C")
         if name == "drain":
@@ -82,6 +80,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             )
         if name == "trace":
             command.add_argument("version", metavar="VERSION", help="a version, its beginning, a sequence, or newest")
+    for group in _GROUPS:
+        group.add_commands(commands, shared, _add_timeout)
+
+
+def _add_timeout(command: argparse.ArgumentParser, default_s: float) -> None:
+    command.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=default_s,
+        metavar="SECONDS",
+        help=f"seconds to wait for the answer [default: {default_s:g}]",
+    )
 
 
 def _seconds(text: str) -> float:
@@ -116,12 +126,16 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run_once(client: OperatorClient, options: argparse.Namespace) -> int:
-    report = _ask(client, options).report()
+    group = next((each for each in _GROUPS if each.handles(options.ctl_command)), None)
+    report = _ask(client, options).report() if group is None else group.ask(client, options)
     if options.json:
         print(json.dumps(report, indent=2))
     else:
         painter = Painter(wants_colour(sys.stdout, os.environ))
-        print("\n".join(_LINES[options.ctl_command](report, painter)))
+        if group is None:
+            print("\n".join(_LINES[options.ctl_command](report, painter)))
+        else:
+            print("\n".join(group.lines(client, report, options, painter)))
     sys.stdout.flush()
     return _status_code(report) if options.ctl_command == "status" else DONE
 
