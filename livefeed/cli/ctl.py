@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from livefeed.cli import desk_commands
+from livefeed.cli import desk_commands, overlay_commands
 from livefeed.cli.operator_client import Answer, ChoiceError, NotRunningError, OperatorClient, find_socket
 from livefeed.cli.status_text import status_lines
 from livefeed.cli.tables import Cell, Painter, count, duration, outline, wants_colour
@@ -33,7 +33,7 @@ DESCRIPTION = (
 DONE, FAILED, WRONG_USE, NOT_RUNNING, NOT_LIVE = range(5)
 """The exit codes."""
 
-_GROUPS = (desk_commands,)
+_GROUPS = (desk_commands, overlay_commands)
 """The modules of further commands, each with ``add_commands``, ``handles``, ``ask`` and ``lines``."""
 
 REFRESH_S = 1.0
