@@ -9,6 +9,9 @@
 - ``history``: the last versions, and the patches from them to the newest one.
 - ``matches``: the values that selectors find in a document.
 - ``merge_patch``: applies merge patches (RFC 7396).
+- ``overlaid``: a document with an editor's values in place of those of the source.
+- ``overlaid_pointers``: the pointers of these values, as messages list them.
+- ``overlay``: the entries of an editor, and their limits.
 - ``patch``: applies patches.
 - ``pointer``: JSON Pointers (RFC 6901), and the bytes of the part that one names.
 - ``requirements``: the checks that look at values of one document alone.
@@ -20,4 +23,5 @@
 - ``stored_version``: one version as it is stored in a file.
 - ``stored_write``: one write of the embedded store, as it is stored in a file.
 - ``timestamps``: times and durations as text.
+- ``value_spans``: the places of values in the bytes of a document.
 """
