@@ -68,6 +68,20 @@ Kind = Literal["beginning", "whole", "splices", "state", "end"]
 _SPLICES: msgspec.json.Decoder[list[int | str]] = msgspec.json.Decoder(list[int | str])
 
 
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The facts about a version that are written beside it; see :class:`Head`."""
+
+    sequence: Sequence = Sequence(0, 0)  # noqa: RUF009 - a frozen value
+    at: float = 0.0
+    boot: str = ""
+    since_boot_s: float = 0.0
+    state: str = ""
+    rule: str = ""
+    pointer: str = ""
+    why: str = ""
+
+
 class Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The head of a record. Members that have no meaning for a kind are left out.
 
@@ -129,6 +143,13 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """The sequence of the version."""
         return Sequence(self.epoch, self.number)
 
+    @property
+    def facts(self) -> Facts:
+        """The facts about the version."""
+        return Facts(
+            self.sequence, self.at, self.boot, self.since_boot_s, self.state, self.rule, self.pointer, self.why
+        )
+
 
 _HEAD = msgspec.json.Decoder(Head)
 
@@ -158,20 +179,6 @@ class Place:
     def at(self) -> float:
         """The time of the last record, in seconds since 1970: that of the beginning, and the measured time since."""
         return self.began_at + self.elapsed_s
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """The facts about a version that are written beside it; see :class:`Head`."""
-
-    sequence: Sequence = Sequence(0, 0)  # noqa: RUF009 - a frozen value
-    at: float = 0.0
-    boot: str = ""
-    since_boot_s: float = 0.0
-    state: str = ""
-    rule: str = ""
-    pointer: str = ""
-    why: str = ""
 
 
 def encode_beginning(at: float, *, feed: str = "", source: str = "", by: str = "") -> tuple[bytes, Place]:
@@ -372,9 +379,7 @@ def _behind(place: Place, head: Head, chain: bytes, document: bytes | None) -> P
     if not head.has_document:
         return replace(place, chain=chain, elapsed_s=elapsed_s, is_ended=head.kind == "end")
     spliced = place.spliced + 1 if head.kind == "splices" else 0
-    return replace(
-        place, chain=chain, document=document, spliced=spliced, versions=place.versions + 1, elapsed_s=elapsed_s
-    )
+    return Place(chain, document, spliced, place.versions + 1, elapsed_s, place.began_at)
 
 
 def _chained(chain: bytes, text: bytes) -> bytes:
@@ -413,5 +418,7 @@ def _interval(after_s: float) -> float:
 
 
 def _short(text: str, length: int = MAX_TEXT) -> str:
+    if len(text) <= length and text.isascii():
+        return text
     # Half of a surrogate pair, as in names of files, cannot be written.
     return text[:length].encode("utf-8", "replace").decode()
