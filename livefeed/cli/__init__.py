@@ -12,6 +12,7 @@
 - ``status_text``: the text of ``livefeed ctl status``.
 - ``tables``: aligned columns, colours, and escaped characters.
 - ``trace_text``: the text of ``livefeed ctl trace``.
+- ``tried_document``: the part of ``livefeed check`` that tries a document on the rules of a feed.
 - ``until``: conditions on a document.
 - ``watch``: the subcommand that shows a document as it changes.
 """
