@@ -8,6 +8,7 @@
 - ``operator_client``: requests to the operator's socket, and the search for it.
 - ``operator_options``: the options and exit codes of the commands for the operator's port.
 - ``publish``: the subcommand that stores a document in a feed, once or after each change of a file.
+- ``recording``: the subcommand that shows, checks and takes apart a recording.
 - ``screen``: the screen of ``livefeed watch``.
 - ``serve``: the subcommand that serves a document in the foreground.
 - ``status_text``: the text of ``livefeed ctl status``.
