@@ -1,8 +1,7 @@
-"""A version as it is stored in a file, its confirmation, and its record alone in a file.
+"""A version as it is stored in a file, its confirmation, and the record that earlier releases stored it as.
 
 A record is a head, one line of JSON, and the document's bytes with a line feed behind them. A confirmation is one line:
-the hash of a head, a space, and the head. The file of a desk has such a record, and so had the journals of earlier
-releases; journals now have records of :mod:`livefeed.document.recording`.
+the hash of a head, a space, and the head. Versions are stored as records of :mod:`livefeed.document.recording` now.
 
 Rules: a stored version is only returned if its bytes are those that were stored, by their hash. Each head has the
 number of its format. Members of a head that a reader does not know are passed over, so that a new member needs no new
@@ -81,10 +80,6 @@ class StoredVersion:
     at: float
     boot: str = ""
     since_boot_s: float = 0.0
-
-    def record(self) -> bytes:
-        """Gives the record of the version."""
-        return b"%b\n%b\n" % (self._head(), self.data)
 
     def confirmation(self) -> bytes:
         """Gives the line that says when a pull last gave the version."""

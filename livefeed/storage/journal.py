@@ -67,10 +67,6 @@ class Journal:
         """Whether this process uses the file."""
         return self._ring.is_open
 
-    def versions(self) -> list[StoredVersion]:
-        """Gives the versions that are kept, the oldest first."""
-        return [*map(_version, self._ring.kept)]
-
     def open(self) -> list[StoredVersion]:
         """Locks the file and reads it.
 
