@@ -8,6 +8,8 @@
 - ``merge_patch``: applies merge patches (RFC 7396).
 - ``patch``: applies patches.
 - ``pointer``: JSON Pointers (RFC 6901), and the bytes of the part that one names.
+- ``public_keys``: public keys as a set of JSON Web Keys, and their ids.
+- ``signature``: signed statements about the newest version of a feed.
 - ``snapshot``: one version, with everything that is computed from it.
 - ``splices``: copies of bytes from one version to another, with text in between, and how they are applied.
 - ``stored_version``: one version as it is stored in a file.
