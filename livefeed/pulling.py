@@ -16,6 +16,7 @@ from livefeed.process.drain_command import DrainCommand
 from livefeed.process.endpoints import make_endpoint
 from livefeed.process.instance import group_number
 from livefeed.process.reload import SimplePart
+from livefeed.process.signing import ReloadedSigning, Signing, read_signing_keys
 from livefeed.serving import trusted_networks
 from livefeed.storage.journal import check_folder
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from livefeed.config.settings import Settings
+    from livefeed.feed.signer import Signer
     from livefeed.operating import Operating
     from livefeed.process.certificates import ReloadedCertificates
     from livefeed.process.drain import Drain
@@ -32,10 +34,23 @@ if TYPE_CHECKING:
     from livefeed.serving import Serving
 
 
-def make_feeds(serving: Serving, make_feed: Callable[..., Feed] = Feed) -> FeedsService[PulledFeedService]:
+def make_signing(serving: Serving) -> ReloadedSigning:
+    """Makes the signer of statements, with the keys of the settings, and publishes these. It may block.
+
+    :raises ConfigurationError: if the keys cannot be used.
+    """
+    signing = Signing(read_signing_keys(serving.settings))
+    serving.publish_keys(signing.key_set())
+    return ReloadedSigning(signing, serving.publish_keys)
+
+
+def make_feeds(
+    serving: Serving, make_feed: Callable[..., Feed] = Feed, signer: Signer | None = None
+) -> FeedsService[PulledFeedService]:
     """Makes the feeds of the settings. Their first pulls are spread over an interval.
 
     :param make_feed: makes a feed, with the arguments of ``Feed``.
+    :param signer: signs statements about the newest versions.
     :raises ConfigurationError: if a setting of a feed is impossible.
     """
     settings = serving.settings
@@ -47,6 +62,7 @@ def make_feeds(serving: Serving, make_feed: Callable[..., Feed] = Feed) -> Feeds
         settings.place("state_dir"),
         clocks.Boot.current(),
         make_feed=make_feed,
+        signer=signer,
     )
     feeds = FeedsService(serving.root, serving.site, lambda feed: PulledFeedService(feed, shared))
     for feed, delay_s in zip(settings.feeds, spread_s(settings.feeds), strict=True):

@@ -4,6 +4,7 @@
 - ``changes``: the differences between two versions, and the lines of a document.
 - ``check``: the subcommand that does all checks of a start.
 - ``ctl``: the subcommand that talks to a running livefeed: its options, and its exit codes.
+- ``keys``: the subcommand that makes and rotates the keys of statements.
 - ``main``: the choice of the subcommand, errors and exit codes.
 - ``operator_client``: requests to the operator's socket, and the search for it.
 - ``publish``: the subcommand that stores a document in a feed, once or after each change of a file.

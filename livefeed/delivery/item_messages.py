@@ -140,7 +140,7 @@ class ItemMessages(PreparedMessages):
         if left_s < math.inf and kind != "missing" and not feed.is_gone():
             # The message may be used again for FRESH_S.
             facts["lifetime"] = math.floor(1000 * max(0.0, left_s - FRESH_S))
-        return json.dumps(facts, separators=(",", ":")).encode()[:-1] + rest + b"}"
+        return json.dumps(facts, separators=(",", ":")).encode()[:-1] + self._signed() + rest + b"}"
 
 
 @dataclass(slots=True, eq=False)

@@ -180,6 +180,11 @@ class PreparedMessages(ABC):
         changes = wrap(self._message(name, start), snapshot.version)
         return changes if len(changes) < WORTH_IT * len(whole) else whole
 
+    def _signed(self) -> bytes:
+        """Gives the member with the signed statement about the newest version, after a comma; nothing without one."""
+        signed = self.feed.signed()
+        return b"" if signed is None else signed.member()
+
     @abstractmethod
     def _withheld(self) -> bytes:
         """Makes the message that says that the document must not be shown any more."""
@@ -221,4 +226,4 @@ class Messages(PreparedMessages):
             "state": self.feed.state.value,
             "at": timestamp(self.feed.confirmed_at),
         }
-        return json.dumps(facts, separators=(",", ":")).encode()[:-1] + rest + b"}"
+        return json.dumps(facts, separators=(",", ":")).encode()[:-1] + self._signed() + rest + b"}"

@@ -128,14 +128,15 @@ class SignedTests(SynchronousTestCase):
         self.assertIsNone(Signed.of_fields(value | {"signature": value["signature"] + " " * MAX_FIELD_LENGTH}))
         self.assertIsNone(Signed.of_fields(value | {"livefeed-statement": "x" * (MAX_TEXT_LENGTH + 1)}))
         member = json.loads(b"{" + signed().member()[1:] + b"}")["signed"]
-        for bad in (
+        bads: tuple[object, ...] = (
             None,
             [],
             {},
             member | {"statement": 1},
             member | {"signature": "!"},
             member | {"signature": "AA=="},
-        ):
+        )
+        for bad in bads:
             self.assertIsNone(Signed.of_member(bad))
 
     def test_another_key(self) -> None:
