@@ -15,5 +15,6 @@
 - ``tables``: aligned columns, colours, and escaped characters.
 - ``trace_text``: the text of ``livefeed ctl trace``.
 - ``until``: conditions on a document.
+- ``verify``: the subcommand that verifies signed statements.
 - ``watch``: the subcommand that shows a document as it changes.
 """

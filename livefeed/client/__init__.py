@@ -12,6 +12,8 @@
 - ``protocol``: the decisions of a client, without input and output: when it connects, polls, waits and stops.
 - ``tls``: TLS by the standard library, without input and output.
 - ``twisted``: the front end for Twisted, a service.
+- ``trust``: the public keys that a user trusts.
 - ``update``: the values that a user of the client receives.
+- ``verification``: the verification of signed statements.
 - ``websocket``: a WebSocket, without input and output.
 """

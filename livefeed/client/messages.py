@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeGuard, cast
 
 from livefeed.client.update import State, name_of, state_of
+from livefeed.document.signature import Signed
 
 SUBPROTOCOL = "livefeed.delta.v2"
 
@@ -54,6 +55,7 @@ class Message:
     :ivar status: the status of a refusal.
     :ivar detail: the reason of a refusal.
     :ivar retry_ms: milliseconds after which a refused client may ask again; ``None`` for never.
+    :ivar signed: the signed statement, which is not verified yet; ``None`` for none.
     """
 
     kind: Kind
@@ -72,6 +74,7 @@ class Message:
     status: int = 0
     detail: str = ""
     retry_ms: int | None = None
+    signed: Signed | None = None
 
 
 def read_message(data: str | bytes) -> Message | None:
@@ -117,6 +120,7 @@ def read_message(data: str | bytes) -> Message | None:
         _status_of(value.get("status")),
         text_of(value.get("detail"), 500) or "",
         milliseconds_of(value.get("retry")),
+        Signed.of_member(value.get("signed")),
     )
 
 

@@ -71,6 +71,8 @@ class Shown:
     :ivar verified: whether the server named the version, and the hash of the content equals it.
     :ivar problem: why the line is not open; ``""`` if there is no reason to tell.
     :ivar unknown_state: the name of the state, if this client does not know it; otherwise ``""``.
+    :ivar signed: whether a trusted key has signed that this is the document.
+    :ivar distrust: why what came last was not taken, or may not be the newest; ``""`` if it was verified.
     """
 
     content: bytes | None = None
@@ -82,6 +84,8 @@ class Shown:
     verified: bool = False
     problem: str = ""
     unknown_state: str = ""
+    signed: bool = False
+    distrust: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,10 @@ class Update(Generic[T_co]):
     :ivar verified: whether the server named the version, and the hash of *content* equals it.
     :ivar problem: why the line is not open; ``""`` if there is no reason to tell.
     :ivar unknown_state: the name of the state, if this client does not know it; otherwise ``""``.
+    :ivar signed: whether a key that the user trusts has signed that *content* is the document of the feed. Where keys
+        were given no other document is shown.
+    :ivar distrust: why what came last could not be verified, and is not shown, or why *content* may not be the newest
+        version; ``""`` if there is no reason, or no keys were given.
     """
 
     data: T_co | None
@@ -113,6 +121,8 @@ class Update(Generic[T_co]):
     verified: bool
     problem: str
     unknown_state: str
+    signed: bool = False
+    distrust: str = ""
 
     @property
     def is_live(self) -> bool:
@@ -139,6 +149,8 @@ class Update(Generic[T_co]):
             shown.verified,
             shown.problem,
             shown.unknown_state,
+            shown.signed,
+            shown.distrust,
         )
 
 

@@ -17,8 +17,6 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from livefeed.document.snapshot import Sequence
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -55,14 +53,14 @@ class Statement:
     """A statement about the newest version of a feed.
 
     :ivar feed: the name of the feed, so that a document of one feed cannot pass as that of another.
-    :ivar sequence: the order of the version.
+    :ivar sequence: epoch and number of the version, which are ordered as pairs.
     :ivar digest: the SHA-256 of the document without a content coding: 32 bytes.
     :ivar state: the state of the feed.
     :ivar at: when a pull last confirmed the document, as ``Livefeed-At``.
     """
 
     feed: str
-    sequence: Sequence
+    sequence: tuple[int, int]
     digest: bytes
     state: str
     at: str
@@ -70,7 +68,12 @@ class Statement:
     def text(self) -> str:
         """Gives the value of the field ``Livefeed-Statement``."""
         digest = base64.b64encode(self.digest).decode("ascii")
-        return statement_text(self.feed, str(self.sequence), f"sha-256=:{digest}:", self.state, self.at)
+        return statement_text(self.feed, self.sequence_text, f"sha-256=:{digest}:", self.state, self.at)
+
+    @property
+    def sequence_text(self) -> str:
+        """The sequence as ``Livefeed-Sequence`` has it."""
+        return "{}.{}".format(*self.sequence)
 
     @classmethod
     def parse(cls, text: str) -> Statement:
@@ -88,7 +91,7 @@ class Statement:
         if len(digest) != 32 or not _SEQUENCE.match(sequence):  # noqa: PLR2004
             raise SignatureError("the statement has no digest or no sequence")
         epoch, _, number = sequence.partition(".")
-        return cls(feed.strip('"'), Sequence(int(epoch), int(number)), digest, state.strip('"'), at.strip('"'))
+        return cls(feed.strip('"'), (int(epoch), int(number)), digest, state.strip('"'), at.strip('"'))
 
 
 def statement_text(feed: str, sequence: str, digest: str, state: str, at: str) -> str:

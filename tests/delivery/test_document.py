@@ -758,7 +758,7 @@ class StatementTests(DocumentTestCase):
         statement = found.pop().statement
         self.assertEqual((statement.feed, statement.state), ("feed", "live"))
         self.assertEqual(statement.digest, hashlib.sha256(newest).digest())
-        self.assertEqual(str(statement.sequence), answers[0].headers["livefeed-sequence"])
+        self.assertEqual(statement.sequence_text, answers[0].headers["livefeed-sequence"])
         self.assertEqual(statement.at, answers[0].headers["livefeed-at"])
         exposed = answers[0].headers["access-control-expose-headers"]
         self.assertTrue(exposed.endswith(", Livefeed-Statement, Signature-Input, Signature"))

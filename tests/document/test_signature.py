@@ -22,13 +22,12 @@ from livefeed.document.signature import (
     Verified,
     verified,
 )
-from livefeed.document.snapshot import Sequence
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 OTHER = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
 KEYS = {"one": KEY.public_key().verify}
 DIGEST = hashlib.sha256(b"{}").digest()
-STATEMENT = Statement("results", Sequence(1764000000000, 7), DIGEST, "live", "2026-11-23T20:15:07.004Z")
+STATEMENT = Statement("results", (1764000000000, 7), DIGEST, "live", "2026-11-23T20:15:07.004Z")
 CREATED = 1_764_000_007
 
 

@@ -11,8 +11,6 @@ from twisted.logger import capturedLogs, eventAsText
 
 from livefeed.clocks import Moment
 from livefeed.document.signature import Signed, Verified, verified
-from livefeed.document.snapshot import Sequence
-from livefeed.document.stored_version import StoredVersion
 from livefeed.feed.fanout import SLICE
 from livefeed.feed.feed import Feed
 from livefeed.feed.signer import Stated
@@ -758,11 +756,3 @@ class StatementTests(FeedTestCase):
         self.assertEqual((feed.state, feed.signed(), signer.tries), (State.LIVE, None, ["feed"]))
         (failure,) = self.flushLoggedErrors(ValueError)
         self.assertEqual(failure.getErrorMessage(), "no key")
-
-    def test_restored(self) -> None:
-        """A version of an earlier process is signed as what it is: stale."""
-        feed = self.feed()
-        feed.signer = make_signer(self.clock.seconds)
-        feed.restore([StoredVersion(b"1", Sequence(5, 6), NOW - 2)])
-        found = self.stated(feed).statement
-        self.assertEqual((found.state, found.sequence), ("stale", Sequence(5, 6)))

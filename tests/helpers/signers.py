@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from livefeed.document.signature import SignatureError, Signed, Verified, verified
+from livefeed.document.signature import SignatureError, Signed, Statement, Verified, verified
 from livefeed.process.signing import Signing
 from livefeed.process.signing_keys import SigningKeys
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 KEYS = SigningKeys(KEY)
+FIRST = (7, 1)
 TRUSTED = {KEYS.key_id: KEY.public_key().verify}
 
 
@@ -50,3 +53,25 @@ class BrokenSigner:
         """Signer API."""
         self.tries.append(feed)
         raise ValueError("no key")
+
+
+def statement_about(  # noqa: PLR0913 - all but the document have defaults
+    content: bytes,
+    *,
+    feed: str = "feed",
+    sequence: tuple[int, int] = FIRST,
+    state: str = "live",
+    created: int = 1_764_000_000,
+    lasts_s: int = 8,
+    key_id: str = KEYS.key_id,
+    key: Ed25519PrivateKey = KEY,
+) -> Signed:
+    """Signs that a document is the newest version of a feed."""
+    statement = Statement(feed, sequence, hashlib.sha256(content).digest(), state, "2026-11-23T20:15:07.004Z")
+    return Signed.of(statement.text(), key_id, created, created + lasts_s, key.sign)
+
+
+def member_of(signed: Signed) -> dict[str, Any]:
+    """Gives a statement as the value of the member of a message."""
+    member: dict[str, Any] = json.loads(b"{" + signed.member()[1:] + b"}")["signed"]
+    return member

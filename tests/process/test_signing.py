@@ -32,7 +32,7 @@ class SigningTests(SynchronousTestCase):
         self.assertEqual((found.created, found.expires), (1_764_000_000, 1_764_000_007))
         self.assertEqual(
             (found.statement.feed, found.statement.sequence, found.statement.state, found.statement.at),
-            ("results", Sequence(5, 7), "live", "2025-11-24T16:00:00.500Z"),
+            ("results", (5, 7), "live", "2025-11-24T16:00:00.500Z"),
         )
         self.assertEqual(signing.signed, 1)
 
