@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from livefeed.cli import desk_commands, overlay_commands
 from livefeed.cli.operator_client import Answer, NotRunningError, OperatorClient, find_socket
 from livefeed.cli.operator_options import DONE, FAILED, add_instance_arguments, add_timeout_argument, exit_code_of
 from livefeed.cli.status_text import status_lines
@@ -31,6 +32,9 @@ DESCRIPTION = (
 
 NOT_LIVE = 4
 """An exit code, besides those that all commands share."""
+
+_GROUPS = (desk_commands, overlay_commands)
+"""The modules of further commands, each with ``add_commands``, ``handles``, ``ask`` and ``lines``."""
 
 REFRESH_S = 1.0
 """Seconds between two reports of ``status --watch``."""
@@ -73,6 +77,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             )
         if name == "trace":
             command.add_argument("version", metavar="VERSION", help="a version, its beginning, a sequence, or newest")
+    for group in _GROUPS:
+        group.add_commands(commands, shared, add_timeout_argument)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -98,12 +104,16 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run_once(client: OperatorClient, options: argparse.Namespace) -> int:
-    report = _ask(client, options).report()
+    group = next((each for each in _GROUPS if each.handles(options.ctl_command)), None)
+    report = _ask(client, options).report() if group is None else group.ask(client, options)
     if options.json:
         print(json.dumps(report, indent=2))
     else:
         painter = Painter(wants_colour(sys.stdout, os.environ))
-        print("\n".join(_LINES[options.ctl_command](report, painter)))
+        if group is None:
+            print("\n".join(_LINES[options.ctl_command](report, painter)))
+        else:
+            print("\n".join(group.lines(client, report, options, painter)))
     sys.stdout.flush()
     return _status_code(report) if options.ctl_command == "status" else DONE
 
