@@ -25,6 +25,7 @@ from livefeed.process.descriptions import PROXIED
 from livefeed.process.endpoints import make_endpoint
 from livefeed.process.instance import group_number
 from livefeed.process.runtime_dir import default_runtime_dir, inspect
+from livefeed.process.signing import read_signing_keys
 from livefeed.serving import trusted_networks
 from livefeed.sources import is_store, make_source, needs_state_dir
 from livefeed.storage.journal import Journal, check_folder
@@ -267,6 +268,8 @@ class StartChecks:
         with self._reported():
             if settings.admin_token is not None:
                 read_token(settings.admin_token)
+        with self._reported():
+            read_signing_keys(settings)
         with self._reported():
             if settings.admin_group is not None:
                 group_number(settings.admin_group)

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from livefeed.config.settings import FeedSettings, Settings
     from livefeed.delivery.events import EventStream
     from livefeed.delivery.websocket.protocol import SubscriberFactory
+    from livefeed.feed.signer import Signer
     from livefeed.sources import Source
     from livefeed.storage.audit import AuditLog
     from livefeed.web.site import Site
@@ -78,6 +79,7 @@ class Shared:
     :ivar boot: measures the age of versions for the next process; ``None`` if the system does not.
     :ivar wall: the wall clock, in seconds since 1970.
     :ivar audit: has a line for each command of an operator; ``None`` for none.
+    :ivar signer: signs statements about the newest versions; ``None`` in a worker, which passes on those of its parent.
     :ivar make_feed: makes a feed, with the arguments of ``Feed``: another class if workers follow it.
     """
 
@@ -90,6 +92,7 @@ class Shared:
     wall: Callable[[], float] = clocks.wall
     audit: AuditLog | None = None
     make_feed: Callable[..., Feed] = Feed
+    signer: Signer | None = None
 
 
 class FeedService(MultiService):
@@ -116,6 +119,7 @@ class FeedService(MultiService):
             stale_after_s=settings.stale_after,
             gone_after_s=settings.gone_after or inf,
             wall=clocks.wall,
+            signer=shared.signer,
             history=self._make_history(max_document_bytes=settings.max_delta_bytes, in_thread=shared.in_thread),
         )
         self._handshakes = Handshakes(shared.subscribers, origins)

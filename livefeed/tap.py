@@ -78,6 +78,10 @@ _PARAMETERS = {
     "public-reasons": (
         "true: watchers are told why a feed has no new document; a reason may name hosts [default: false]"
     ),
+    "signing-key": (
+        "file with the keys that sign statements about the newest versions, made by livefeed keys; readable by its "
+        "owner and group alone [default: none]"
+    ),
     "workers": (
         "processes that hold the connections; auto: one for each processor; 0: all in this process (fast transport) "
         "[default: 0]"
@@ -114,7 +118,17 @@ _REPEATED = {
 }
 
 
-_NOT_REPEATED = ("config", "source", "feed", "state-dir", "runtime-dir", "instance", "admin-token", "access-log")
+_NOT_REPEATED = (
+    "config",
+    "source",
+    "feed",
+    "state-dir",
+    "runtime-dir",
+    "instance",
+    "admin-token",
+    "access-log",
+    "signing-key",
+)
 """Options that are refused if they are repeated, since they look like lists. Of other options the last value counts."""
 
 _HINT = "twistd livefeed --help lists the options"
@@ -154,6 +168,7 @@ class Options(usage.Options):
             "state-dir": usage.CompleteDirs(),
             "runtime-dir": usage.CompleteDirs(),
             "admin-token": usage.CompleteFiles(),
+            "signing-key": usage.CompleteFiles("*.pem"),
             "admin-group": usage.CompleteGroups(),
             "ready-public": usage.CompleteList(["true", "false"]),
             "page-figures": usage.CompleteList(["true", "false"]),

@@ -1,4 +1,5 @@
 """``Prefer: handling=strict`` of a publisher (RFC 7240, 4.4): a document that a rule refuses is not stored.
+
 Without it, the document is stored, and waits at the desk.
 """
 

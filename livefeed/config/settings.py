@@ -85,6 +85,7 @@ _ALLOWED = {
     "ready_public": "true or false",
     "page_figures": "true or false",
     "public_reasons": "true or false",
+    "signing_key": "a path",
     "workers": "a whole number from 0 to 1024, or auto",
     "orphan_after": _AGE,
     "log_level": "debug, info, warn or error",
@@ -193,6 +194,7 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     :ivar ready_public: whether the endpoints of the feeds also answer ``/-/live`` and ``/-/ready``.
     :ivar page_figures: whether the page shows the watchers, deliveries and delays of this server to everybody.
     :ivar public_reasons: whether watchers are told why a feed has no new document, by messages, pages and the list.
+    :ivar signing_key: the file with the keys that sign statements about the newest versions; ``None`` to sign none.
     :ivar workers: number of processes that hold the connections, ``auto`` for one per processor; 0 for none besides
         this process.
     :ivar orphan_after: seconds without a parent after which a worker ends; 0 for never.
@@ -228,6 +230,7 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     ready_public: bool = False
     page_figures: bool = False
     public_reasons: bool = False
+    signing_key: Path | None = None
     workers: Workers = 0
     orphan_after: Age = 300.0
     log_level: Level = "info"

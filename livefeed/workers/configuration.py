@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from livefeed.workers.messages import Message, Welcome
 
 _UNPULLED = FeedSettings().source
-_OF_THE_PARENT = ("state_dir", "runtime_dir", "admin", "admin_token", "admin_group")
+_OF_THE_PARENT = ("state_dir", "runtime_dir", "admin", "admin_token", "admin_group", "signing_key")
 _DEFAULTS = {name: getattr(Settings(), name) for name in _OF_THE_PARENT}
 
 

@@ -134,6 +134,7 @@ def make_served(  # noqa: PLR0913 - all of it comes from the worker or with the 
     :raises StartError: if they cannot be used now.
     """
     serving = Serving(settings, reactor, is_worker=True)
+    serving.publish_keys(welcome.key_set.encode())
     shared = Shared(reactor, serving.in_thread, serving.subscribers)
     feeds = FeedsService(serving.root, serving.site, lambda feed: LinkedFeedService(feed, shared, send))
     for feed in settings.feeds:
