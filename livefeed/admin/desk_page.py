@@ -80,7 +80,8 @@ class DeskPage(Node):
 
     def getChild(self, path: bytes, request: Request) -> IResource:
         """IResource API."""
-        return self._reports.getChildWithDefault(path, request)
+        found: IResource = self._reports.getChildWithDefault(path, request)
+        return found
 
     def render(self, request: Request) -> int:
         """IResource API. Without the slash, relative addresses on the page would lead elsewhere."""
