@@ -5,6 +5,8 @@ import { preview, parse } from "../page/exact.js";
 import { counting, moment, short, strings } from "./strings.js";
 
 const PASSES_S = [60, 600, 3600];
+// The states in which watchers see no document, although there is a last one.
+const HIDING = new Set(["withdrawn", "expired"]);
 
 // A table whose rows are made anew only if the report has changed, so that a focus in it stays.
 class List {
@@ -115,7 +117,7 @@ export class Details {
     this.badge.dataset.state = state;
     write(this.badge, strings.states[state] ?? String(state));
     const seen = strings.seen[state] ?? strings.unknownState(state);
-    write(this.seen, shown || state === "withdrawn" || state === "expired" ? seen : strings.seenNothing);
+    write(this.seen, shown || HIDING.has(state) ? seen : strings.seenNothing);
     this.sayDecision(decision);
     const why = waiting?.rule ? `${strings.heldBy(waiting.rule)} ${waiting.why ?? ""}`.trim() : "";
     write(this.why, why);
@@ -123,7 +125,9 @@ export class Details {
     write(this.warning, warning ? strings.restart(warning) : "");
     this.warning.hidden = !warning;
     this.sayAlarms(alarms);
-    this.shown.update(shown ? this.factsOfShown(shown, elapsed) : null, strings.nothingShown);
+    const isHidden = HIDING.has(state) && shown !== null;
+    this.shown.update(shown && !isHidden ? this.factsOfShown(shown, elapsed) : null, isHidden ? strings.hidden(shown.version, moment(shown.confirmed_at)) : strings.nothingShown);
+    this.shown.element.classList.toggle("hides", isHidden || !shown);
     this.waiting.update(waiting ? this.factsOfWaiting(waiting, elapsed) : null, strings.nothingWaits);
     this.waiting.element.classList.toggle("waits", Boolean(waiting));
     this.versions.update(report.versions ?? [], { shown: shown?.version });

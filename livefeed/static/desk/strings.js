@@ -87,6 +87,7 @@ export const strings = {
   shown: "Watchers see",
   waiting: "Waiting",
   nothingShown: "No document",
+  hidden: (version, time) => `No document. The last one was version ${short(version)} of ${time}.`,
   nothingWaits: "Nothing waits: there is no newer version than the one that watchers see.",
   facts: {
     version: "Version",
@@ -127,7 +128,7 @@ export const strings = {
 
   decide: "Decide",
   reason: "Reason",
-  reasonHint: "Optional. It goes into the audit file with the next command. Watchers are told it if the operator shows reasons (--public-reasons).",
+  reasonHint: "Optional. It goes into the audit file with the next command. Watchers see it if --public-reasons is on.",
   commands: {
     hold: { name: "Hold", effect: "Watchers keep the version that they see. Newer ones wait.", undo: "Release" },
     release: { name: "Release", effect: "Watchers get the waiting version, and newer ones follow unless a rule holds them.", undo: "Roll back" },
