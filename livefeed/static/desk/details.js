@@ -15,7 +15,8 @@ class List {
     this.before = null;
     this.rows = element("tbody");
     const head = columns.map((name) => element("th", { scope: "col" }, name));
-    this.table = element("div", { class: "scroll" }, element("table", {}, element("thead", {}, element("tr", {}, ...head)), this.rows));
+    const table = element("table", {}, element("thead", {}, element("tr", {}, ...head)), this.rows);
+    this.table = element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": title }, table);
     this.none = element("p", { class: "note" }, none);
     this.hint = element("p", { class: "note" }, hint);
     this.element = element("details", { class: "panel" }, element("summary", {}, element("h3", {}, title)), this.hint, this.none, this.table);
