@@ -13,7 +13,7 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.chrome.service import Service
 
 from tests.helpers.chromium import chromium_options
-from tests.integration.harness import HOST, WAIT_S, peer
+from tests.integration.harness import HOST, WAIT_S, missing_peer, peer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,7 @@ function follow(url) {
 
 
 class Browser(Protocol):
-    """What a page needs of a browser, with the names of Selenium."""
+    """The requirements of a page on a browser, with the names of Selenium."""
 
     def get(self, url: str) -> None:
         """Opens a page, and returns once it has loaded."""
@@ -108,7 +108,7 @@ def call(browser: Browser, expression: str) -> Any:
 def faults(browser: Browser) -> list[Any]:
     """Gives the rules of accessibility that a page breaks, with the elements, as axe finds them."""
     if not AXE.exists():
-        pytest.skip("axe-core is not installed: make test installs it with npm")
+        missing_peer("axe-core is not installed: make test installs it with npm")
     browser.execute_script(AXE.read_text())
     found: list[Any] = call(browser, _FAULTS)
     return found
