@@ -2,6 +2,7 @@
 
 - ``codings``: compression in the content codings and for WebSocket messages.
 - ``diff``: patches (RFC 6902) from one version to another.
+- ``embargo``: something that is to happen at a time, as it is stored in a file.
 - ``exact_json``: JSON whose numbers stay exact.
 - ``gate``: the checks that a document must pass.
 - ``history``: the last versions, and the patches from them to the newest one.

@@ -1,5 +1,6 @@
 """The newest version of a document and its subscriptions. Nothing here knows a transport.
 
+- ``embargoes``: stores documents, and ends holds, at the times that operators have given.
 - ``fanout``: the pushes to all subscriptions, in batches and slices.
 - ``feed``: the versions of a document, replicas of feeds, and the beginning of subscriptions.
 - ``freshness``: how current a document is, how long it stays so, and why.

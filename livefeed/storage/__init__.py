@@ -1,5 +1,6 @@
 """Files that outlive the process.
 
+- ``embargo_file``: the file of everything that is to happen to a feed at a time.
 - ``files``: the calls of the system that decide whether a write survives a crash.
 - ``journal``: the last versions of a document, in a file to which new ones are appended.
 - ``shared_writes``: the queue in front of a store, by which writes share one sync.

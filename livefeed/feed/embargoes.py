@@ -1,0 +1,416 @@
+"""The service that does at their times what was asked for before: it stores documents, and ends holds.
+
+The times are those of the wall clock, as an operator says them. The wall clock is read again each second, so that a
+clock that is set meanwhile moves them. A clock that is set *forwards* is believed after a minute only: a wrong one
+would publish a document early, and the operator can still cancel.
+
+Rules: everything is durable before it is answered. A document is stored once, however often livefeed is killed: its
+write has the id of the embargo as its mark. Whatever cannot be done at its time is kept and reported, never lost.
+Nothing here logs the length or the version of a document.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from twisted.internet.defer import Deferred, DeferredLock, TimeoutError  # noqa: A004
+from twisted.logger import Logger
+
+from livefeed.clocks import STEP_S
+from livefeed.document.embargo import Embargo, Kind
+from livefeed.document.timestamps import length_of, timestamp
+from livefeed.exceptions import CommandError, StoreError, closest
+from livefeed.feed.state import State
+from livefeed.storage.store import UNCHANGED, Marked
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+    from livefeed.feed.feed import Feed
+    from livefeed.storage.embargo_file import EmbargoFile
+    from livefeed.storage.shared_writes import SharedWrites
+    from livefeed.storage.store import Edited, View
+
+MAX_EMBARGOES = 32
+"""The number of embargoes of a feed: the documents of a night. They are in memory, and in each write of the file."""
+
+MAX_EMBARGO_BYTES = 16 * 1024 * 1024
+"""The size in bytes of all documents under embargo of a feed. A larger one is accepted if it is the only one."""
+
+LOOK_S = 1.0
+"""Seconds from one look at the wall clock to the next while something is to happen."""
+
+SETTLE_S = 60.0
+"""Seconds for which a wall clock must have run on before it is believed that it was rightly set forwards."""
+
+RETRY_S = 1.0
+"""Seconds after which something is tried again that the disk has refused."""
+
+SHOWN_S = 15.0
+"""Seconds for which the log waits to tell whether watchers are shown a document that was stored."""
+
+STOP_S = 5.0
+"""Seconds for which a stop waits for the disk."""
+
+_ID_BYTES = 4
+
+_log = Logger()
+
+
+class UnknownEmbargoError(CommandError):
+    """There is no embargo by this id."""
+
+
+class TooManyEmbargoesError(CommandError):
+    """No more embargoes are accepted."""
+
+
+class Shown(Protocol):
+    """The outcome of a pull."""
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether watchers are shown the document that the pull gave."""
+
+    @property
+    def why(self) -> str:
+        """Why they are not."""
+
+
+@dataclass(eq=False)
+class Embargoes:
+    """The embargoes of one feed.
+
+    :param file: keeps them; ``None`` if there is no state directory, so that a restart forgets them.
+    :param store: gives the store of the feed; ``None`` if its document comes from another source.
+    :param pull_soon: has the feed pulled, and gives the outcome.
+    :param in_thread: calls a function in a thread.
+    :param wall: the wall clock, in seconds since 1970.
+    :param release: ends the hold of the feed; it raises :class:`.CommandError` if that is not possible.
+    :ivar entries: what is to happen, the next one first; entries that have failed are behind the others.
+    """
+
+    # required parameters
+    feed: Feed
+    file: EmbargoFile | None
+    clock: IReactorTime
+    wall: Callable[[], float]
+    in_thread: Callable[..., Deferred[Any]]
+    store: Callable[[], SharedWrites | None]
+    pull_soon: Callable[[], Deferred[Any]]
+    release: Callable[[Embargo], Awaitable[object]]
+
+    # internal state
+    entries: tuple[Embargo, ...] = ()
+    _is_open: bool = False
+    _lock: DeferredLock = field(default_factory=DeferredLock)  # one change at a time
+    _call: IDelayedCall | None = None
+    _done: set[str] = field(default_factory=set)  # has happened, and could not be removed from the file yet
+    _told: set[str] = field(default_factory=set)  # those that are tried again, and the log has said so
+    _read_at: tuple[float, float] | None = None  # the last reading of the measuring clock and the wall clock
+    _doubted_s: float = 0.0  # the seconds by which the wall clock was set forwards, until they are believed
+    _believed_at: float = 0.0  # when that is, by the measuring clock
+
+    def open(self) -> None:
+        """Reads the file, and does from now on what is due; see :meth:`close`.
+
+        :raises StoreError: if the file cannot be used.
+        """
+        if self._is_open:
+            return
+        if self.file is not None:
+            self.entries = _ordered(self.file.open())
+            if self.file.damaged is not None:
+                text = (
+                    'feed "{feed}": {path} is damaged; {count} embargoes in it are whole and count, the others are '
+                    "LOST; a copy of the file is kept as {damaged}"
+                )
+                path, damaged = str(self.file.path), str(self.file.damaged)
+                _log.error(text, feed=self.feed.name, path=path, count=len(self.entries), damaged=damaged)
+        self._is_open = True
+        self._read_at = None
+        self._schedule()
+
+    def close(self) -> Deferred[None]:
+        """Does nothing more, and leaves the file to another process, until :meth:`open`.
+
+        :returns: fires once nothing is written any more.
+        """
+        self._is_open = False
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+        def close_file(lock: DeferredLock) -> None:
+            lock.release()
+            if self.file is not None and not self._is_open:
+                self.file.close()
+
+        # If the disk hangs, its thread still uses the file, which then stays open.
+        return self._lock.acquire().addCallback(close_file).addTimeout(STOP_S, self.clock).addErrback(lambda _: None)
+
+    # Commands
+
+    async def add(self, embargo: Embargo) -> None:
+        """Accepts something that is to happen. It is durable when this returns.
+
+        :raises TooManyEmbargoesError: if there are too many.
+        :raises StoreError: if the disk refuses it; nothing has changed then.
+        """
+        async with _Locked(self._lock):
+            self._check_open()
+            total = sum(each.size for each in self.entries)
+            if len(self.entries) >= MAX_EMBARGOES:
+                why = f"{MAX_EMBARGOES} embargoes of this feed wait already; cancel one of them"
+                raise TooManyEmbargoesError(why)
+            if total and total + embargo.size > MAX_EMBARGO_BYTES:
+                why = (
+                    f"the documents under embargo would have {total + embargo.size} bytes together; cancel one of them"
+                )
+                raise TooManyEmbargoesError(f"{why}: the limit is {MAX_EMBARGO_BYTES}")
+            await self._write((*self.entries, embargo))
+        what = "a document is published" if embargo.kind is Kind.PUBLISH else "the hold ends"
+        text = 'feed "{feed}": {what} at {at}, by {by} (embargo {id})'
+        _log.info(text, feed=self.feed.name, what=what, at=timestamp(embargo.at), by=embargo.by, id=embargo.id)
+
+    async def cancel(self, name: str, by: str) -> Embargo:
+        """Removes something that is to happen, or that has failed. It never happens when this returns.
+
+        :raises UnknownEmbargoError: if there is none by this id, such as since it has happened.
+        :raises StoreError: if the disk refuses it; nothing has changed then.
+        """
+        async with _Locked(self._lock):
+            self._check_open()
+            found = self.find(name)
+            await self._write([each for each in self.entries if each.id != found.id])
+        _log.info('feed "{feed}": the embargo {id} was cancelled by {by}', feed=self.feed.name, id=found.id, by=by)
+        return found
+
+    async def happen_now(self, name: str, by: str, *, any_version: bool = False) -> Embargo:
+        """Does now what is to happen later, or what has failed.
+
+        :param any_version: whether its conditions on the stored or waiting version are passed over.
+        :raises UnknownEmbargoError: if there is none by this id.
+        :raises CommandError: if it cannot be done; it is kept.
+        :raises StoreError: if the disk refuses it; it is kept.
+        """
+        async with _Locked(self._lock):
+            self._check_open()
+            found = self.find(name)
+            _log.info('feed "{feed}": the embargo {id} ends now, by {by}', feed=self.feed.name, id=found.id, by=by)
+            await self._do(replace(found, if_match=None, if_none_match=None) if any_version else found)
+            try:
+                await self._forget(found)
+            except StoreError as error:
+                self._tell_once(found, error)
+                self._schedule(RETRY_S)
+        return found
+
+    def find(self, name: str) -> Embargo:
+        """Gives an embargo by its id.
+
+        :raises UnknownEmbargoError: if there is none.
+        """
+        for each in self.entries:
+            if each.id == name and name not in self._done:
+                return each
+        why = f"no embargo of this feed has the id {name!r}: it has happened, or was cancelled"
+        raise UnknownEmbargoError(f"{why}{closest(name, [each.id for each in self.entries])}")
+
+    # Time
+
+    def _schedule(self, delay_s: float | None = None) -> None:
+        """Looks again at the next time, or after a delay in seconds."""
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+        waiting = self._waiting()
+        if not self._is_open or not waiting:
+            self._read_at = None
+            return
+        if delay_s is None:
+            delay_s = min(LOOK_S, max(0.0, waiting[0].at - self._believed_wall_s(waiting)))
+        self._call = self.clock.callLater(delay_s, self._look)
+
+    def _waiting(self) -> list[Embargo]:
+        """Gives what is to happen, the next one first."""
+        return [each for each in self.entries if each.id in self._done or not each.failed]
+
+    def _believed_wall_s(self, waiting: Sequence[Embargo]) -> float:
+        """Reads the wall clock, and gives it without the seconds by which it was set forwards within a minute."""
+        measured_s, wall_s = self.clock.seconds(), self.wall()
+        before, self._read_at = self._read_at, (measured_s, wall_s)
+        if measured_s >= self._believed_at:
+            self._doubted_s = 0.0
+        step_s = 0.0 if before is None else (wall_s - before[1]) - (measured_s - before[0])
+        if abs(step_s) > STEP_S:
+            self._doubted_s = max(0.0, self._doubted_s + step_s)
+            if step_s > 0:
+                self._believed_at = measured_s + SETTLE_S
+            self._tell_step(step_s, [each.id for each in waiting if each.at <= wall_s])
+        return wall_s - self._doubted_s
+
+    def _tell_step(self, step_s: float, due: Sequence[str]) -> None:
+        step, settle = length_of(abs(step_s)), length_of(SETTLE_S)
+        if step_s < 0:
+            text = 'feed "{feed}": the wall clock was set back by {step} s, and embargoes end later by that'
+            _log.warn(text, feed=self.feed.name, step=step)
+        elif due:
+            text = (
+                'feed "{feed}": the wall clock was set forwards by {step} s; embargoes that are due by that end in '
+                "{settle} s, unless it is set back: {due}"
+            )
+            _log.warn(text, feed=self.feed.name, step=step, settle=settle, due=", ".join(due))
+
+    def _look(self) -> None:
+        self._call = None
+        Deferred.fromCoroutine(self._do_due())
+
+    async def _do_due(self) -> None:
+        """Does what is due, one after another in the order of the times."""
+        delay_s: float | None = None
+        async with _Locked(self._lock):
+            while self._is_open and (waiting := self._waiting()):
+                now_s = self._believed_wall_s(waiting)
+                first = next((each for each in waiting if each.id in self._done or each.at <= now_s), None)
+                if first is None:
+                    break
+                try:
+                    await self._end(first)
+                except StoreError as error:
+                    self._tell_once(first, error)
+                    delay_s = RETRY_S
+                    break
+        self._schedule(delay_s)
+
+    async def _end(self, embargo: Embargo) -> None:
+        """Does what is due, or notes why that is not possible.
+
+        :raises StoreError: if the disk refuses it.
+        """
+        try:
+            await self._do(embargo)
+        except CommandError as error:
+            failed = embargo.fail(str(error))
+            await self._write([failed if each.id == embargo.id else each for each in self.entries])
+            text = (
+                'feed "{feed}": the embargo {id} of {by} was due at {at} and is NOT carried out: {why}; it is kept: '
+                "`livefeed ctl embargo cancel {id}` removes it, and `livefeed ctl embargo publish {id}` tries it again"
+            )
+            at = timestamp(embargo.at)
+            _log.error(text, feed=self.feed.name, id=embargo.id, by=embargo.by, at=at, why=failed.failed)
+            return
+        await self._forget(embargo)
+
+    def _tell_once(self, embargo: Embargo, why: StoreError) -> None:
+        if self._is_open and embargo.id not in self._told:
+            self._told.add(embargo.id)
+            text = 'feed "{feed}": the embargo {id} is due, and is tried again each second: {why}'
+            _log.error(text, feed=self.feed.name, id=embargo.id, why=str(why))
+
+    # Effects
+
+    async def _do(self, embargo: Embargo) -> None:
+        """Stores the document, or ends the hold.
+
+        :raises CommandError: if that is not possible.
+        :raises StoreError: if the disk refuses it.
+        """
+        if embargo.id in self._done:
+            return
+        try:
+            if embargo.data is None:
+                await self.release(embargo)
+            else:
+                await self._store(embargo, embargo.data)
+        except (CommandError, StoreError):
+            raise
+        except Exception:
+            _log.failure('feed "{feed}": its embargo {id} broke', feed=self.feed.name, id=embargo.id)
+            raise CommandError("it broke; the log has the reason") from None
+        self._done.add(embargo.id)
+
+    async def _store(self, embargo: Embargo, data: bytes) -> None:
+        store = self.store()
+        if store is None:
+            raise CommandError("the source of the feed is not store: any more")
+        if self.feed.decision is State.ENDED:
+            raise CommandError("the feed has ended: no more versions will come")
+
+        def change(view: View) -> Edited:
+            if any(each.mark == embargo.id for each in store.store.kept):
+                # A process that was killed has stored it.
+                return UNCHANGED
+            why = embargo.refusal(view.newest.version if view.newest is not None else "")
+            if why:
+                raise CommandError(why)
+            # Also if the same document is stored: the write is the sign that the embargo has ended.
+            return Marked(data, embargo.id)
+
+        await store.edit(change)
+        Deferred.fromCoroutine(self._tell_shown(embargo))
+
+    async def _tell_shown(self, embargo: Embargo) -> None:
+        try:
+            outcome: Shown = await self.pull_soon().addTimeout(SHOWN_S, self.clock)
+        except TimeoutError:
+            is_shown, why = False, f"no pull has ended within {SHOWN_S:g} s"
+        else:
+            is_shown, why = outcome.is_shown, outcome.why
+        if is_shown:
+            text = 'feed "{feed}": the document of the embargo {id} is stored, and watchers are shown it'
+            _log.info(text, feed=self.feed.name, id=embargo.id)
+        else:
+            text = 'feed "{feed}": the document of the embargo {id} is stored, and watchers are NOT shown it: {why}'
+            _log.warn(text, feed=self.feed.name, id=embargo.id, why=why)
+
+    async def _forget(self, embargo: Embargo) -> None:
+        """Removes an embargo that has ended.
+
+        :raises StoreError: if the disk refuses it. It is not done again.
+        """
+        await self._write([each for each in self.entries if each.id != embargo.id])
+        self._done.discard(embargo.id)
+        self._told.discard(embargo.id)
+
+    async def _write(self, entries: Sequence[Embargo]) -> None:
+        ordered = _ordered(entries)
+        if self.file is not None:
+            try:
+                await self.in_thread(self.file.write, ordered)
+            except OSError as error:
+                # No thread could be started.
+                raise StoreError(f"{self.file.path}: {error.strerror or error}") from None
+        self.entries = ordered
+        self._schedule()
+
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise StoreError("the embargoes of the feed are closed, or handed over to another process; try again")
+
+
+def new_id() -> str:
+    """Gives the id of a new embargo, by chance."""
+    return secrets.token_hex(_ID_BYTES)
+
+
+def _ordered(entries: Sequence[Embargo]) -> tuple[Embargo, ...]:
+    """Gives embargoes in the order in which they happen; those that have failed are behind the others."""
+    return tuple(sorted(entries, key=lambda each: (bool(each.failed), each.at, each.asked_at)))
+
+
+@dataclass(slots=True)
+class _Locked:
+    """Holds a lock for the time of a block."""
+
+    lock: DeferredLock
+
+    async def __aenter__(self) -> None:
+        await self.lock.acquire()
+
+    async def __aexit__(self, *_: object) -> None:
+        self.lock.release()
