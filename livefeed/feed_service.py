@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from weakref import proxy
 
 from msgspec import structs
 from twisted.application.service import MultiService, Service
@@ -18,12 +19,14 @@ from livefeed import clocks
 from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.delivery.websocket.handshake import Handshakes
 from livefeed.document.history import History
-from livefeed.exceptions import ConfigurationError, StartError, StoreError
+from livefeed.exceptions import CommandError, ConfigurationError, StartError, StoreError
+from livefeed.feed.embargoes import Embargoes
 from livefeed.feed.feed import Feed
 from livefeed.feed.persistence import JournalService
 from livefeed.intake.puller import Puller, PullOutcome, close_source
 from livefeed.process.reload import Change, differences
 from livefeed.sources import is_store, make_source, needs_state_dir
+from livefeed.storage.embargo_file import EmbargoFile
 from livefeed.storage.journal import Journal
 from livefeed.storage.shared_writes import SharedWrites
 from livefeed.storage.store import Store
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from livefeed.config.settings import FeedSettings, Settings
     from livefeed.delivery.events import EventStream
     from livefeed.delivery.websocket.protocol import SubscriberFactory
+    from livefeed.document.embargo import Embargo
     from livefeed.sources import Source
     from livefeed.web.site import Site
 
@@ -234,6 +238,26 @@ class PulledFeedService(FeedService):
             in_thread=shared.in_thread,
         )
         self.puller.setServiceParent(self)
+        state_dir = shared.state_dir
+        self.embargoes = Embargoes(
+            self.feed,
+            None if state_dir is None else EmbargoFile(state_dir / f"{settings.feed}.embargoes"),
+            shared.reactor,
+            shared.wall,
+            shared.in_thread,
+            proxy(self),  # reference counting would never free the two
+        )
+
+    def waiting_version(self) -> str | None:
+        """Gives the version that a rule holds back at this moment; ``None`` if none does."""
+        return None
+
+    async def end_hold(self, embargo: Embargo) -> None:
+        """Ends the hold of the feed.
+
+        :raises CommandError: if that is not possible.
+        """
+        raise CommandError("nothing is held")
 
     @property
     def was_tried(self) -> bool:
@@ -256,7 +280,9 @@ class PulledFeedService(FeedService):
 
     def stopService(self) -> Deferred[None]:
         """IService API. The store is closed once everything is durable that was accepted."""
-        closing = [] if self._store is None else [maybeDeferred(self._store.close)]
+        closing: list[Deferred[Any]] = [self.embargoes.close()]
+        if self._store is not None:
+            closing.append(maybeDeferred(self._store.close))
         return _all_of([*closing, maybeDeferred(super().stopService)])
 
     def restore(self) -> None:
@@ -273,13 +299,19 @@ class PulledFeedService(FeedService):
                 if self._store is not None:
                     self._store.close()
                 raise
+        try:
+            self.embargoes.open()
+        except StoreError as error:
+            raise StartError(f"livefeed: {self._shared.state_place}: {error}") from None
 
     def pause(self) -> Deferred[None]:
         """Pulls no more, and leaves the kept versions and the store to another process, until :meth:`resume`.
 
         :returns: fires when everything is written.
         """
-        closing = [] if self._store is None else [maybeDeferred(self._store.close)]
+        closing: list[Deferred[Any]] = [self.embargoes.close()]
+        if self._store is not None:
+            closing.append(maybeDeferred(self._store.close))
         self.puller.pause()
         if self._journal is not None:
             closing.append(maybeDeferred(self._journal.pause))
@@ -295,6 +327,11 @@ class PulledFeedService(FeedService):
                 _log.error(text, feed=self.feed.name, why=str(error))
         if self._journal is not None:
             self._journal.resume()
+        try:
+            self.embargoes.open()
+        except StoreError as error:
+            text = 'feed "{feed}": its embargoes cannot be used any more, and none of them ends: {why}'
+            _log.error(text, feed=self.feed.name, why=str(error))
         self.puller.resume()
 
     def prepare(self, settings: FeedSettings) -> PreparedChange:
@@ -384,6 +421,7 @@ class PulledFeedService(FeedService):
     def abandon(self) -> None:
         """FeedService API."""
         close_source(self.puller.source)
+        self.embargoes.close()
         if self._store is not None:
             self._store.close()
         if self._journal is not None and self._journal.running:

@@ -15,6 +15,7 @@ from livefeed.admin.access import Access, hosts_of, read_token
 from livefeed.admin.commands import METHODS, Commands
 from livefeed.admin.contents import Contents
 from livefeed.admin.curves import Counts, Curves
+from livefeed.admin.embargoes import EmbargoCommands
 from livefeed.admin.health import Health, LiveResource, ReadyResource
 from livefeed.admin.metrics import MetricsResource, of_workers
 from livefeed.admin.publish import FeedsResource, limit_of
@@ -108,6 +109,9 @@ class Operating:
         self._contents = Contents(partial(limit_of, self.stored))
         self.commands.offer("workers", self._report_workers)
         self.commands.register("trace", self.tracing.run)
+        embargoes = EmbargoCommands(self.stored)
+        self.commands.register("embargo", embargoes.run)
+        self.commands.register("embargoes", embargoes.list)
 
     def samples(self) -> list[Sample]:
         """Gives the samples of all processes together."""

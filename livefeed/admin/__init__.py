@@ -4,6 +4,7 @@
 - ``commands``: the commands, which other parts register.
 - ``contents``: the documents that arrive as content, bounded in memory.
 - ``curves``: watchers, deliveries and delays of the last minutes, for the page.
+- ``embargoes``: documents that are set aside for a time, and the commands about them.
 - ``health``: live and ready.
 - ``metrics``: the samples of this process, and all samples in the format of Prometheus.
 - ``publish``: the stored documents of feeds, which publishers read, write and change.

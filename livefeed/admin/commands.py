@@ -23,6 +23,8 @@ METHODS: dict[str, Literal["GET", "POST"]] = {
     "drain": "POST",
     "workers": "GET",
     "trace": "GET",
+    "embargo": "POST",
+    "embargoes": "GET",
 }
 """The commands, with the methods by which they are asked for: ``GET`` for those that change nothing."""
 

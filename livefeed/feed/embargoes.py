@@ -81,16 +81,31 @@ class Shown(Protocol):
         """Why they are not."""
 
 
+class Target(Protocol):
+    """The feed as far as embargoes change it."""
+
+    @property
+    def store(self) -> SharedWrites | None:
+        """The store of the feed; ``None`` if its document comes from another source."""
+
+    def pull_soon(self) -> Deferred[Any]:
+        """Pulls, and gives the outcome, a :class:`Shown`."""
+
+    def end_hold(self, embargo: Embargo) -> Awaitable[object]:
+        """Ends the hold of the feed.
+
+        :raises CommandError: if that is not possible.
+        """
+
+
 @dataclass(eq=False)
 class Embargoes:
     """The embargoes of one feed.
 
     :param file: keeps them; ``None`` if there is no state directory, so that a restart forgets them.
-    :param store: gives the store of the feed; ``None`` if its document comes from another source.
-    :param pull_soon: has the feed pulled, and gives the outcome.
-    :param in_thread: calls a function in a thread.
     :param wall: the wall clock, in seconds since 1970.
-    :param release: ends the hold of the feed; it raises :class:`.CommandError` if that is not possible.
+    :param in_thread: calls a function in a thread.
+    :param target: stores documents, and ends holds.
     :ivar entries: what is to happen, the next one first; entries that have failed are behind the others.
     """
 
@@ -100,9 +115,7 @@ class Embargoes:
     clock: IReactorTime
     wall: Callable[[], float]
     in_thread: Callable[..., Deferred[Any]]
-    store: Callable[[], SharedWrites | None]
-    pull_soon: Callable[[], Deferred[Any]]
-    release: Callable[[Embargo], Awaitable[object]]
+    target: Target
 
     # internal state
     entries: tuple[Embargo, ...] = ()
@@ -324,7 +337,7 @@ class Embargoes:
             return
         try:
             if embargo.data is None:
-                await self.release(embargo)
+                await self.target.end_hold(embargo)
             else:
                 await self._store(embargo, embargo.data)
         except (CommandError, StoreError):
@@ -335,7 +348,7 @@ class Embargoes:
         self._done.add(embargo.id)
 
     async def _store(self, embargo: Embargo, data: bytes) -> None:
-        store = self.store()
+        store = self.target.store
         if store is None:
             raise CommandError("the source of the feed is not store: any more")
         if self.feed.decision is State.ENDED:
@@ -356,7 +369,7 @@ class Embargoes:
 
     async def _tell_shown(self, embargo: Embargo) -> None:
         try:
-            outcome: Shown = await self.pull_soon().addTimeout(SHOWN_S, self.clock)
+            outcome: Shown = await self.target.pull_soon().addTimeout(SHOWN_S, self.clock)
         except TimeoutError:
             is_shown, why = False, f"no pull has ended within {SHOWN_S:g} s"
         else:

@@ -53,6 +53,8 @@ class Outcome:
 class EmbargoesTestCase(SynchronousTestCase):
     """A feed with a store, two clocks, and a disk that can refuse."""
 
+    store: SharedWrites | None
+
     def setUp(self) -> None:
         self.clock = Clock()
         self.offset_s = NOON
@@ -76,9 +78,7 @@ class EmbargoesTestCase(SynchronousTestCase):
 
     def start(self) -> None:
         """Starts the process."""
-        self.store: SharedWrites | None = SharedWrites(
-            Store(self.folder / "a.store", self.wall), "a", self.clock, maybeDeferred
-        )
+        self.store = SharedWrites(Store(self.folder / "a.store", self.wall), "a", self.clock, maybeDeferred)
         self.store.open()
         self.addCleanup(self.store.store.close)
         file = EmbargoFile(self.folder / "a.embargoes", self.files)
@@ -93,9 +93,7 @@ class EmbargoesTestCase(SynchronousTestCase):
             self.clock,
             self.wall,
             maybeDeferred,
-            lambda: self.store,
-            self.pull_soon,
-            self.release,
+            self,
         )
         embargoes.open()
         return embargoes
@@ -118,7 +116,7 @@ class EmbargoesTestCase(SynchronousTestCase):
         self.start()
         self.go(0)
 
-    async def release(self, embargo: Embargo) -> None:
+    async def end_hold(self, embargo: Embargo) -> None:
         if self.refusal is not None:
             raise self.refusal
         self.released.append(embargo.by)
