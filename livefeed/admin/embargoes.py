@@ -88,10 +88,10 @@ async def set_aside(embargoes: Embargoes, data: bytes, wish: SetAside) -> dict[s
     :raises EditRefusedError: if the time or the document is refused.
     :raises StoreError: if the disk refuses it.
     """
-    now = embargoes.wall()
+    now = embargoes.keeping.wall()
     ends_at = time_of(wish.at, now)
     try:
-        await embargoes.in_thread(partial(check_document, data, max_bytes=wish.max_bytes))
+        await embargoes.keeping.in_thread(partial(check_document, data, max_bytes=wish.max_bytes))
     except DocumentError as error:
         raise EditRefusedError(422, sentence(error)) from None
     conditions = wish.conditions
@@ -113,7 +113,7 @@ def described(embargoes: Embargoes, embargo: Embargo) -> dict[str, Any]:
         "id": embargo.id,
         "kind": embargo.kind.value,
         "at": timestamp(embargo.at),
-        "in_s": round(max(0.0, embargo.at - embargoes.wall()), 1),
+        "in_s": round(max(0.0, embargo.at - embargoes.keeping.wall()), 1),
         "by": embargo.by,
         "asked_at": timestamp(embargo.asked_at),
         "reason": embargo.reason,
@@ -162,7 +162,7 @@ class EmbargoCommands:
 
     async def _release(self, arguments: Arguments, by: str) -> dict[str, Any]:
         found = self._named(arguments.get("feed"))
-        embargoes, now = found.embargoes, found.embargoes.wall()
+        embargoes, now = found.embargoes, found.embargoes.keeping.wall()
         reason = arguments.get("reason") or ""
         if not isinstance(reason, str) or len(reason) > MAX_REASON:
             raise CommandError(f"a reason is a text of {MAX_REASON} characters at most")
@@ -175,7 +175,7 @@ class EmbargoCommands:
         embargo = Embargo(new_id(), at, now, by, reason, None, None if waiting is None else (waiting,))
         await embargoes.add(embargo)
         report = described(embargoes, embargo)
-        if embargoes.file is None:
+        if embargoes.keeping.file is None:
             report["warning"] = "without --state-dir, a restart forgets it"
         return report
 

@@ -1,8 +1,7 @@
 """The service that does at their times what was asked for before: it stores documents, and ends holds.
 
 The times are those of the wall clock, as an operator says them. The wall clock is read again each second, so that a
-clock that is set meanwhile moves them. A clock that is set *forwards* is believed after a minute only: a wrong one
-would publish a document early, and the operator can still cancel.
+clock that is set meanwhile moves them; see :mod:`.believed_clock`.
 
 Rules: everything is durable before it is answered. A document is stored once, however often livefeed is killed: its
 write has the id of the embargo as its mark. Whatever cannot be done at its time is kept and reported, never lost.
@@ -18,20 +17,20 @@ from typing import TYPE_CHECKING, Any, Protocol
 from twisted.internet.defer import Deferred, DeferredLock, TimeoutError  # noqa: A004
 from twisted.logger import Logger
 
-from livefeed.clocks import STEP_S
 from livefeed.document.embargo import Embargo, Kind
-from livefeed.document.timestamps import length_of, timestamp
+from livefeed.document.timestamps import timestamp
 from livefeed.exceptions import CommandError, StoreError, closest
+from livefeed.feed.believed_clock import BelievedClock
 from livefeed.feed.state import State
 from livefeed.storage.store import UNCHANGED, Marked
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Mapping, Sequence
 
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+    from livefeed.feed.embargo_keeping import EmbargoKeeping
     from livefeed.feed.feed import Feed
-    from livefeed.storage.embargo_file import EmbargoFile
     from livefeed.storage.shared_writes import SharedWrites
     from livefeed.storage.store import Edited, View
 
@@ -43,9 +42,6 @@ MAX_EMBARGO_BYTES = 16 * 1024 * 1024
 
 LOOK_S = 1.0
 """Seconds from one look at the wall clock to the next while something is to happen."""
-
-SETTLE_S = 60.0
-"""Seconds for which a wall clock must have run on before it is believed that it was rightly set forwards."""
 
 RETRY_S = 1.0
 """Seconds after which something is tried again that the disk has refused."""
@@ -102,19 +98,15 @@ class Target(Protocol):
 class Embargoes:
     """The embargoes of one feed.
 
-    :param file: keeps them; ``None`` if there is no state directory, so that a restart forgets them.
-    :param wall: the wall clock, in seconds since 1970.
-    :param in_thread: calls a function in a thread.
+    :param keeping: keeps them, with the audit.
     :param target: stores documents, and ends holds.
     :ivar entries: what is to happen, the next one first; entries that have failed are behind the others.
     """
 
     # required parameters
     feed: Feed
-    file: EmbargoFile | None
+    keeping: EmbargoKeeping
     clock: IReactorTime
-    wall: Callable[[], float]
-    in_thread: Callable[..., Deferred[Any]]
     target: Target
 
     # internal state
@@ -124,9 +116,10 @@ class Embargoes:
     _call: IDelayedCall | None = None
     _done: set[str] = field(default_factory=set)  # has happened, and could not be removed from the file yet
     _told: set[str] = field(default_factory=set)  # those that are tried again, and the log has said so
-    _read_at: tuple[float, float] | None = None  # the last reading of the measuring clock and the wall clock
-    _doubted_s: float = 0.0  # the seconds by which the wall clock was set forwards, until they are believed
-    _believed_at: float = 0.0  # when that is, by the measuring clock
+    _believed: BelievedClock = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._believed = BelievedClock(self.feed.name, self.clock, self.keeping.wall)
 
     def open(self) -> None:
         """Reads the file, and does from now on what is due; see :meth:`close`.
@@ -135,17 +128,9 @@ class Embargoes:
         """
         if self._is_open:
             return
-        if self.file is not None:
-            self.entries = _ordered(self.file.open())
-            if self.file.damaged is not None:
-                text = (
-                    'feed "{feed}": {path} is damaged; {count} embargoes in it are whole and count, the others are '
-                    "LOST; a copy of the file is kept as {damaged}"
-                )
-                path, damaged = str(self.file.path), str(self.file.damaged)
-                _log.error(text, feed=self.feed.name, path=path, count=len(self.entries), damaged=damaged)
+        self.entries = _ordered(self.keeping.open())
         self._is_open = True
-        self._read_at = None
+        self._believed.forget()
         self._schedule()
 
     def close(self) -> Deferred[None]:
@@ -160,11 +145,21 @@ class Embargoes:
 
         def close_file(lock: DeferredLock) -> None:
             lock.release()
-            if self.file is not None and not self._is_open:
-                self.file.close()
+            if not self._is_open:
+                self.keeping.close()
 
         # If the disk hangs, its thread still uses the file, which then stays open.
         return self._lock.acquire().addCallback(close_file).addTimeout(STOP_S, self.clock).addErrback(lambda _: None)
+
+    def note_store(self, *, has_store: bool) -> None:
+        """Takes note that a reload has given the feed another source."""
+        count = sum(each.kind is Kind.PUBLISH and not each.failed for each in self.entries)
+        if count and not has_store:
+            text = (
+                'feed "{feed}": {count} documents under embargo wait, and are not published unless the source is '
+                "store: again by then"
+            )
+            _log.warn(text, feed=self.feed.name, count=count)
 
     # Commands
 
@@ -185,7 +180,7 @@ class Embargoes:
                     f"the documents under embargo would have {total + embargo.size} bytes together; cancel one of them"
                 )
                 raise TooManyEmbargoesError(f"{why}: the limit is {MAX_EMBARGO_BYTES}")
-            await self._write((*self.entries, embargo))
+            await self._write((*self.entries, embargo), self.keeping.line(embargo, "set aside", embargo.by))
         what = "a document is published" if embargo.kind is Kind.PUBLISH else "the hold ends"
         text = 'feed "{feed}": {what} at {at}, by {by} (embargo {id})'
         _log.info(text, feed=self.feed.name, what=what, at=timestamp(embargo.at), by=embargo.by, id=embargo.id)
@@ -199,7 +194,9 @@ class Embargoes:
         async with _Locked(self._lock):
             self._check_open()
             found = self.find(name)
-            await self._write([each for each in self.entries if each.id != found.id])
+            await self._write(
+                [each for each in self.entries if each.id != found.id], self.keeping.line(found, "cancel", by)
+            )
         _log.info('feed "{feed}": the embargo {id} was cancelled by {by}', feed=self.feed.name, id=found.id, by=by)
         return found
 
@@ -217,7 +214,7 @@ class Embargoes:
             _log.info('feed "{feed}": the embargo {id} ends now, by {by}', feed=self.feed.name, id=found.id, by=by)
             await self._do(replace(found, if_match=None, if_none_match=None) if any_version else found)
             try:
-                await self._forget(found)
+                await self._forget(found, by)
             except StoreError as error:
                 self._tell_once(found, error)
                 self._schedule(RETRY_S)
@@ -243,41 +240,19 @@ class Embargoes:
             self._call = None
         waiting = self._waiting()
         if not self._is_open or not waiting:
-            self._read_at = None
+            self._believed.forget()
             return
         if delay_s is None:
-            delay_s = min(LOOK_S, max(0.0, waiting[0].at - self._believed_wall_s(waiting)))
+            delay_s = min(LOOK_S, max(0.0, waiting[0].at - self._now_s()))
         self._call = self.clock.callLater(delay_s, self._look)
 
     def _waiting(self) -> list[Embargo]:
         """Gives what is to happen, the next one first."""
         return [each for each in self.entries if each.id in self._done or not each.failed]
 
-    def _believed_wall_s(self, waiting: Sequence[Embargo]) -> float:
-        """Reads the wall clock, and gives it without the seconds by which it was set forwards within a minute."""
-        measured_s, wall_s = self.clock.seconds(), self.wall()
-        before, self._read_at = self._read_at, (measured_s, wall_s)
-        if measured_s >= self._believed_at:
-            self._doubted_s = 0.0
-        step_s = 0.0 if before is None else (wall_s - before[1]) - (measured_s - before[0])
-        if abs(step_s) > STEP_S:
-            self._doubted_s = max(0.0, self._doubted_s + step_s)
-            if step_s > 0:
-                self._believed_at = measured_s + SETTLE_S
-            self._tell_step(step_s, [each.id for each in waiting if each.at <= wall_s])
-        return wall_s - self._doubted_s
-
-    def _tell_step(self, step_s: float, due: Sequence[str]) -> None:
-        step, settle = length_of(abs(step_s)), length_of(SETTLE_S)
-        if step_s < 0:
-            text = 'feed "{feed}": the wall clock was set back by {step} s, and embargoes end later by that'
-            _log.warn(text, feed=self.feed.name, step=step)
-        elif due:
-            text = (
-                'feed "{feed}": the wall clock was set forwards by {step} s; embargoes that are due by that end in '
-                "{settle} s, unless it is set back: {due}"
-            )
-            _log.warn(text, feed=self.feed.name, step=step, settle=settle, due=", ".join(due))
+    def _now_s(self) -> float:
+        """Gives the believed time in seconds since 1970."""
+        return self._believed.read(lambda wall_s: [each.id for each in self._waiting() if each.at <= wall_s])
 
     def _look(self) -> None:
         self._call = None
@@ -288,7 +263,7 @@ class Embargoes:
         delay_s: float | None = None
         async with _Locked(self._lock):
             while self._is_open and (waiting := self._waiting()):
-                now_s = self._believed_wall_s(waiting)
+                now_s = self._now_s()
                 first = next((each for each in waiting if each.id in self._done or each.at <= now_s), None)
                 if first is None:
                     break
@@ -309,7 +284,8 @@ class Embargoes:
             await self._do(embargo)
         except CommandError as error:
             failed = embargo.fail(str(error))
-            await self._write([failed if each.id == embargo.id else each for each in self.entries])
+            entries = [failed if each.id == embargo.id else each for each in self.entries]
+            await self._write(entries, self.keeping.line(embargo, "end", embargo.by, f"failed: {failed.failed}"))
             text = (
                 'feed "{feed}": the embargo {id} of {by} was due at {at} and is NOT carried out: {why}; it is kept: '
                 "`livefeed ctl embargo cancel {id}` removes it, and `livefeed ctl embargo publish {id}` tries it again"
@@ -317,7 +293,7 @@ class Embargoes:
             at = timestamp(embargo.at)
             _log.error(text, feed=self.feed.name, id=embargo.id, by=embargo.by, at=at, why=failed.failed)
             return
-        await self._forget(embargo)
+        await self._forget(embargo, embargo.by)
 
     def _tell_once(self, embargo: Embargo, why: StoreError) -> None:
         if self._is_open and embargo.id not in self._told:
@@ -381,23 +357,28 @@ class Embargoes:
             text = 'feed "{feed}": the document of the embargo {id} is stored, and watchers are NOT shown it: {why}'
             _log.warn(text, feed=self.feed.name, id=embargo.id, why=why)
 
-    async def _forget(self, embargo: Embargo) -> None:
+    async def _forget(self, embargo: Embargo, by: str) -> None:
         """Removes an embargo that has ended.
 
         :raises StoreError: if the disk refuses it. It is not done again.
         """
-        await self._write([each for each in self.entries if each.id != embargo.id])
+        await self._write(
+            [each for each in self.entries if each.id != embargo.id], self.keeping.line(embargo, "end", by)
+        )
         self._done.discard(embargo.id)
         self._told.discard(embargo.id)
 
-    async def _write(self, entries: Sequence[Embargo]) -> None:
+    async def _remove(self, embargo: Embargo, action: str, by: str) -> None:
+        entries = [each for each in self.entries if each.id != embargo.id]
+        await self._write(entries, self.keeping.line(embargo, action, by))
+
+    async def _write(self, entries: Sequence[Embargo], line: Mapping[str, Any]) -> None:
+        """Keeps embargoes, with the line of the audit about the change.
+
+        :raises StoreError: if the disk refuses it; nothing has changed then.
+        """
         ordered = _ordered(entries)
-        if self.file is not None:
-            try:
-                await self.in_thread(self.file.write, ordered)
-            except OSError as error:
-                # No thread could be started.
-                raise StoreError(f"{self.file.path}: {error.strerror or error}") from None
+        await self.keeping.write(self.entries, ordered, line)
         self.entries = ordered
         self._schedule()
 

@@ -14,6 +14,7 @@ from livefeed.document.snapshot import version_of
 from livefeed.document.timestamps import timestamp
 from livefeed.exceptions import CommandError
 from livefeed.feed import embargoes as service
+from livefeed.feed.embargo_keeping import EmbargoKeeping
 from livefeed.feed.embargoes import Embargoes
 from livefeed.feed.feed import Feed
 
@@ -38,10 +39,8 @@ class EmbargoedFeed:
         self.waits: str | None = None
         self.embargoes = Embargoes(
             Feed(name, clock=self.clock),
-            None,
+            EmbargoKeeping(name, maybeDeferred, lambda: NOW),
             self.clock,
-            lambda: NOW,
-            maybeDeferred,
             self,
         )
         self.embargoes.open()

@@ -18,11 +18,12 @@ from livefeed.document.embargo import Embargo
 from livefeed.document.snapshot import version_of
 from livefeed.exceptions import CommandError, StoreError
 from livefeed.feed import embargoes as module
+from livefeed.feed.believed_clock import SETTLE_S
+from livefeed.feed.embargo_keeping import EmbargoKeeping
 from livefeed.feed.embargoes import (
     LOOK_S,
     MAX_EMBARGOES,
     RETRY_S,
-    SETTLE_S,
     SHOWN_S,
     STOP_S,
     Embargoes,
@@ -36,10 +37,12 @@ from livefeed.storage.embargo_file import EmbargoFile
 from livefeed.storage.shared_writes import SPACING_S, SharedWrites
 from livefeed.storage.store import Store
 from tests.helpers.crashing_files import RefusingFiles
+from tests.helpers.desks import RecordingAudit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+MODULES = ("livefeed.feed.embargoes", "livefeed.feed.embargo_keeping", "livefeed.feed.believed_clock")
 NOON = 1_800_000_000.0
 """The time at which the tests begin, by the wall clock."""
 
@@ -65,6 +68,7 @@ class EmbargoesTestCase(SynchronousTestCase):
         self.events = logs.__enter__()
         self.addCleanup(logs.__exit__, None, None, None)
         self.files = RefusingFiles()
+        self.audit = RecordingAudit()
         self.feed = Feed("a", clock=self.clock)
         self.released: list[str] = []
         self.refusal: Exception | None = None
@@ -73,8 +77,8 @@ class EmbargoesTestCase(SynchronousTestCase):
 
     @property
     def lines(self) -> list[str]:
-        """The lines of the log of this module."""
-        return [eventAsText(each) for each in self.events if each.get("log_namespace") == module.__name__]
+        """The lines of the log of the modules."""
+        return [eventAsText(each) for each in self.events if each.get("log_namespace") in MODULES]
 
     def start(self) -> None:
         """Starts the process."""
@@ -89,10 +93,8 @@ class EmbargoesTestCase(SynchronousTestCase):
         """Makes the embargoes, which are open."""
         embargoes = Embargoes(
             self.feed,
-            file,
+            EmbargoKeeping("a", maybeDeferred, self.wall, file, self.audit),
             self.clock,
-            self.wall,
-            maybeDeferred,
             self,
         )
         embargoes.open()
@@ -104,8 +106,7 @@ class EmbargoesTestCase(SynchronousTestCase):
     def restart(self, *, is_killed: bool = True) -> None:
         """Ends the process, and starts it again."""
         if is_killed:
-            assert self.embargoes.file is not None
-            self.embargoes.file.close()
+            self.embargoes.keeping.close()
             self.embargoes._is_open = False
         else:
             self.successResultOf(self.embargoes.close())
@@ -323,6 +324,17 @@ class EffectTests(EmbargoesTestCase):
         self.assertIn("not store: any more", self.embargoes.entries[0].failed)
         self.store = store
 
+    def test_told_at_a_reload(self) -> None:
+        """The log warns if documents wait."""
+        self.embargoes.note_store(has_store=False)
+        self.add(10.0, None)
+        self.embargoes.note_store(has_store=False)
+        self.add(10.0, b"1")
+        self.embargoes.note_store(has_store=True)
+        self.assertEqual(sum("not published unless" in line for line in self.lines), 0)
+        self.embargoes.note_store(has_store=False)
+        self.assertIn("1 documents under embargo wait, and are not published unless", self.lines[-1])
+
     def test_not_shown(self) -> None:
         """The log says so, with the reason."""
         self.outcome = lambda: succeed(Outcome(is_shown=False, why="a rule"))
@@ -396,23 +408,29 @@ class CrashTests(EmbargoesTestCase):
         self.go(20)
         self.assertEqual(self.stored, b"1")
 
-    def test_no_thread(self) -> None:
-        """The error says so."""
-
-        def refuse(*_: object) -> Deferred[Any]:
-            raise OSError(errno.EAGAIN, "no threads")
-
-        self.embargoes.in_thread = refuse
-        embargo = Embargo(new_id(), self.wall() + 10, self.wall(), "anna")
-        self.assertIn("no threads", str(self.refused(self.embargoes.add(embargo))))
-
-    def test_damaged(self) -> None:
-        """The log says what is lost."""
-        self.add(10.0, b"1")
-        path = self.folder / "a.embargoes"
-        path.write_bytes(path.read_bytes() + b"x")
-        self.restart()
-        self.assertIn("is damaged; 1 embargoes in it are whole", "".join(self.lines))
+    def test_audit(self) -> None:
+        """It has a line for each command and for each end, and what it refuses does not happen."""
+        one = self.add(10.0, b"1")
+        self.refusal = CommandError("it is withdrawn")
+        other = self.add(5.0, None)
+        self.go(11)
+        self.do(self.embargoes.cancel(other.id, "bert"))
+        self.assertEqual(
+            [(each["arguments"]["action"], each["arguments"]["id"], each["by"]) for each in self.audit.entries],
+            [
+                ("set aside", one.id, "anna"),
+                ("set aside", other.id, "anna"),
+                ("end", other.id, "anna"),
+                ("end", one.id, "anna"),
+                ("cancel", other.id, "bert"),
+            ],
+        )
+        self.assertEqual(self.audit.entries[2]["outcome"], "failed: it is withdrawn")
+        self.audit.fails = True
+        embargo = Embargo(new_id(), self.wall() + 10, self.wall(), "anna", "", b"2")
+        self.assertIsInstance(self.refused(self.embargoes.add(embargo)), StoreError)
+        self.go(11)
+        self.assertEqual(self.stored, b"1")
 
     def test_without_a_folder(self) -> None:
         """It works, and a restart forgets it."""
@@ -456,7 +474,7 @@ class CrashTests(EmbargoesTestCase):
     def begin_to_write(self) -> tuple[Deferred[None], Deferred[Any]]:
         """Adds an embargo, whose write ends when the test says so."""
         writing: Deferred[Any] = Deferred()
-        self.embargoes.in_thread = lambda *_: writing
+        self.embargoes.keeping.in_thread = lambda *_: writing
         embargo = Embargo(new_id(), self.wall() + 99, 1.0, "anna")
         return Deferred.fromCoroutine(self.embargoes.add(embargo)), writing
 
