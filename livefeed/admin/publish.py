@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred, TimeoutError  # noqa: A004
 from twisted.logger import Logger
 from twisted.web.server import NOT_DONE_YET
 
+from livefeed.admin.caller import caller_of
 from livefeed.admin.embargoes import EmbargoedFeed, SetAside, set_aside
 from livefeed.admin.publish_edits import (
     JSON_PATCH,
@@ -319,7 +320,7 @@ class DocumentResource(Node):
         async def respond() -> _Result:
             try:
                 if document is not None and request.requestHeaders.hasHeader(PUBLISH_AT):
-                    wish = SetAside(at.decode("utf-8", "replace"), given, "an operator", self._stored.max_bytes)
+                    wish = SetAside(at.decode("utf-8", "replace"), given, caller_of(request), self._stored.max_bytes)
                     report = await set_aside(self._stored.embargoes, document, wish)
                     return _Result(202, report, tuple(self._shown()))
                 outcome = await self._store.edit(checked)

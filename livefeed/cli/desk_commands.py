@@ -109,9 +109,7 @@ def add_commands(
             command.add_argument("version", metavar="VERSION", help="the version, or its first characters")
         if name == "release":
             _add_release_options(command)
-        command.add_argument(
-            "--reason", type=_reason, default="", metavar="TEXT", help="why, for the audit file and the status"
-        )
+        add_reason(command)
         add_timeout(command, TIMEOUT_S)
     desk = commands.add_parser("desk", parents=[shared], help=DESK_HELP, description=f"S{DESK_HELP[1:]}.")
     _add_feed(desk)
@@ -120,6 +118,13 @@ def add_commands(
 
 def _add_feed(command: argparse.ArgumentParser) -> None:
     command.add_argument("feed", nargs="?", metavar="FEED", help="the feed [default: the only one]")
+
+
+def add_reason(command: argparse.ArgumentParser) -> None:
+    """Adds ``--reason``."""
+    command.add_argument(
+        "--reason", type=_reason, default="", metavar="TEXT", help="why, for the audit file and the status"
+    )
 
 
 def _add_release_options(command: argparse.ArgumentParser) -> None:
@@ -213,18 +218,26 @@ def lines(client: Client, report: dict[str, Any], options: argparse.Namespace, p
     """
     now, name = here(), options.ctl_command
     if name == "desk":
-        return desk_lines(report, painter, now, _same_livefeed(options))
-    feed = str(report.get("feed"))
+        return desk_lines(report, painter, now, same_livefeed(options))
+    undo, feed = COMMANDS[name].undo, report.get("feed")
+    undo = f"livefeed ctl {undo} {feed}{same_livefeed(options)}" if undo else ""
+    return done_lines(completed(client, report), painter, now, undo)
+
+
+def completed(client: Client, report: dict[str, Any]) -> dict[str, Any]:
+    """Gives the answer to a command with the members that only the report of the feed has.
+
+    If that cannot be had, or is about a later state, the answer stays as it is.
+    """
     with suppress(CommandError):
-        later = client.get(f"/-/desk/{quote(feed, safe='')}").report()
+        later = client.get(f"/-/desk/{quote(str(report.get('feed')), safe='')}").report()
         if isinstance(later, dict) and later.get("state") == report.get("state"):
             # The warning is about the command, such as that a restart forgets it.
-            report = {**report, **later, "warning": report.get("warning") or later.get("warning")}
-    undo = COMMANDS[name].undo
-    return done_lines(report, painter, now, f"livefeed ctl {undo} {feed}{_same_livefeed(options)}" if undo else "")
+            return {**report, **later, "warning": report.get("warning") or later.get("warning")}
+    return report
 
 
-def _same_livefeed(options: argparse.Namespace) -> str:
+def same_livefeed(options: argparse.Namespace) -> str:
     """Gives the end of other command lines for the same livefeed; it begins with a blank, or is empty."""
     if options.instance is not None:
         return f" {shlex.join(['--instance', options.instance])}"

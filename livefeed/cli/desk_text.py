@@ -5,7 +5,6 @@ Rule: the first sentence after a command says what watchers see now, and the las
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from livefeed.cli.tables import Cell, Colour, count, duration, printable
@@ -159,6 +158,16 @@ def notes(feed: dict[str, Any], now: datetime) -> Iterator[tuple[str, Colour]]:
         yield f"alarm: {alarm_text(alarm, now)}", "warning"
 
 
+def overlay_text(entry: dict[str, Any]) -> tuple[str, Colour]:
+    """Gives an entry of the overlay, with the colour of a warning if it changes nothing."""
+    where = short(entry.get("pointer") or "the whole document")
+    text = f"{where} set to {short(entry['value'])}" if entry.get("value") is not None else f"{where} removed"
+    if entry.get("changes") != 0:
+        return text, "plain"
+    conflict: dict[str, Any] = next(iter(entry.get("conflicts") or []), {})
+    return f"{text}: changes nothing, because {short(conflict.get('why'))}", "warning"
+
+
 def desk_lines(report: dict[str, Any], painter: Painter, now: datetime, end: str = "") -> list[str]:
     """Gives the lines of the report of one feed.
 
@@ -194,8 +203,7 @@ def _facts(report: dict[str, Any], now: datetime) -> Iterator[tuple[str, str, Co
     for alarm in report.get("alarms") or []:
         yield "alarm", alarm_text(alarm, now), "warning"
     for entry in report.get("overlay") or []:
-        text = entry if isinstance(entry, str) else json.dumps(entry, ensure_ascii=False)
-        yield "overlay", short(text), "plain"
+        yield "overlay", *overlay_text(entry)
     if report.get("warning"):
         yield "warning", short(report["warning"]), "warning"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from livefeed.cli.desk_text import MAX_TEXT, desk_lines, done_lines, notes, watchers_see
 from livefeed.cli.tables import Painter
-from tests.helpers.desk_reports import DECISION, WAITING, answer, desk_report
+from tests.helpers.desk_reports import DECISION, WAITING, answer, desk_report, entry
 from tests.helpers.zones import ZoneTestCase
 
 NOW = datetime(2026, 11, 30, 20, 4, 19, tzinfo=UTC)
@@ -90,7 +90,7 @@ class DeskTests(ZoneTestCase):
             decision={**DECISION, "kind": "pin", "version": "3f2a01b2c3d4e5f60718"},
             waiting={**WAITING, "releases_in_s": 20.0},
             alarms=[{"rule": "turnout", "why": "/turnout rises from 40 to 90", "since": "2026-11-30T19:00:00Z"}],
-            overlay=["/a", {"selector": "/b", "value": 1}],
+            overlay=[entry(), entry(pointer="/b", value=None, action="remove", changes=0)],
             rules=[
                 {"name": "votes", "kind": "never_falls", "action": "hold", "released_until": "2026-11-30T20:10:00Z"},
                 {"name": "schema", "kind": "schema", "action": "alarm", "released_until": None},
@@ -109,8 +109,8 @@ class DeskTests(ZoneTestCase):
                 f"waiting   {WAITS}",
                 "          it is shown by itself in 20.0 s",
                 "alarm     turnout: /turnout rises from 40 to 90, since 20:00:00 CET",
-                "overlay   /a",
-                'overlay   {"selector": "/b", "value": 1}',
+                'overlay   /districts/{name=North}/winner set to "C"',
+                "overlay   /b removed: changes nothing, because None",
                 "warning   no --state-dir",
                 "",
                 "RULE    KIND         ACTION",

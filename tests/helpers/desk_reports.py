@@ -57,3 +57,20 @@ def desk_report(state: str = "live", **more: Any) -> dict[str, Any]:
         "versions": [],
         **more,
     }
+
+
+def entry(**more: Any) -> dict[str, Any]:
+    """Gives an entry of an overlay."""
+    return {
+        "pointer": "/districts/{name=North}/winner",
+        "action": "set",
+        "value": '"C"',
+        "expected": None,
+        "reason": "",
+        "by": "ada",
+        "at": "2026-11-30T20:00:00.000Z",
+        "changes": 1,
+        "places": [{"pointer": "/districts/3/winner", "hidden": '"A"'}],
+        "conflicts": [],
+        **more,
+    }

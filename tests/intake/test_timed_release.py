@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -34,8 +35,10 @@ class TimedReleaseTests(SynchronousTestCase):
         self.feed = Feed("results", clock=self.clock)
         publish(self.feed, b"[9]")
         self.audit = RecordingAudit()
-        folder = Path(self.mktemp())
-        self.desk = desk_of(self.feed, file=DeskFile(folder / "results.desk"), audit=self.audit)
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        file = DeskFile(Path(directory.name) / "results.desk")
+        self.desk = desk_of(self.feed, file=file, audit=self.audit)
 
     def do(self, work: Coroutine[Any, Any, Any]) -> Any:
         return self.successResultOf(Deferred.fromCoroutine(work))
