@@ -20,7 +20,15 @@ from livefeed.process.reload import Reload, Reloading
 from livefeed.process.renewal import CertificateRenewal
 from livefeed.process.signals import SignalHandlers
 from livefeed.process.tickets import TicketRotation
-from livefeed.pulling import check_fixed, check_state_dir, make_feeds, offer_drain, reloaded_parts, stop_all
+from livefeed.pulling import (
+    check_fixed,
+    check_state_dir,
+    make_feeds,
+    offer_audit,
+    offer_drain,
+    reloaded_parts,
+    stop_all,
+)
 from livefeed.serving import Serving
 from livefeed.tls.options import ServedCertificates
 from livefeed.workers.left_over import LeftOverWorkers
@@ -103,6 +111,7 @@ def make_service(
     operating.commands.register("reload", reloading.command)
     operating.commands.register("upgrade", refuse_upgrade)
     offer_drain(operating, drain)
+    offer_audit(operating, serving)
     # After the first phases of the drain they begin to stop in the reverse order: no new connections, the end of the
     # connections, the end of the ticks. Twisted does not wait for one stop before it begins the next.
     services = DrainedServices(drain)

@@ -1,6 +1,7 @@
 """The operator's port: metrics, health, status and commands, apart from the watchers.
 
 - ``access``: the token, the host and the origin of a request.
+- ``auditing``: the command that gives the last commands of all operators.
 - ``caller``: the name of the operator behind a request.
 - ``commands``: the commands, which other parts register.
 - ``contents``: the documents that arrive as content, bounded in memory.

@@ -31,6 +31,7 @@ METHODS: dict[str, Literal["GET", "POST"]] = {
     "workers": "GET",
     "trace": "GET",
     "embargoes": "GET",
+    "audit": "GET",
 }
 """The commands, with the methods by which they are asked for: ``GET`` for those that change nothing."""
 
