@@ -13,6 +13,8 @@ import msgspec
 from twisted.logger import Logger
 
 from livefeed.config.layers import SettingValue, from_environment, from_file, from_options, unknown_variables
+from livefeed.config.rule_settings import rules_of, without_rule
+from livefeed.document.rules import RuleSpec
 from livefeed.exceptions import ConfigurationError, closest, option_of, shown
 
 if TYPE_CHECKING:
@@ -82,7 +84,7 @@ _ALLOWED = {
     "admin_group": "the name or the number of a group",
     "ready_public": "true or false",
     "page_figures": "true or false",
-    "page_reasons": "true or false",
+    "public_reasons": "true or false",
     "workers": "a whole number from 0 to 1024, or auto",
     "orphan_after": _AGE,
     "log_level": "debug, info, warn or error",
@@ -140,6 +142,7 @@ class FeedSettings(_PlacedSettings, frozen=True, kw_only=True):
     :ivar max_subscribers: number of subscribers of the feed and its parts at a time; 0 for no limit.
     :ivar stale_after: seconds since the last good pull after which the feed is stale, while pulls fail.
     :ivar gone_after: seconds since the last good pull after which the document is not shown; 0 for never.
+    :ivar rules: the rules that decide which documents are shown. Only a file has them, in the table of a feed.
     """
 
     feed: Annotated[str, msgspec.Meta(pattern=_FEED_NAME)] = "feed"
@@ -152,9 +155,10 @@ class FeedSettings(_PlacedSettings, frozen=True, kw_only=True):
     max_subscribers: Count = 0
     stale_after: Age = 0.0
     gone_after: Age = 0.0
+    rules: tuple[RuleSpec, ...] = ()
 
 
-_OF_A_FEED = tuple(name for name in FeedSettings.__struct_fields__ if name in _ALLOWED)
+_OF_A_FEED = tuple(name for name in FeedSettings.__struct_fields__ if name in _ALLOWED or name == "rules")
 
 
 class Settings(_PlacedSettings, frozen=True, kw_only=True):
@@ -188,7 +192,7 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     :ivar admin_group: the group whose members may use the operator's socket; ``None`` for none.
     :ivar ready_public: whether the endpoints of the feeds also answer ``/-/live`` and ``/-/ready``.
     :ivar page_figures: whether the page shows the watchers, deliveries and delays of this server to everybody.
-    :ivar page_reasons: whether the page and the list show to everybody why a feed has no new document.
+    :ivar public_reasons: whether watchers are told why a feed has no new document, by messages, pages and the list.
     :ivar workers: number of processes that hold the connections, ``auto`` for one per processor; 0 for none besides
         this process.
     :ivar orphan_after: seconds without a parent after which a worker ends; 0 for never.
@@ -223,7 +227,7 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     admin_group: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     ready_public: bool = False
     page_figures: bool = False
-    page_reasons: bool = False
+    public_reasons: bool = False
     workers: Workers = 0
     orphan_after: Age = 300.0
     log_level: Level = "info"
@@ -253,9 +257,7 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
         :raises ConfigurationError: if a value is not possible; the message names its place.
         """
         shared = {name: value for name, value in values.items() if name != "feeds"}
-        for name, value in shared.items():
-            # Also those that no feed uses, since each feed has its own.
-            _typed(name, value)
+        _check_shared(shared)
         tables = _tables(values["feeds"], shared) if "feeds" in values else [shared]
         settings = _make(cls, shared, feeds=tuple(_make(FeedSettings, table) for table in tables))
         for feed in settings.feeds:
@@ -357,6 +359,10 @@ def _leave_out(values: dict[str, SettingValue], place: str) -> bool:
         table = feeds.below(name)
         keys = table.value if isinstance(table.value, dict) else {}
         wrong = next((key for key in keys if table.below(key).place == place), None)
+        others = without_rule(table.below("rules"), place) if wrong is None and "rules" in keys else None
+        if others is not None:
+            values["feeds"] = replace(feeds, value={**feeds.value, name: {**keys, "rules": others}})
+            return True
         if table.place != place and wrong is None:
             continue
         # Without its source, a feed would have one error more.
@@ -378,6 +384,15 @@ def _make(cls: type[_Settings], values: Mapping[str, SettingValue], **more: Any)
     own = {name: value for name, value in values.items() if name in cls.__struct_fields__}
     typed = {name: _typed(name, value) for name, value in own.items()}
     return cls(places={name: value.place for name, value in own.items()}, **typed, **more)
+
+
+def _check_shared(shared: Mapping[str, SettingValue]) -> None:
+    """Checks the values for all feeds, also those that no feed uses, since each feed has its own."""
+    if "rules" in shared:
+        why = "each feed has its own, in tables such as [feeds.results.rules.votes]"
+        raise ConfigurationError(why, place=shared["rules"].place)
+    for name, value in shared.items():
+        _typed(name, value)
 
 
 def _tables(feeds: SettingValue, shared: Mapping[str, SettingValue]) -> list[dict[str, SettingValue]]:
@@ -413,6 +428,8 @@ def _typed(name: str, setting: SettingValue) -> Any:
 
     :raises ConfigurationError: if there is no such setting, or the value is not possible.
     """
+    if name == "rules":
+        return rules_of(setting)
     if name not in _ALLOWED:
         is_table = isinstance(setting.value, dict)
         hint = closest(name, ("feeds",) if is_table else (*_ALLOWED, "feeds"))
