@@ -28,6 +28,7 @@ from livefeed.process.runtime_dir import default_runtime_dir, inspect
 from livefeed.process.signing import read_signing_keys
 from livefeed.serving import trusted_networks
 from livefeed.sources import is_store, make_source, needs_state_dir
+from livefeed.storage.embargo_file import EmbargoFile
 from livefeed.storage.journal import Journal, check_folder
 from livefeed.storage.store import Store
 from livefeed.tls.development import development_certificate
@@ -260,6 +261,7 @@ class StartChecks:
         for feed in self.settings.feeds:
             with self._reported(place):
                 Journal(folder / f"{feed.feed}.versions", feed.max_bytes).inspect()
+                EmbargoFile(folder / f"{feed.feed}.embargoes").inspect()
                 if is_store(feed.source):
                     Store(folder / f"{feed.feed}.store", clocks.wall).inspect()
 

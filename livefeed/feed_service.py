@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from weakref import proxy
 
 from msgspec import structs
 from twisted.application.service import MultiService, Service
@@ -20,14 +21,18 @@ from livefeed.delivery.websocket.handshake import Handshakes
 from livefeed.document.history import History
 from livefeed.document.rules import Rules
 from livefeed.exceptions import ConfigurationError, StoreError
+from livefeed.feed.embargo_keeping import EmbargoKeeping
+from livefeed.feed.embargoes import Embargoes
 from livefeed.feed.feed import Feed
 from livefeed.feed.persistence import JournalService
 from livefeed.feed_storage import FeedStorage, all_of
 from livefeed.intake.desk import Desk
 from livefeed.intake.puller import Puller, PullOutcome, close_source
+from livefeed.intake.timed_release import end_hold, ruled_version
 from livefeed.process.reload import Change, differences
 from livefeed.sources import is_store, make_source, needs_state_dir
 from livefeed.storage.desk_file import DeskFile
+from livefeed.storage.embargo_file import EmbargoFile
 from livefeed.storage.journal import Journal
 from livefeed.storage.shared_writes import SharedWrites
 from livefeed.storage.store import Store
@@ -43,6 +48,7 @@ if TYPE_CHECKING:
     from livefeed.config.settings import FeedSettings, Settings
     from livefeed.delivery.events import EventStream
     from livefeed.delivery.websocket.protocol import SubscriberFactory
+    from livefeed.document.embargo import Embargo
     from livefeed.feed.signer import Signer
     from livefeed.sources import Source
     from livefeed.storage.audit import AuditLog
@@ -249,7 +255,19 @@ class PulledFeedService(FeedService):
             place=shared.state_place,
             boot=shared.boot,
         )
-        self._storage = FeedStorage(shared.state_place, self.desk, journal, store)
+        embargoes = Embargoes(
+            self.feed,
+            EmbargoKeeping(
+                settings.feed,
+                shared.in_thread,
+                shared.wall,
+                None if shared.state_dir is None else EmbargoFile(shared.state_dir / f"{settings.feed}.embargoes"),
+                shared.audit,
+            ),
+            shared.reactor,
+            proxy(self),  # reference counting would never free the two
+        )
+        self._storage = FeedStorage(shared.state_place, self.desk, journal, store, embargoes)
         self.puller = Puller(
             self.feed,
             source,
@@ -259,6 +277,22 @@ class PulledFeedService(FeedService):
             delay_s=delay_s,
         )
         self.puller.setServiceParent(self)
+
+    @property
+    def embargoes(self) -> Embargoes:
+        """Everything that is to happen to the feed at a time."""
+        return self._storage.embargoes
+
+    def waiting_version(self) -> str | None:
+        """Gives the version that a rule holds back at this moment; ``None`` if none does."""
+        return ruled_version(self.desk)
+
+    async def end_hold(self, embargo: Embargo) -> None:
+        """Ends the hold of the feed for an embargo.
+
+        :raises CommandError: if that is not possible.
+        """
+        await end_hold(self.desk, embargo)
 
     @property
     def was_tried(self) -> bool:

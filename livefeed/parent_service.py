@@ -30,7 +30,7 @@ from livefeed.process.reload import Reload, Reloading
 from livefeed.process.renewal import CertificateRenewal
 from livefeed.process.signals import SignalHandlers
 from livefeed.process.tickets import TicketRotation
-from livefeed.pulling import check_fixed, make_feeds, make_signing, offer_drain, reloaded_parts, stop_all
+from livefeed.pulling import check_fixed, make_feeds, make_signing, offer_audit, offer_drain, reloaded_parts, stop_all
 from livefeed.serving import Serving
 from livefeed.tls.options import ServedCertificates
 from livefeed.tls.reloading import PairSource
@@ -157,6 +157,7 @@ def make_parent(  # noqa: PLR0915 - the wiring of one process
         has_sockets=inheritance is None,
     )
     _offer(operating, parent, drain)
+    offer_audit(operating, serving)
     # Before the workers: none of them is to be given a socket during a drain.
     drain.stop_listening = partial(stop_all, listeners)
     drain.others = parent.releasing

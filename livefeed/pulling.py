@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 
 from livefeed import clocks
 from livefeed.admin.access import read_token
+from livefeed.admin.auditing import Auditing
 from livefeed.exceptions import ConfigurationError, JournalError
 from livefeed.feed.feed import Feed
 from livefeed.feed_service import FeedsService, PulledFeedService, ReloadedFeeds, Shared, spread_s
@@ -97,6 +98,13 @@ def offer_drain(operating: Operating, drain: Drain) -> None:
     operating.commands.register("drain", DrainCommand(drain))
     operating.status.is_draining = lambda: drain.is_draining
     operating.health.obstacles.append(drain.obstacle)
+
+
+def offer_audit(operating: Operating, serving: Serving) -> None:
+    """Offers the audit to the operator."""
+    folder = serving.settings.state_dir
+    auditing = Auditing(None if folder is None else folder / AUDIT, serving.in_thread)
+    operating.commands.register("audit", auditing.run)
 
 
 def stop_all(listeners: Sequence[Listener]) -> Deferred[Any]:

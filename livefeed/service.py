@@ -25,6 +25,7 @@ from livefeed.pulling import (
     check_state_dir,
     make_feeds,
     make_signing,
+    offer_audit,
     offer_drain,
     reloaded_parts,
     stop_all,
@@ -113,6 +114,7 @@ def make_service(
     operating.commands.register("reload", reloading.command)
     operating.commands.register("upgrade", refuse_upgrade)
     offer_drain(operating, drain)
+    offer_audit(operating, serving)
     # After the first phases of the drain they begin to stop in the reverse order: no new connections, the end of the
     # connections, the end of the ticks. Twisted does not wait for one stop before it begins the next.
     services = DrainedServices(drain)

@@ -1,11 +1,14 @@
 """The command ``livefeed``.
 
+- ``audit_commands``: the subcommand of ``ctl`` that shows the last commands of all operators.
 - ``certs``: the subcommand that makes development certificates.
 - ``changes``: the differences between two versions, and the lines of a document.
 - ``check``: the subcommand that does all checks of a start.
 - ``ctl``: the subcommand that talks to a running livefeed: its options, and its exit codes.
 - ``desk_commands``: the commands of ``livefeed ctl`` that decide which document watchers see.
 - ``desk_text``: the text about decisions, waiting documents and alarms.
+- ``embargo_commands``: the subcommand of ``ctl`` about everything that is to happen at a time, and the option ``--at``.
+- ``embargo_text``: the text about that.
 - ``keys``: the subcommand that makes and rotates the keys of statements.
 - ``main``: the choice of the subcommand, errors and exit codes.
 - ``operator_client``: requests to the operator's socket, and the search for it.

@@ -1,5 +1,8 @@
 """The newest version of a document and its subscriptions. Nothing here knows a transport.
 
+- ``believed_clock``: the wall clock, which is believed after a minute if it was set forwards.
+- ``embargo_keeping``: writes embargoes, and the lines of the audit about them.
+- ``embargoes``: stores documents, and ends holds, at the times that operators have given.
 - ``fanout``: the pushes to all subscriptions, in batches and slices.
 - ``feed``: the versions of a document, replicas of feeds, and the beginning of subscriptions.
 - ``freshness``: how current a document is, how long it stays so, and why.
