@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 
 from livefeed import clocks
 from livefeed.admin.access import read_token
+from livefeed.auth.material import Content
 from livefeed.exceptions import ConfigurationError, JournalError
 from livefeed.feed.feed import Feed
 from livefeed.feed_service import FeedsService, PulledFeedService, ReloadedFeeds, Shared, spread_s
@@ -39,6 +40,7 @@ def make_feeds(serving: Serving, make_feed: Callable[..., Feed] = Feed) -> Feeds
     :raises ConfigurationError: if a setting of a feed is impossible.
     """
     settings = serving.settings
+    serving.material.take(Content.read(settings.feeds))
     shared = Shared(
         serving.reactor,
         serving.in_thread,
@@ -47,6 +49,8 @@ def make_feeds(serving: Serving, make_feed: Callable[..., Feed] = Feed) -> Feeds
         settings.place("state_dir"),
         clocks.Boot.current(),
         make_feed=make_feed,
+        material=serving.material,
+        failures=serving.failures,
     )
     feeds = FeedsService(serving.root, serving.site, lambda feed: PulledFeedService(feed, shared))
     for feed, delay_s in zip(settings.feeds, spread_s(settings.feeds), strict=True):

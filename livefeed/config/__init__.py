@@ -2,5 +2,6 @@
 
 - ``layers``: the file, the environment and the command line, and which of them counts.
 - ``lines``: the lines of a TOML file on which its keys stand.
+- ``protection``: the rules for the settings that protect a feed.
 - ``settings``: the settings as typed values, checked once.
 """

@@ -57,6 +57,7 @@ export const strings = {
     waiting: "Waiting",
     connecting: "Connecting",
     offline: "Offline",
+    protected: "Protected",
   },
   explanations: {
     live: "",
@@ -68,6 +69,7 @@ export const strings = {
     waiting: "This feed has no document yet. The first one appears here as soon as there is one.",
     connecting: "The document is being loaded.",
     offline: "There is no connection to the server at present. This page tries again by itself.",
+    protected: "This feed requires a token, and this page has none that is good. Sign in where you got this address, or follow the feed with a client that sends a token.",
   },
   staleSince: (date) => `The source has given no document since ${moment(date)}. This is the last one that it gave.`,
   reason: (why) => `Reason: ${why}`,
