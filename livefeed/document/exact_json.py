@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
@@ -128,3 +129,19 @@ def _text(value: object) -> Iterator[str]:
         yield bytes(value).decode()
     else:
         yield json.dumps(value)
+
+
+def same_value(one: object, other: object) -> bool:
+    """Tells whether two values are the same. Numbers are compared by value, not by text (RFC 6902, 4.6)."""
+    if isinstance(one, msgspec.Raw) and isinstance(other, msgspec.Raw):
+        if one == other:
+            return True
+        try:
+            return Decimal(bytes(one).decode()) == Decimal(bytes(other).decode())
+        except ArithmeticError:  # an exponent of 19 digits
+            return False
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same_value(value, other[name]) for name, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same_value, one, other))
+    return one == other

@@ -6,12 +6,9 @@ Rule: this file accepts all patches of RFC 6902, not only those that livefeed ma
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
-import msgspec
-
-from livefeed.document.exact_json import DeltaError, decode, encode
+from livefeed.document.exact_json import DeltaError, decode, encode, same_value
 from livefeed.document.pointer import PointerError, escape, index_of, unescape
 
 
@@ -76,7 +73,7 @@ class _Editing:
                 self._add(path, self._get(_tokens(operation, "from")))
                 self._ours.clear()  # it is in two places now, and a change of one must not change the other
             case "test":
-                if not _equal(self._get(path), _value(operation)):
+                if not same_value(self._get(path), _value(operation)):
                     raise DeltaError(f"{_shown(path)} is not what the test expects")
             case _:
                 raise DeltaError("its op is missing, or none of RFC 6902")
@@ -171,19 +168,3 @@ def _value(operation: dict[str, object]) -> object:
 def _shown(path: list[str]) -> str:
     pointer = "".join(f"/{escape(token)}" for token in path)
     return f"{pointer[:80]!a}" if pointer else "the document"
-
-
-def _equal(one: object, other: object) -> bool:
-    """Tells whether a ``test`` finds two values equal: it compares numbers by value, not by text (RFC 6902, 4.6)."""
-    if isinstance(one, msgspec.Raw) and isinstance(other, msgspec.Raw):
-        if one == other:
-            return True
-        try:
-            return Decimal(bytes(one).decode()) == Decimal(bytes(other).decode())
-        except ArithmeticError:  # an exponent of 19 digits
-            return False
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_equal(value, other[name]) for name, value in one.items())
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_equal, one, other))
-    return one == other
