@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred, DeferredList, TimeoutError  # noqa:
 
 from livefeed import clocks
 from livefeed.admin.access import read_token
+from livefeed.auth.material import Content
 from livefeed.document.gate import check_document
 from livefeed.document.rules import Rules
 from livefeed.document.snapshot import version_of
@@ -196,6 +197,8 @@ class StartChecks:
     def _check_feed(self, feed: FeedSettings) -> None:
         with self._reported(feed.place("allow_origin")):
             Origins.parse(feed.allow_origin)
+        with self._reported(feed.place("auth_tokens")):
+            Content.read([feed])
         with self._reported(feed.place("source")):
             if is_store(feed.source) and self.settings.state_dir is None:
                 raise needs_state_dir()

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from livefeed import clocks
 from livefeed.admin.access import read_token
 from livefeed.admin.auditing import Auditing
+from livefeed.auth.material import Content
 from livefeed.exceptions import ConfigurationError, JournalError
 from livefeed.feed.feed import Feed
 from livefeed.feed_service import FeedsService, PulledFeedService, ReloadedFeeds, Shared, spread_s
@@ -59,6 +60,7 @@ def make_feeds(
     :raises ConfigurationError: if a setting of a feed is impossible.
     """
     settings = serving.settings
+    serving.material.take(Content.read(settings.feeds))
     shared = Shared(
         serving.reactor,
         serving.in_thread,
@@ -69,6 +71,8 @@ def make_feeds(
         audit=None if settings.state_dir is None else AuditLog(settings.state_dir / AUDIT),
         make_feed=make_feed,
         signer=signer,
+        material=serving.material,
+        failures=serving.failures,
     )
     feeds = FeedsService(serving.root, serving.site, lambda feed: PulledFeedService(feed, shared))
     for feed, delay_s in zip(settings.feeds, spread_s(settings.feeds), strict=True):

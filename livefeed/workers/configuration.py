@@ -52,6 +52,11 @@ def files_of(message: Message, welcome: Welcome) -> GivenFiles:
     return GivenFiles({Path(path).absolute(): message.payload(index) for path, index in welcome.certificates.items()})
 
 
+def access_of(message: Message, welcome: Welcome) -> dict[str, bytes]:
+    """Gives the tokens and keys of protected feeds that the parent has sent, by their names."""
+    return {name: message.payload(index) for name, index in welcome.access.items()}
+
+
 def with_memory_files(description: str, given: GivenFiles) -> str:
     """Gives the description of an endpoint for a worker.
 
