@@ -37,6 +37,7 @@ class Status:
     :ivar workers: gives a report of each worker: an object with ``index``, ``state``, ``restarts``, ``canary_s`` and
         any other members that JSON has.
     :ivar is_draining: tells whether a drain has begun.
+    :ivar listen: the descriptions of the endpoints for watchers, as the settings have them.
     """
 
     instance: str
@@ -48,6 +49,7 @@ class Status:
     certificates: Iterable[Validity] = ()
     workers: Callable[[], list[Any]] = field(default=list)
     is_draining: Callable[[], bool] = field(default=lambda: False)
+    listen: Sequence[str] = ()
 
     def report(self) -> dict[str, Any]:
         """Gives the report, as of now."""
@@ -62,6 +64,7 @@ class Status:
             "ready": not reasons,
             "not_ready_because": reasons,
             "draining": self.is_draining(),
+            "listen": list(self.listen),
             "feeds": [self._feed(each, samples) for each in self.feeds],
             "connections": {
                 "open": _whole(total_of(samples, "connections")),
