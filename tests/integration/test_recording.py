@@ -14,7 +14,8 @@ import pytest
 
 from livefeed.storage.record_file import Ending
 from livefeed.storage.recording import Recording
-from tests.integration.harness import WAIT_S, Process, assert_soon, free_port
+from tests.helpers.waiting import wait_until
+from tests.integration.harness import WAIT_S, Process, free_port
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Start
@@ -60,7 +61,7 @@ def test_recorder_is_interrupted(start: Start, tmp_path: Path) -> None:
         with contextlib.closing(record(livefeed, path, "--append")) as recorder:
             recorder.wait_for("is live, connected")
             expected.extend(put(livefeed, 1 + 20 * round_ + number) for number in range(20))
-            assert_soon(lambda: versions(path) == expected, lambda: str(len(versions(path))))
+            wait_until(lambda: versions(path) == expected, lambda: f"{len(versions(path))} of {len(expected)} versions")
             recorder.signal(signal.SIGINT if round_ == 2 else signal.SIGKILL)
             code = recorder.wait()
             assert (code, verify(path)) == ((0, 0) if round_ == 2 else (-signal.SIGKILL, 4)), recorder.text()
