@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -12,23 +11,27 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.document.snapshot import version_of
 from livefeed.exceptions import StartError
+from livefeed.feed.embargo_keeping import EmbargoKeeping
+from livefeed.feed.embargoes import Embargoes
 from livefeed.feed.feed import Feed
 from livefeed.feed.persistence import JournalService
 from livefeed.feed.state import State
 from livefeed.feed_storage import FeedStorage
 from livefeed.storage.desk_file import DeskFile
+from livefeed.storage.embargo_file import EmbargoFile
 from livefeed.storage.journal import Journal
 from livefeed.storage.shared_writes import SharedWrites
 from livefeed.storage.store import Store
 from livefeed.testing import publish
 from tests.helpers.desks import desk_of
+from tests.helpers.folders import new_folder
 
 
 class FeedStorageTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(1000)
-        self.folder = Path(self.mktemp())
+        self.folder = new_folder(self)
         self.storage = self.make()
 
     def make(self) -> FeedStorage:
@@ -37,7 +40,13 @@ class FeedStorageTests(SynchronousTestCase):
         service = JournalService(self.feed, journal, self.clock, "--state-dir", maybeDeferred)
         self.desk = desk_of(self.feed, file=DeskFile(self.folder / "results.desk"), place="--state-dir")
         self.addCleanup(lambda: service.running and service.stopService())
-        return FeedStorage("--state-dir", self.desk, service, self.make_store())
+        self.embargoes = self.make_embargoes(EmbargoFile(self.folder / "results.embargoes"))
+        return FeedStorage("--state-dir", self.desk, service, self.make_store(), self.embargoes)
+
+    def make_embargoes(self, file: EmbargoFile | None) -> Embargoes:
+        keeping = EmbargoKeeping("results", maybeDeferred, self.clock.seconds, file)
+        target: Any = None  # none of them ends
+        return Embargoes(self.feed, keeping, self.clock, target)
 
     def make_store(self) -> SharedWrites:
         store = Store(self.folder / "results.store", lambda: 1.0)
@@ -70,7 +79,7 @@ class FeedStorageTests(SynchronousTestCase):
     def test_start_that_fails(self) -> None:
         """Nothing stays open, and the message says where the folder was set."""
         self.folder.mkdir()
-        for name in ("results.store", "results.versions", "results.desk"):
+        for name in ("results.store", "results.versions", "results.desk", "results.embargoes"):
             path = self.folder / name
             path.mkdir()
             with self.assertRaises(StartError) as caught:
@@ -105,6 +114,15 @@ class FeedStorageTests(SynchronousTestCase):
             self.storage.resume()
         self.assertTrue(any("its store cannot be used" in eventAsText(each) for each in events))
 
+    def test_embargoes_that_are_lost(self) -> None:
+        """The log says so after a pause."""
+        self.storage.open()
+        self.successResultOf(self.storage.pause())
+        (self.folder / "results.embargoes").mkdir()
+        with capturedLogs() as events:
+            self.storage.resume()
+        self.assertTrue(any("its embargoes cannot be used" in eventAsText(each) for each in events))
+
     def test_other_store(self) -> None:
         """The one before is closed."""
         self.storage.open()
@@ -119,7 +137,7 @@ class FeedStorageTests(SynchronousTestCase):
     def test_nothing_kept(self) -> None:
         """Without a folder there is nothing to open."""
         feed = Feed("results", clock=self.clock)
-        storage = FeedStorage("", desk_of(feed), None, None)
+        storage = FeedStorage("", desk_of(feed), None, None, self.make_embargoes(None))
         storage.open()
         self.successResultOf(storage.pause())
         storage.resume()
