@@ -10,6 +10,7 @@
 - ``json_schema``: the check of a document by a JSON Schema.
 - ``matches``: the values that selectors find in a document.
 - ``merge_patch``: applies merge patches (RFC 7396).
+- ``pairs``: the values that selectors find in two documents, as far as they differ.
 - ``patch``: applies patches.
 - ``pointer``: JSON Pointers (RFC 6901), and the bytes of the part that one names.
 - ``requirements``: the checks that look at values of one document alone.
