@@ -8,11 +8,12 @@ import os
 import sys
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from livefeed.cli.operator_client import Answer, ChoiceError, NotRunningError, OperatorClient, find_socket
+from livefeed.cli import audit_commands, desk_commands, embargo_commands, overlay_commands
+from livefeed.cli.operator_client import Answer, NotRunningError, OperatorClient, find_socket
+from livefeed.cli.operator_options import DONE, FAILED, add_instance_arguments, add_timeout_argument, exit_code_of
 from livefeed.cli.status_text import status_lines
 from livefeed.cli.tables import Cell, Painter, count, duration, outline, wants_colour
 from livefeed.cli.trace_text import trace_lines
@@ -29,13 +30,14 @@ DESCRIPTION = (
     "instances run; 3 no livefeed runs there; 4 (status) a feed is not live."
 )
 
-DONE, FAILED, WRONG_USE, NOT_RUNNING, NOT_LIVE = range(5)
-"""The exit codes."""
+NOT_LIVE = 4
+"""An exit code, besides those that all commands share."""
+
+_GROUPS = (desk_commands, embargo_commands, overlay_commands, audit_commands)
+"""The modules of further commands, each with ``add_commands``, ``handles``, ``ask`` and ``lines``."""
 
 REFRESH_S = 1.0
 """Seconds between two reports of ``status --watch``."""
-
-MAX_TIMEOUT_S = 86_400.0
 
 _READ_S, _RELOAD_S, _UPGRADE_S = 10.0, 60.0, 600.0
 
@@ -58,18 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--json", action="store_true", help="print the report as livefeed gives it, in JSON")
     which = shared.add_mutually_exclusive_group()
-    which.add_argument("--instance", metavar="NAME", help="the instance [default: the only one that runs]")
-    which.add_argument("--runtime-dir", type=Path, metavar="PATH", help="the runtime directory of the instance")
+    add_instance_arguments(which)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="ctl_command")
     for name, (text, timeout_s) in _COMMANDS.items():
         command = commands.add_parser(name, parents=[shared], help=text, description=f"{text[0].upper()}{text[1:]}.")
-        command.add_argument(
-            "--timeout",
-            type=_seconds,
-            default=timeout_s,
-            metavar="SECONDS",
-            help=f"seconds to wait for the answer [default: {timeout_s:g}]",
-        )
+        add_timeout_argument(command, timeout_s)
         if name == "status":
             command.add_argument("--watch", action="store_true", help="show it again each second, until Ctrl-C")
         if name == "drain":
@@ -82,13 +77,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             )
         if name == "trace":
             command.add_argument("version", metavar="VERSION", help="a version, its beginning, a sequence, or newest")
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds <= MAX_TIMEOUT_S:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds up to {MAX_TIMEOUT_S:g}")
-    return seconds
+    for group in _GROUPS:
+        group.add_commands(commands, shared, add_timeout_argument)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -104,9 +94,7 @@ def run(options: argparse.Namespace) -> int:
         return _run_once(client, options)
     except CommandError as error:
         print(f"livefeed: {error}", file=sys.stderr)
-        if isinstance(error, NotRunningError):
-            return NOT_RUNNING
-        return WRONG_USE if isinstance(error, ChoiceError) else FAILED
+        return exit_code_of(error)
     except BrokenPipeError:
         # The reader, such as head, has enough. Python would complain about it again at the exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -116,12 +104,16 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run_once(client: OperatorClient, options: argparse.Namespace) -> int:
-    report = _ask(client, options).report()
+    group = next((each for each in _GROUPS if each.handles(options.ctl_command)), None)
+    report = _ask(client, options).report() if group is None else group.ask(client, options)
     if options.json:
         print(json.dumps(report, indent=2))
     else:
         painter = Painter(wants_colour(sys.stdout, os.environ))
-        print("\n".join(_LINES[options.ctl_command](report, painter)))
+        if group is None:
+            print("\n".join(_LINES[options.ctl_command](report, painter)))
+        else:
+            print("\n".join(group.lines(client, report, options, painter)))
     sys.stdout.flush()
     return _status_code(report) if options.ctl_command == "status" else DONE
 

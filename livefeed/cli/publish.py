@@ -5,7 +5,6 @@ Rule: a token is read from a file. It is in no argument, which all users of the 
 
 from __future__ import annotations
 
-import argparse
 import http.client
 import json
 import os
@@ -17,18 +16,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from livefeed.cli.embargo_commands import add_time, check_supported, tell_note
+from livefeed.cli.embargo_text import set_aside_lines
 from livefeed.cli.operator_client import (
     ChoiceError,
-    NotRunningError,
     OperatorClient,
     TokenClient,
     find_socket,
     parse_base,
     read_token,
 )
+from livefeed.cli.operator_options import (
+    DONE,
+    FAILED,
+    add_instance_arguments,
+    add_timeout_argument,
+    exit_code_of,
+    same_livefeed,
+)
+from livefeed.cli.tables import Painter, wants_colour
+from livefeed.cli.times import here
 from livefeed.exceptions import CommandError, first_line
 
 if TYPE_CHECKING:
+    import argparse
+
     from livefeed.cli.operator_client import Answer, Client
 
 HELP = "store a document in a feed whose source is store:"
@@ -37,11 +49,11 @@ DESCRIPTION = (
     "as livefeed ctl finds it, or through an endpoint of --admin with --url and --token-file. Exit codes: 0 the "
     "document is stored, and watchers are shown it; 1 it is not stored, with the reason on standard error; 2 the "
     "command line is wrong, or it must choose a feed or an instance; 3 no livefeed runs there; 4 the document is "
-    "stored, and watchers are not shown it yet, with the reason."
+    "stored, and watchers are not shown it yet, with the reason. With --at, 0 says that the document is set aside."
 )
 
-DONE, FAILED, WRONG_USE, NOT_RUNNING, NOT_SHOWN = range(5)
-"""The exit codes."""
+NOT_SHOWN = 4
+"""An exit code, besides those that all commands share."""
 
 MAX_DOCUMENT_BYTES = 256 * 1024 * 1024
 """Size of the largest document that is read. No feed can have a larger one."""
@@ -53,7 +65,6 @@ RETRY_S = 1.0
 """Seconds after which a watched document that could not be stored is sent again."""
 
 TIMEOUT_S = 30.0
-MAX_TIMEOUT_S = 86_400.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,30 +72,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE|-", help="the file with the document; - for standard input")
     parser.add_argument("--feed", metavar="NAME", help="the feed [default: the only one with the source store:]")
     parser.add_argument("--watch", action="store_true", help="store the file again after each change, until Ctrl-C")
+    add_time(parser, "set it aside, so that nothing of it is visible before, and publish it")
     conditions = parser.add_mutually_exclusive_group()
     conditions.add_argument("--if-match", metavar="VERSION", help="only if this version is stored")
     conditions.add_argument("--if-new", action="store_true", help="only if no document is stored")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--instance", metavar="NAME", help="the instance [default: the only one that runs]")
-    which.add_argument("--runtime-dir", type=Path, metavar="PATH", help="the runtime directory of the instance")
+    add_instance_arguments(which)
     which.add_argument("--url", metavar="URL", help="an endpoint of --admin, such as https://HOST:9443")
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="the file with the token, for --url")
     parser.add_argument("--cacert", type=Path, metavar="FILE", help="PEM file of the authorities that are trusted")
     parser.add_argument("--json", action="store_true", help="print the answer of livefeed, one line for each document")
-    parser.add_argument(
-        "--timeout",
-        type=_seconds,
-        default=TIMEOUT_S,
-        metavar="SECONDS",
-        help=f"seconds to wait for the answer [default: {TIMEOUT_S:g}]",
-    )
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds <= MAX_TIMEOUT_S:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds up to {MAX_TIMEOUT_S:g}")
-    return seconds
+    add_timeout_argument(parser, TIMEOUT_S)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -99,6 +97,8 @@ def run(options: argparse.Namespace) -> int:
             raise ChoiceError("--url and --token-file go together")
         if options.watch and (options.if_match or options.if_new):
             raise ChoiceError("--watch stores every change, and takes no condition")
+        if options.watch and options.at:
+            raise ChoiceError("--watch and --at exclude each other")
         if options.watch:
             return _Watching(options).run()
         # Before the connection: a document that cannot be read is no request.
@@ -107,15 +107,9 @@ def run(options: argparse.Namespace) -> int:
         return _show(_publish(client, options, document), options)
     except CommandError as error:
         print(f"livefeed: {error}", file=sys.stderr)
-        return _code_of(error)
+        return exit_code_of(error)
     except KeyboardInterrupt:
         return DONE if options.watch else FAILED
-
-
-def _code_of(error: CommandError) -> int:
-    if isinstance(error, NotRunningError):
-        return NOT_RUNNING
-    return WRONG_USE if isinstance(error, ChoiceError) else FAILED
 
 
 def _client(options: argparse.Namespace) -> Client:
@@ -140,6 +134,10 @@ def _publish(client: Client, options: argparse.Namespace, document: bytes) -> An
         fields["If-None-Match"] = "*"
     elif options.if_match:
         fields["If-Match"] = '"{}"'.format(options.if_match.strip('"'))
+    if options.at is not None:
+        check_supported(client)
+        tell_note(options.at)
+        fields["Livefeed-Publish-At"] = options.at.rfc3339
     return client.put(f"/feeds/{quote(feed, safe='')}", document, fields)
 
 
@@ -163,9 +161,13 @@ def _show(answer: Answer, options: argparse.Namespace) -> int:
         raise CommandError("livefeed has answered something else than a report")
     if options.json:
         print(json.dumps(report), flush=True)
+    elif options.at is not None:
+        painter = Painter(wants_colour(sys.stdout, os.environ))
+        is_far, end = options.url is not None, same_livefeed(options)
+        print("\n".join(set_aside_lines(report, painter, here(), end, is_far=is_far)), flush=True)
     else:
         print(_text(report), flush=True)
-    return DONE if report.get("live") else NOT_SHOWN
+    return DONE if report.get("live") or options.at is not None else NOT_SHOWN
 
 
 def _text(report: dict[str, Any]) -> str:

@@ -6,24 +6,11 @@ from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from livefeed.cli.tables import Cell, Colour, Painter, count, duration, printable
+from livefeed.cli.desk_text import STATES, UNKNOWN_STATE, notes, version
+from livefeed.cli.tables import Cell, Painter, count, duration, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-_STATES: dict[str, Colour] = {
-    "live": "good",
-    "stale": "warning",
-    "held": "warning",
-    "ended": "plain",
-    "expired": "bad",
-    "withdrawn": "bad",
-}
-_UNKNOWN_STATE: Colour = "warning"
-"""A livefeed that is newer than this program may have other states. None is shown as if it were live."""
-
-_VERSION_CHARACTERS = 12
-"""Characters of a version that are shown. 48 bits do not repeat within one feed."""
 
 _SOON_DAYS = 14
 _DAY_S = 86_400
@@ -50,14 +37,14 @@ def status_lines(
             Cell("WATCHERS", "faint", is_right=True),
             Cell("WEBSOCKET", "faint", is_right=True),
             Cell("EVENTS", "faint", is_right=True),
-            Cell("WAITING", "faint", is_right=True),
+            Cell("LONG POLLS", "faint", is_right=True),
         ],
         [_feed_row(feed) for feed in feeds],
     )
     lines.append(table[0])
     for feed, line in zip(feeds, table[1:], strict=True):
         lines.append(line)
-        lines += _notes(feed, painter)
+        lines += _notes(feed, painter, now)
     lines.append("")
     lines += _facts(report, painter, now, answers_per_s)
     return lines
@@ -82,22 +69,30 @@ def _feed_row(feed: dict[str, Any]) -> list[Cell]:
     watchers = feed.get("watchers") or {}
     return [
         Cell(str(feed.get("name")), "strong"),
-        Cell(state, _STATES.get(state, _UNKNOWN_STATE)),
+        Cell(state, STATES.get(state, UNKNOWN_STATE)),
         Cell(duration(feed.get("age_s")), is_right=True),
-        Cell(str(feed.get("version") or "-")[:_VERSION_CHARACTERS]),
+        Cell(version(feed.get("version"))),
         Cell(count(sum(watchers.values())), is_right=True),
         *(Cell(count(watchers.get(way)), is_right=True) for way in ("websocket", "events", "waiting")),
     ]
 
 
-def _notes(feed: dict[str, Any], painter: Painter) -> Iterator[str]:
-    """Gives the lines below a feed: the reason of its state, or the last error of a feed that is live again."""
+def _notes(feed: dict[str, Any], painter: Painter, now: datetime) -> Iterator[str]:
+    """Gives the lines below a feed.
+
+    They have the reason of its state, or the last error of a feed that is live again, and everything about its desk.
+    """
     state, reason, error = str(feed.get("state")), feed.get("reason"), feed.get("last_error")
-    if reason:
-        colour = "warning" if state == "live" else _STATES.get(state, _UNKNOWN_STATE)
+    about_desk = list(notes(feed, now))
+    if about_desk and state in ("held", "withdrawn", "ended"):
+        pass  # they say more than the reason
+    elif reason:
+        colour = "warning" if state == "live" else STATES.get(state, UNKNOWN_STATE)
         yield "  " + painter.paint(printable(str(reason)), colour)
     elif error:
         yield "  " + painter.paint(printable(f"last error at {error.get('at')}: {error.get('why')}"), "faint")
+    for text, colour in about_desk:
+        yield "  " + painter.paint(text, colour)
 
 
 def _facts(report: dict[str, Any], painter: Painter, now: datetime, answers_per_s: float | None) -> Iterator[str]:

@@ -14,9 +14,12 @@ import msgspec
 from livefeed.clocks import Moment
 from livefeed.config.settings import Push  # noqa: TC001 - msgspec reads the annotations
 from livefeed.document.history import DeltaForm
+from livefeed.document.signature import Signed
 from livefeed.document.snapshot import IDENTITY, Representation, Sequence, Snapshot
 from livefeed.exceptions import LinkError
+from livefeed.feed.notice import Notice
 from livefeed.feed.picture import Picture
+from livefeed.feed.signer import Stated
 from livefeed.feed.state import State  # noqa: TC001 - msgspec reads the annotation
 
 if TYPE_CHECKING:
@@ -41,7 +44,7 @@ SNAPSHOT = "snapshot"
 """The type of the message by which a new parent asks for the newest version of a feed, and of the answer, which has the
 facts of a picture."""
 
-Happening = Literal["begin_tick", "publish", "skip_tick", "mark_stale", "confirm", "codings", "picture"]
+Happening = Literal["begin_tick", "publish", "skip_tick", "mark_stale", "note_held", "confirm", "codings", "picture"]
 
 _Moment = tuple[float, float, bool]
 
@@ -93,6 +96,28 @@ class PictureFacts(msgspec.Struct, frozen=True):
     versions: list[str]
     decision: State | None = None
     decided_at_s: float | None = None
+    why: str = ""
+    waiting: _Moment | None = None
+    kind: str = ""
+    chosen: _Moment | None = None
+
+
+class StatementFacts(msgspec.Struct, frozen=True):
+    """A :class:`.feed.signer.Stated`: a signed statement, whose bytes a worker only passes on.
+
+    :ivar version: the version that it is about.
+    :ivar sequence: epoch and number of that version.
+    """
+
+    version: str
+    sequence: tuple[int, int]
+    statement: str
+    parameters: str
+    signature: bytes
+
+
+STATING = frozenset({"publish", "skip_tick", "mark_stale", "confirm", "picture"})
+"""The events that bring the statement of the parent, or say that there is none."""
 
 
 class FeedEvent(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -108,6 +133,7 @@ class FeedEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     :ivar splices: the index of the payload with the splices from the version before.
     :ivar why: as in ``Feed.mark_stale``.
     :ivar picture: the picture.
+    :ivar statement: the newest statement, in the events :data:`STATING`; ``None`` for none.
     """
 
     feed: str
@@ -120,6 +146,7 @@ class FeedEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     splices: int | None = None
     why: str = ""
     picture: PictureFacts | None = None
+    statement: StatementFacts | None = None
 
 
 class SeenFacts(msgspec.Struct, frozen=True):
@@ -176,6 +203,25 @@ def deltas_of(message: Message, event: FeedEvent) -> dict[DeltaForm, bytes]:
     return {form: message.payload(index) for form, index in indices.items() if index is not None}
 
 
+def statement_facts(stated: Stated | None) -> StatementFacts | None:
+    """Gives a statement as facts."""
+    if stated is None:
+        return None
+    signed = stated.signed
+    sequence = sequence_facts(stated.sequence)
+    return StatementFacts(stated.version, sequence, signed.statement, signed.parameters, signed.signature)
+
+
+def take_statement(feed: Feed, event: FeedEvent) -> None:
+    """Has a feed show the statement of an event, before the change that the event brings."""
+    if event.event in STATING:
+        facts = event.statement
+        feed.stated = None
+        if facts is not None:
+            signed = Signed(facts.statement, facts.parameters, facts.signature)
+            feed.stated = Stated(facts.version, Sequence(*facts.sequence), signed)
+
+
 def moment_facts(moment: Moment | None) -> _Moment | None:
     """Gives a point in time as facts."""
     return None if moment is None else (moment.measured_s, moment.wall_s, moment.by_wall)
@@ -206,8 +252,12 @@ def picture_facts(picture: Picture, versions: list[str]) -> PictureFacts:
         gone_after_s=_finite(picture.gone_after_s),
         max_delta_bytes=picture.max_delta_bytes,
         versions=versions,
-        decision=picture.decision,
+        decision=picture.notice.state,
         decided_at_s=_finite(picture.decided_at_s),
+        why=picture.notice.why,
+        waiting=moment_facts(picture.notice.waiting),
+        kind=picture.notice.kind,
+        chosen=moment_facts(picture.notice.chosen),
     )
 
 
@@ -227,7 +277,7 @@ def picture_of(facts: PictureFacts) -> Picture:
         stale_after_s=facts.stale_after_s,
         gone_after_s=inf if facts.gone_after_s is None else facts.gone_after_s,
         max_delta_bytes=facts.max_delta_bytes,
-        decision=facts.decision,
+        notice=Notice(facts.decision, facts.why, moment_of(facts.waiting), facts.kind, moment_of(facts.chosen)),
         decided_at_s=-inf if facts.decided_at_s is None else facts.decided_at_s,
     )
 
@@ -298,6 +348,8 @@ def apply_plain(feed: Feed, message: Message, event: FeedEvent) -> bool:
             feed.begin_tick(event.at_s)
         case "skip_tick":
             feed.skip_tick(event.at_s)
+        case "note_held":
+            feed.note_held(event.at_s, is_tick=event.is_tick)
         case "mark_stale":
             feed.mark_stale(event.why)
         case "confirm":

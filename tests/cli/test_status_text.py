@@ -27,8 +27,8 @@ class StatusTests(SynchronousTestCase):
             [
                 "livefeed 1.0  ready  instance default, process 7, up 1 h 1 min",
                 "",
-                "FEED     STATE    AGE  VERSION       WATCHERS  WEBSOCKET  EVENTS  WAITING",
-                "results  live   0.4 s  0123456789ab    10,006     10,000       5        1",
+                "FEED     STATE    AGE  VERSION       WATCHERS  WEBSOCKET  EVENTS  LONG POLLS",
+                "results  live   0.4 s  0123456789ab    10,006     10,000       5           1",
                 "",
                 "connections  10,006 of 19,744",
                 "answers      123,456",

@@ -15,8 +15,10 @@ from livefeed.client.address import Address
 from livefeed.client.asyncio import Feed, FollowError, follow, read_exactly
 from livefeed.client.failures import tls_context
 from livefeed.client.update import Line, State
+from livefeed.client.verification import Trust
 from tests.helpers.client_loop import FakeLoop, FakeWire, RecordingReceiver
 from tests.helpers.delta_messages import document, splices
+from tests.helpers.signers import TRUSTED
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -59,6 +61,30 @@ class FeedTests(SynchronousTestCase):
                 self.assertIs((await waiting).state, State.STALE)
                 self.assertGreater(feed.received_bytes, 0)
             self.assertTrue(self.wire.is_dropped)
+
+        self.run_async(work())
+
+    def test_held_and_ended(self) -> None:
+        """A document that is held says why; one that has ended is asked for again on request."""
+
+        async def work() -> None:
+            feed: Feed[Any] = follow("http://h/feed")
+            feed.refresh()
+            self.assertIsNone(feed.waiting_s)
+            async with feed:
+                self.wire.accept()
+                self.wire.send(document(A, state="held", reason="a check", waiting=5000))
+                update = await anext(feed)
+                self.assertEqual((update.state, update.reason), (State.HELD, "a check"))
+                assert update.waiting_s is not None
+                assert feed.waiting_s is not None
+                self.assertGreaterEqual(feed.waiting_s, update.waiting_s)
+                self.assertGreaterEqual(update.waiting_s, 5)
+                self.wire.send(document(A, state="ended"))
+                update = await anext(feed)
+                self.assertEqual((update.state, update.line, update.waiting_s), (State.ENDED, Line.CLOSED, None))
+                feed.refresh()
+                self.assertEqual(len(self.loop.requests), 1)
 
         self.run_async(work())
 
@@ -110,6 +136,16 @@ class FeedTests(SynchronousTestCase):
                 self.assertEqual(len(calls), 1)
 
         self.run_async(work())
+
+    def test_keys(self) -> None:
+        """Keys that cannot be used are wrong arguments, and so is a part."""
+        with self.assertRaises(FollowError) as caught:
+            follow("http://h/feed", keys="/nowhere/keys.json")
+        self.assertIn("/nowhere/keys.json: ", str(caught.exception))
+        for url, pointer in (("http://h/feed", "/a"), ("http://h/feed#/a", "")):
+            with self.assertRaises(FollowError):
+                follow(url, keys=Trust(TRUSTED, "feed"), pointer=pointer)
+        self.assertIsInstance(follow("http://h/feed", keys=Trust(TRUSTED, "feed")), Feed)
 
     def test_wrong_arguments(self) -> None:
         """A URL that can never work is an error at once."""

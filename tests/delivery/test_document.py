@@ -16,13 +16,16 @@ import zstandard
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from livefeed.clocks import Moment
 from livefeed.document.codings import MAX_MEMBERS, compress_well
 from livefeed.document.patch import apply_patch
 from livefeed.document.snapshot import version_of
 from livefeed.document.splices import apply_splices
 from livefeed.feed.feed import Feed
+from livefeed.feed.notice import Notice
 from livefeed.feed.state import State
 from livefeed.testing import Response, make_site, publish, request
+from tests.helpers.signers import make_signer, of_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -616,6 +619,33 @@ class MethodTests(DocumentTestCase):
         self.assertEqual(self.get(b"Connection: Upgrade", b"Upgrade: h2c").status, 200)
 
 
+class HeldTests(DocumentTestCase):
+    """The fields while the desk holds a document back."""
+
+    def test_waiting_and_reason(self) -> None:
+        """The reason is public only if the operator says so, and is a string of RFC 8941 whatever it contains."""
+        publish(self.feed, b"1")
+        now_s = self.clock.seconds()
+        waiting = Moment(now_s - 61.9, now_s - 61.9)
+        self.feed.heed(Notice(State.HELD, 'We check 5 % of "é" \\\n', waiting, "hold"))
+        fields = self.get().headers
+        self.assertEqual((fields["livefeed-waiting"], fields.get("livefeed-reason")), ("61", None))
+        self.feed.tell_reasons(are_public=True)
+        self.assertEqual(self.get().headers["livefeed-reason"], '"We check 5 %25 of %22%C3%A9%22 %5C%0A"')
+        self.assertIn("Livefeed-Waiting, Livefeed-Reason", fields["access-control-expose-headers"])
+        self.feed.decide(None)
+        self.assertFalse({"livefeed-waiting", "livefeed-reason"} & self.get().headers.keys())
+
+    def test_withdrawn(self) -> None:
+        """The refusal has the reason, too, and nothing of the documents behind it."""
+        publish(self.feed, b"1")
+        self.feed.tell_reasons(are_public=True)
+        self.feed.heed(Notice(State.WITHDRAWN, "wrong", None, "withdraw"))
+        answer = self.get()
+        self.assertEqual((answer.status, answer.headers["livefeed-reason"]), (410, '"wrong"'))
+        self.assertEqual(answer.headers["cache-control"], "no-store")
+
+
 class GoneTests(DocumentTestCase):
     """A document that is too old to be shown."""
 
@@ -731,3 +761,60 @@ class GoneTests(DocumentTestCase):
         self.assertTrue(
             self.get().headers["cache-control"].endswith("max-age=1, stale-while-revalidate=1, stale-if-error=300")
         )
+
+
+class StatementTests(DocumentTestCase):
+    """The signed statement about the newest version."""
+
+    def test_answers(self) -> None:
+        """The document in each coding, 304 and a delta have the same statement, about the document without a coding."""
+        unsigned = self.get()
+        publish(self.feed, DOCUMENT)
+        self.assertNotIn("livefeed-statement", self.get().headers)
+        self.feed.signer = make_signer(self.clock.seconds)
+        newest = DOCUMENT.replace(b"7.50", b"8.50")
+        before = version_of(DOCUMENT)
+        publish(self.feed, newest)
+        answers = [
+            self.get(),
+            self.get(b"Accept-Encoding: gzip"),
+            self.get(b'If-None-Match: "%s"' % version_of(newest).encode()),
+            self.get(b"A-IM: livefeed-splices", b'If-None-Match: "%s"' % before.encode()),
+        ]
+        self.assertEqual([each.status for each in answers], [200, 200, 304, 226])
+        found = {of_fields(each.headers) for each in answers}
+        self.assertEqual(len(found), 1)
+        statement = found.pop().statement
+        self.assertEqual((statement.feed, statement.state), ("feed", "live"))
+        self.assertEqual(statement.digest, hashlib.sha256(newest).digest())
+        self.assertEqual(statement.sequence_text, answers[0].headers["livefeed-sequence"])
+        self.assertEqual(statement.at, answers[0].headers["livefeed-at"])
+        exposed = answers[0].headers["access-control-expose-headers"]
+        self.assertTrue(exposed.endswith(", Livefeed-Statement, Signature-Input, Signature"))
+        self.assertTrue(exposed.startswith(unsigned.headers["access-control-expose-headers"]))
+
+    def test_each_tick(self) -> None:
+        """A replayed answer has the statement of its tick."""
+        self.feed.signer = make_signer(self.clock.seconds)
+        publish(self.feed, DOCUMENT)
+        first = of_fields(self.get().headers)
+        self.clock.advance(1)
+        publish(self.feed, DOCUMENT)
+        second = of_fields(self.get().headers)
+        self.assertEqual(second.created, first.created + 1)
+        self.assertEqual(of_fields(self.get().headers), second)
+
+    def test_withdrawn(self) -> None:
+        """Nothing is said about a document that is withdrawn."""
+        self.feed.signer = make_signer(self.clock.seconds)
+        publish(self.feed, DOCUMENT)
+        self.feed.decide(State.WITHDRAWN)
+        found = self.get()
+        self.assertEqual((found.status, found.headers.get("livefeed-statement")), (410, None))
+
+    def test_parts(self) -> None:
+        """A part has no statement: it is about the whole document."""
+        self.feed.signer = make_signer(self.clock.seconds)
+        publish(self.feed, DOCUMENT)
+        found = self.get(path=b"/feed/votes/0")
+        self.assertEqual((found.status, found.headers.get("livefeed-statement")), (200, None))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from livefeed.clocks import Moment
 from livefeed.delivery.framing import document_text
 from livefeed.delivery.item_messages import FRESH_S, ItemMessages
 from livefeed.delivery.messages import MessageOutlet
@@ -18,9 +19,11 @@ from livefeed.delivery.websocket.outlets import compressed_item_frame, message_f
 from livefeed.document.history import AT_ONCE_BYTES, History
 from livefeed.document.snapshot import Sequence, Snapshot, version_of
 from livefeed.feed.feed import Feed
+from livefeed.feed.notice import Notice
 from livefeed.feed.state import State
 from livefeed.testing import publish
 from tests.helpers.item_client import ItemClient
+from tests.helpers.signers import make_signer, of_member
 from tests.helpers.threads import Threads, no_thread
 from tests.helpers.websocket_client import Raw
 
@@ -54,6 +57,16 @@ class ItemMessagesTests(SynchronousTestCase):
         self.clock.advance(NOW)
         self.feed = Feed("feed", clock=self.clock)
         self.messages = ItemMessages(self.feed)
+
+    def test_held_back(self) -> None:
+        """Messages say for how long a newer document has been held back, and why if that is public."""
+        publish(self.feed, b"1")
+        now_s = self.clock.seconds()
+        self.feed.heed(Notice(State.HELD, "a recount", Moment(now_s - 61, now_s - 61), "hold"))
+        facts = json.loads(self.messages.get(None, plain))
+        self.assertEqual((facts["state"], facts["waiting"], facts.get("reason")), ("held", 61_000, None))
+        self.feed.tell_reasons(are_public=True)
+        self.assertEqual(json.loads(self.messages.get(None, plain))["reason"], "a recount")
 
     def follow(self, **had: bytes) -> ItemClient:
         client = ItemClient(had={f"/{name}": data for name, data in had.items()})
@@ -305,3 +318,48 @@ class CompressionTests(SynchronousTestCase):
         self.assertFalse(self.frame()[0])
         self.threads.finish()
         self.assertTrue(self.frame()[0])
+
+
+class StatementTests(SynchronousTestCase):
+    """The signed statement about the newest version."""
+
+    def test_messages(self) -> None:
+        """Documents, splices, heartbeats and pulses have it, and nothing else changes in them."""
+        clock = Clock()
+        clock.advance(NOW)
+        feed = Feed("feed", clock=clock)
+        messages = ItemMessages(feed)
+        publish(feed, document(1))
+        before = feed.snapshot
+        assert before is not None
+        unsigned = json.loads(messages.get(None, plain))
+        self.assertNotIn("signed", unsigned)
+        feed.signer = make_signer(clock.seconds)
+        publish(feed, document(2))
+        assert feed.snapshot is not None
+        read = [
+            json.loads(messages.get(None, plain)),
+            json.loads(messages.get(before.version, plain)),
+            json.loads(messages.get(feed.snapshot.version, plain)),
+            json.loads(messages.pulse(plain)),
+        ]
+        self.assertEqual([each["type"] for each in read], ["document", "splices", "heartbeat", "heartbeat"])
+        found = {of_member(each) for each in read}
+        self.assertEqual(len(found), 1)
+        self.assertEqual(found.pop().statement.digest.hex()[:32], feed.snapshot.version)
+        self.assertEqual({*read[0]} - {"signed"}, {*unsigned})
+        client = ItemClient(had={"/feed": document(1)})
+        client.take(messages.get(before.version, plain))
+        self.assertEqual(client.items["/feed"].document, document(2))
+        feed.decide(State.WITHDRAWN)
+        self.assertNotIn("signed", json.loads(messages.get(None, plain)))
+
+    def test_compressed(self) -> None:
+        """The compressed form of the document is used again behind a statement."""
+        clock = Clock()
+        clock.advance(NOW)
+        feed = Feed("feed", clock=clock, signer=make_signer(clock.seconds))
+        publish(feed, document(1))
+        (frame,) = Raw.read(ItemMessages(feed).get(None, compressed_item_frame))
+        message = json.loads(zlib.decompress(frame.payload + b"\x00\x00\xff\xff\x03\x00", wbits=-15))
+        self.assertEqual((message["text"].encode(), of_member(message).statement.feed), (document(1), "feed"))

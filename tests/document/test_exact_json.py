@@ -10,7 +10,7 @@ from msgspec import Raw
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.document import exact_json
-from livefeed.document.exact_json import DeltaError, Document, decode, encode, parse, parse_in_pieces
+from livefeed.document.exact_json import DeltaError, Document, decode, encode, parse, parse_in_pieces, same_value
 from tests.helpers.exact_patches import read, same
 
 NUMBERS = ("0", "-0", "0.0", "1", "1.0", "1.50", "15e-1", "1e400", "1E400", "12345678901234567890", "9" * 5000)
@@ -187,3 +187,21 @@ class EncodeTests(SynchronousTestCase):
         self.assertEqual(decode(written), decode(data))
         self.assertTrue(same(read(written), read(data)))
         self.assertEqual(encode(decode(written)), written)
+
+
+class SameValueTests(SynchronousTestCase):
+    """same_value."""
+
+    def test_numbers_are_compared_by_value(self) -> None:
+        """Whatever their text is, and everything else by its kind."""
+        for one, other in (("1", "1.0"), ("15e-1", "1.50"), ('{"a":[1]}', '{"a":[1e0]}'), ("1e999999", "10e999998")):
+            self.assertTrue(same_value(decode(one.encode()), decode(other.encode())))
+        for one, other in (
+            ("1", "true"),
+            ("1", "2"),
+            ("[1]", "[1,1]"),
+            ('{"a":1}', '{"b":1}'),
+            ("1e9999999999999999999", "1"),
+            ("null", "false"),
+        ):
+            self.assertFalse(same_value(decode(one.encode()), decode(other.encode())))

@@ -16,6 +16,7 @@ export const isShown = (feed) => feed.text != null && SHOWN.has(feed.state);
 
 // Gives what the page says of a feed: the state of the data, or what is wrong with the line.
 export function condition(feed) {
+  if (feed.error?.status === 401 && feed.text == null) return "protected";
   if (feed.line === "offline") return "offline";
   if (KNOWN.has(feed.state)) {
     if (feed.state === "stale" && feed.text == null) return "waiting";
@@ -26,10 +27,8 @@ export function condition(feed) {
 }
 
 export class StateLine {
-  // reason: tells why there is no new document.
-  constructor(feed, title, reason) {
+  constructor(feed, title) {
     this.feed = feed;
-    this.reason = reason;
     this.since = null; // when the last document was confirmed, by the reader's clock
     this.title = title;
     this.said = null;
@@ -48,8 +47,9 @@ export class StateLine {
     this.version = element("span", { id: "version", class: "quiet" });
     this.element = element("p", { class: "state" }, this.badge, this.age, ring, this.left, this.version);
     this.sentence = element("p");
+    this.waits = element("p", { class: "waits" });
     this.why = element("p", { class: "why" });
-    this.explanation = element("div", { class: "explanation" }, this.sentence, this.why);
+    this.explanation = element("div", { class: "explanation" }, this.sentence, this.waits, this.why);
     this.announcer = element("div", { role: "status", class: "hidden" });
     this.timer = setInterval(() => this.tick(), TICK_MS);
     document.addEventListener("visibilitychange", () => this.tick());
@@ -61,10 +61,8 @@ export class StateLine {
     write(this.badge, strings.states[now] ?? now);
     const explanation = this.explain(now);
     write(this.sentence, explanation);
-    this.reason.update(now);
-    write(this.why, this.reason.text);
-    this.why.hidden = this.reason.text === "";
-    this.explanation.hidden = explanation === "";
+    const { reason } = this.feed;
+    write(this.why, now !== "offline" && reason ? strings.reason(reason) : "");
     if (now !== this.said) {
       // The first state is no news.
       if (this.said !== null) write(this.announcer, strings.announcement(this.title(), strings.states[now] ?? now, explanation));
@@ -76,6 +74,7 @@ export class StateLine {
 
   explain(now) {
     const age = this.feed.age();
+    if (now === "held" && this.feed.waiting() === null) return strings.heldAlone;
     if (now !== "stale" || age === null) return strings.explanations[now] ?? strings.unknownState(now);
     const since = Date.now() - age;
     // Another second of the same moment is no news.
@@ -83,10 +82,21 @@ export class StateLine {
     return strings.staleSince(new Date(this.since));
   }
 
+  // Counts up for how long a newer version has been waiting.
+  showWaiting() {
+    const waiting = isShown(this.feed) && this.feed.line !== "offline" ? this.feed.waiting() : null;
+    write(this.waits, waiting === null ? "" : strings.waiting(waiting / 1000));
+    const parts = [this.sentence, this.waits, this.why];
+    for (const part of parts) part.hidden = part.textContent === "";
+    this.explanation.hidden = parts.every((part) => part.hidden);
+  }
+
   tick() {
     if (document.hidden) return;
+    this.showWaiting();
     const age = this.feed.age();
-    const known = isShown(this.feed);
+    // Nobody confirms a document that has ended.
+    const known = isShown(this.feed) && this.feed.state !== "ended";
     const seconds = Math.floor((age ?? 0) / 1000);
     write(this.age, !known ? "" : age === null ? strings.ageUnknown : seconds < 2 ? strings.fresh : strings.age(seconds));
     const next = this.feed.state === "ended" || this.feed.line === "offline" ? null : this.feed.next();

@@ -1,0 +1,258 @@
+"""The text about decisions, waiting documents and alarms: after each command, in the report of a feed, in the status.
+
+Rule: the first sentence after a command says what watchers see now, and the last one how to take the command back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from livefeed.cli.tables import Cell, Colour, count, duration, printable
+from livefeed.cli.times import clock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from livefeed.cli.tables import Painter
+
+VERSION_CHARACTERS = 12
+"""Characters of a version that are shown. 48 bits do not repeat within one feed."""
+
+MAX_TEXT = 300
+"""Characters of a reason or value that are shown on one line."""
+
+STATES: dict[str, Colour] = {
+    "live": "good",
+    "stale": "warning",
+    "held": "warning",
+    "ended": "plain",
+    "expired": "bad",
+    "withdrawn": "bad",
+}
+UNKNOWN_STATE: Colour = "warning"
+"""A livefeed that is newer than this program may have other states. None is shown as if it were live."""
+
+_WITHOUT_DOCUMENT = {
+    "withdrawn": "Watchers are shown no document: they are answered 410, and caches must not keep it",
+    "expired": "Watchers are shown no document: it is too old (--gone-after), and they are answered 410",
+}
+_WITH_DOCUMENT = {
+    "live": "Watchers are shown {version}",
+    "stale": "Watchers keep {version}, marked stale: pulls fail",
+    "held": "Watchers keep {version}, marked held",
+    "ended": "Watchers keep {version} as the last one, and stop asking",
+}
+_WIDTH = len("decision")
+
+
+def version(text: object) -> str:
+    """Gives the beginning of a version; a dash for none."""
+    return printable(str(text or "-"))[:VERSION_CHARACTERS]
+
+
+def short(text: object) -> str:
+    """Gives a text on one line that is not too long."""
+    line = printable(str(text))
+    return line if len(line) <= MAX_TEXT else f"{line[:MAX_TEXT]}..."
+
+
+def done_lines(report: dict[str, Any], painter: Painter, now: datetime, undo: str) -> list[str]:
+    """Gives the lines after a command.
+
+    :param report: the answer to the command, or the report of the feed after it.
+    :param undo: the command line that takes the command back; empty if there is none.
+    """
+    state = str(report.get("state"))
+    name = painter.paint(printable(str(report.get("feed"))), "strong")
+    lines = [f"{name}: {painter.paint(printable(state), _colour(state))}. {watchers_see(report, now)}."]
+    waiting = report.get("waiting")
+    if isinstance(waiting, dict):
+        lines.append(f"Waiting: {waiting_text(waiting)}.")
+        lines += [f"{text}." for text in _release_texts(waiting)]
+    decision = report.get("decision")
+    if isinstance(decision, dict):
+        lines.append(f"Decision: {decision_text(decision, now)}.")
+    if report.get("warning"):
+        lines.append(painter.paint(f"Warning: {short(report['warning'])}", "warning"))
+    if undo:
+        lines.append(f"Undo: {painter.paint(undo, 'strong')}")
+    return lines
+
+
+def watchers_see(report: dict[str, Any], now: datetime) -> str:
+    """Gives a sentence, without its period, about what watchers see now."""
+    state, shown = str(report.get("state")), report.get("shown")
+    shown = shown if isinstance(shown, dict) else {}
+    name = shown.get("version") or report.get("version")
+    if state in _WITHOUT_DOCUMENT:
+        return _WITHOUT_DOCUMENT[state]
+    if not name:
+        return "Watchers are shown no document: there is none yet"
+    text = f"version {version(name)}"
+    if shown.get("confirmed_at"):
+        text += f" of {clock(shown['confirmed_at'], now)} ({duration(shown.get('age_s'))} old)"
+    if state in _WITH_DOCUMENT:
+        return _WITH_DOCUMENT[state].format(version=text)
+    return f"Watchers are shown {text}, marked {printable(state)}"
+
+
+def waiting_text(waiting: dict[str, Any]) -> str:
+    """Gives the document that waits, for how long, and the reason."""
+    text = f"version {version(waiting.get('version'))}"
+    if isinstance(waiting.get("bytes"), int):
+        text += f", {count(waiting['bytes'])} bytes"
+    if waiting.get("for_s") is not None:
+        text += f", for {duration(waiting['for_s'])}"
+    if waiting.get("rule"):
+        text += f", because {short(waiting.get('why'))} (rule {short(waiting['rule'])})"
+    elif waiting.get("why"):
+        text += f", because {short(waiting['why'])}"
+    pulls = waiting.get("pulls")
+    if waiting.get("rule") and isinstance(pulls, int) and pulls > 1:
+        text += f"; {count(pulls)} pulls gave it"
+    return text
+
+
+def _release_texts(waiting: dict[str, Any]) -> Iterator[str]:
+    """Gives the moments at which a document is shown without a command."""
+    ways = []
+    if waiting.get("releases_in_s") is not None:
+        ways.append(f"in {duration(waiting['releases_in_s'])}")
+    if waiting.get("releases_after_pulls") is not None:
+        ways.append(f"after {count(waiting['releases_after_pulls'])} more pulls with the same value")
+    if ways:
+        yield f"It is shown by itself {' or '.join(ways)}"
+
+
+def decision_text(decision: dict[str, Any], now: datetime) -> str:
+    """Gives an operator's decision: its kind, user, time and reason."""
+    text = short(decision.get("kind"))
+    if decision.get("version"):
+        text += f" of version {version(decision['version'])}"
+    if decision.get("by"):
+        text += f", by {short(decision['by'])}"
+    if decision.get("at"):
+        text += f" at {clock(decision['at'], now)}"
+    if decision.get("reason"):
+        text += f": {short(decision['reason'])}"
+    return text
+
+
+def alarm_text(alarm: dict[str, Any], now: datetime) -> str:
+    """Gives an alarm: its rule, reason and beginning."""
+    text = f"{short(alarm.get('rule'))}: {short(alarm.get('why'))}"
+    return f"{text}, since {clock(alarm['since'], now)}" if alarm.get("since") else text
+
+
+def notes(feed: dict[str, Any], now: datetime) -> Iterator[tuple[str, Colour]]:
+    """Gives the lines of the status about the desk of a feed, with their colours."""
+    decision, waiting = feed.get("decision"), feed.get("waiting")
+    if isinstance(decision, dict):
+        yield f"decision: {decision_text(decision, now)}", _colour(str(feed.get("state")))
+    if isinstance(waiting, dict):
+        yield f"waiting: {waiting_text(waiting)}", "warning"
+        for text in _release_texts(waiting):
+            yield f"{text[0].lower()}{text[1:]}", "plain"
+    for alarm in feed.get("alarms") or []:
+        yield f"alarm: {alarm_text(alarm, now)}", "warning"
+
+
+def overlay_text(entry: dict[str, Any]) -> tuple[str, Colour]:
+    """Gives an entry of the overlay, with the colour of a warning if it changes nothing."""
+    where = short(entry.get("pointer") or "the whole document")
+    text = f"{where} set to {short(entry['value'])}" if entry.get("value") is not None else f"{where} removed"
+    if entry.get("changes") != 0:
+        return text, "plain"
+    conflict: dict[str, Any] = next(iter(entry.get("conflicts") or []), {})
+    return f"{text}: changes nothing, because {short(conflict.get('why'))}", "warning"
+
+
+def desk_lines(
+    report: dict[str, Any], painter: Painter, now: datetime, end: str = "", embargoes: Sequence[str] = ()
+) -> list[str]:
+    """Gives the lines of the report of one feed.
+
+    :param end: the end of the command lines that are proposed, with the options that choose this livefeed.
+    :param embargoes: the lines about everything that is to happen at a time.
+    """
+    name, state = printable(str(report.get("feed"))), str(report.get("state"))
+    lines = [f"{painter.paint(name, 'strong')}  {painter.paint(printable(state), _colour(state))}"]
+    lines.append(f"{watchers_see(report, now)}.")
+    lines.append("")
+    for label, text, colour in _facts(report, now):
+        lines.append(f"{label:{_WIDTH}}  {painter.paint(text, colour)}")
+    lines += [f"{'embargo':{_WIDTH}}  {each}" for each in embargoes]
+    lines += _rules(report, painter, now)
+    lines += _versions(report, painter, now)
+    proposals = [
+        [Cell(f"livefeed ctl {command}{end}", "strong"), Cell(effect)] for command, effect in _proposals(report, name)
+    ]
+    return [*lines, "", *painter.table([Cell("POSSIBLE NOW", "faint"), Cell("")], proposals)]
+
+
+def _facts(report: dict[str, Any], now: datetime) -> Iterator[tuple[str, str, Colour]]:
+    shown, waiting, decision = report.get("shown"), report.get("waiting"), report.get("decision")
+    if isinstance(shown, dict) and shown.get("version"):
+        text = f"version {version(shown['version'])}, sequence {short(shown.get('sequence'))}"
+        if isinstance(shown.get("bytes"), int):
+            text += f", {count(shown['bytes'])} bytes"
+        yield "shown", f"{text}, {duration(shown.get('age_s'))} old", "plain"
+    if isinstance(decision, dict):
+        yield "decision", decision_text(decision, now), _colour(str(report.get("state")))
+    if isinstance(waiting, dict):
+        yield "waiting", waiting_text(waiting), "warning"
+        for text in _release_texts(waiting):
+            yield "", f"{text[0].lower()}{text[1:]}", "plain"
+    for alarm in report.get("alarms") or []:
+        yield "alarm", alarm_text(alarm, now), "warning"
+    for entry in report.get("overlay") or []:
+        yield "overlay", *overlay_text(entry)
+    if report.get("warning"):
+        yield "warning", short(report["warning"]), "warning"
+
+
+def _rules(report: dict[str, Any], painter: Painter, now: datetime) -> list[str]:
+    rows = []
+    for rule in report.get("rules") or []:
+        until = rule.get("released_until")
+        note = Cell(f"off until {clock(until, now)}", "warning") if until else Cell("")
+        rows.append([Cell(short(rule.get(name)), "plain") for name in ("name", "kind", "action")] + [note])
+    heads = [Cell(name, "faint") for name in ("RULE", "KIND", "ACTION", "")]
+    return ["", *painter.table(heads, rows)] if rows else []
+
+
+def _versions(report: dict[str, Any], painter: Painter, now: datetime) -> list[str]:
+    rows = [
+        [Cell(version(each.get("version"))), Cell(short(each.get("sequence"))), Cell(clock(each.get("at"), now))]
+        for each in report.get("versions") or []
+    ]
+    heads = [Cell(name, "faint") for name in ("VERSION THAT CAN BE PINNED", "SEQUENCE", "SHOWN FROM")]
+    return ["", *painter.table(heads, rows)] if rows else []
+
+
+def _proposals(report: dict[str, Any], name: str) -> Iterator[tuple[str, str]]:
+    """Gives the commands that help in the state of a feed, with their effects."""
+    decision, waiting = report.get("decision"), report.get("waiting")
+    kind = decision.get("kind") if isinstance(decision, dict) else None
+    if kind in ("withdraw", "end"):
+        yield f"resume {name}", "watchers are shown the document again, and newer ones"
+        return
+    if isinstance(waiting, dict) and waiting.get("rule"):
+        yield f"release {name}", "watchers are shown the document that waits"
+        rule = short(waiting["rule"])
+        yield f"release {name} --rule {rule} --for 10m", "the rule does not hold for that time"
+    elif isinstance(waiting, dict):
+        yield f"release {name} --once", "watchers are shown the document that waits, and later ones wait"
+    if kind == "pin":
+        yield f"unpin {name}", "watchers are shown the newest document again"
+    elif kind == "hold":
+        yield f"release {name}", "watchers are shown the newest document again"
+    else:
+        yield f"hold {name}", "watchers keep the version that they have, whatever comes"
+        yield f"rollback {name}", "watchers are shown the version before, and newer ones wait"
+    yield f"withdraw {name}", "watchers are shown no document"
+
+
+def _colour(state: str) -> Colour:
+    return STATES.get(state, UNKNOWN_STATE)
