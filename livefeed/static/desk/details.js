@@ -2,7 +2,8 @@
 
 import { element, write } from "../page/dom.js";
 import { preview, parse } from "../page/exact.js";
-import { counting, moment, short, strings } from "./strings.js";
+import { counting } from "../page/strings.js";
+import { moment, short, strings } from "./strings.js";
 
 const PASSES_S = [60, 600, 3600];
 // The states in which watchers see no document, although there is a last one.

@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { whyNot } from "../../../livefeed/static/desk/actions.js";
 import { indented, nameOf } from "../../../livefeed/static/desk/comparison.js";
-import { counting, strings } from "../../../livefeed/static/desk/strings.js";
+import { strings } from "../../../livefeed/static/desk/strings.js";
 import { parse } from "../../../livefeed/static/page/exact.js";
 
 const COMMANDS = ["hold", "release", "once", "rollback", "unpin", "withdraw", "end", "resume"];
@@ -65,19 +65,6 @@ test("a document is broken into lines, and nothing else of it changes", () => {
   }
   const long = indented(`["${"x".repeat(600_000)}"]`);
   assert.ok(long.endsWith("\n…") && long.length < 510_000);
-});
-
-test("times are counted in two units", () => {
-  const plain = (seconds) => counting(seconds).replaceAll("\u00a0", " ");
-  for (const [seconds, text] of [
-    [-1, "0 s"],
-    [59.9, "59 s"],
-    [125, "2 min 5 s"],
-    [7261, "2 h 1 min"],
-    [90_000, "1 day 1 h"],
-  ]) {
-    assert.equal(plain(seconds), text);
-  }
 });
 
 test("each command says its effect and how it is taken back, and each dangerous one its consequence", () => {
