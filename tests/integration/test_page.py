@@ -201,7 +201,7 @@ def test_page_shows_decisions(browser: Chrome, start: Start, tmp_path: Path) -> 
     wait.until(lambda _: "keeps this version for now" in text_of(browser, "notices"))
     assert "Reason: We check district 7 (20 %)." in text_of(browser, "notices")
     replace_file(document, SECOND)
-    wait.until(lambda _: "It has been waiting for 2\u00a0s." in text_of(browser, "notices"))
+    wait.until(lambda _: "It has been waiting for 2 s." in text_of(browser, "notices"))
     assert "1.50" in text_of(browser, "main")
     assert "Reason: We check district 7 (20 %)." in text_of(browser, "notices")
     decide("release")
