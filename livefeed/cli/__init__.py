@@ -12,12 +12,14 @@
 - ``overlay_commands``: the command ``livefeed ctl overlay``.
 - ``overlay_text``: the text about overlaid values.
 - ``publish``: the subcommand that stores a document in a feed, once or after each change of a file.
+- ``recording``: the subcommand that shows, checks and takes apart a recording.
 - ``screen``: the screen of ``livefeed watch``.
 - ``serve``: the subcommand that serves a document in the foreground.
 - ``status_text``: the text of ``livefeed ctl status``.
 - ``tables``: aligned columns, colours, and escaped characters.
 - ``times``: durations and points in time on the command line.
 - ``trace_text``: the text of ``livefeed ctl trace``.
+- ``tried_document``: the part of ``livefeed check`` that tries a document on the rules of a feed.
 - ``until``: conditions on a document.
 - ``watch``: the subcommand that shows a document as it changes.
 """
