@@ -68,6 +68,7 @@ MODULES = (
     "howto",
     "places",
     "plots",
+    "pointers",
     "search",
     "shows",
     "sparks",

@@ -124,7 +124,7 @@ def test_tables_search_and_history(browser: Chrome, start: Start, tmp_path: Path
     assert browser.find_element(By.XPATH, level).text == "1"
     browser.find_element(By.ID, "history-compare").click()
     assert "4 differences" in text_of(browser, "panels")
-    assert "/vessels/name=Auk/speed" in text_of(browser, "panels")
+    assert "/vessels/{name=Auk}/speed" in text_of(browser, "panels")
     browser.find_element(By.CSS_SELECTOR, ".banner button").click()
     assert browser.find_element(By.XPATH, level).text == "7"
     browser.find_element(By.XPATH, "//button[text()='Polling']").click()

@@ -87,7 +87,6 @@ export const strings = {
     size: "Size",
     since: "Waiting since",
     rule: "Held by",
-    why: "Because",
     pulls: "Pulled",
     release: "Released by itself",
   },

@@ -4,9 +4,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { whyNot } from "../../../livefeed/static/desk/actions.js";
-import { indented, nameOf } from "../../../livefeed/static/desk/comparison.js";
+import { indented } from "../../../livefeed/static/desk/comparison.js";
 import { strings } from "../../../livefeed/static/desk/strings.js";
-import { parse } from "../../../livefeed/static/page/exact.js";
 
 const COMMANDS = ["hold", "release", "once", "rollback", "unpin", "withdraw", "end", "resume"];
 const shown = { version: "b" };
@@ -37,21 +36,6 @@ test("a command that cannot be given has a reason", () => {
   for (const report of reports) {
     for (const kind of COMMANDS) assert.notEqual(whyNot(kind, report), undefined, `${kind} after ${report.decision?.kind}`);
   }
-});
-
-test("a pointer is written like the differences", () => {
-  const document = parse('{"districts":[{"name":"A","votes":1},{"name":"B/C","votes":2}],"list":[1,[2]],"a/b":{"~":1}}');
-  for (const [pointer, name] of [
-    ["/districts/1/votes", "/districts/name=B/C/votes"],
-    ["/districts/9/votes", "/districts/9/votes"],
-    ["/list/1/0", "/list/1/0"],
-    ["/a~1b/~0", "/a/b/~"],
-    ["/nothing/there", "/nothing/there"],
-    ["", "/"],
-  ]) {
-    assert.equal(nameOf(document, pointer), name);
-  }
-  assert.equal(nameOf(undefined, "/a"), "/a");
 });
 
 test("a document is broken into lines, and nothing else of it changes", () => {
