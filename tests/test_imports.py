@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "process": "config document tls transport web delivery",
         "admin": "document storage tls transport web feed intake delivery process",
         "checks": "admin config document process serving sources storage tls web",
-        "cli": "checks client config document process sources tap tls",
+        "cli": "checks client config document process sources storage tap tls",
         "testing": "delivery document feed intake sources web",
         "feed_storage": "document feed intake storage",
         "feed_service": "config delivery document feed feed_storage intake process sources storage web",

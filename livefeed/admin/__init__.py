@@ -17,6 +17,7 @@
 - ``site``: the connections, the access to all paths, and requests that run commands.
 - ``socket``: the operator's socket in the runtime directory.
 - ``status``: the report about the process and its feeds.
+- ``strictness``: refuses a document to a publisher who does not want it held back.
 - ``totals``: the samples of all processes together.
 - ``tracing``: the command that shows when a version was pulled, published and delivered.
 """

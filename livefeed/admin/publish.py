@@ -9,7 +9,7 @@ durable, and that they are not: the answer has the reason.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred, TimeoutError  # noqa: A004
@@ -28,6 +28,7 @@ from livefeed.admin.publish_edits import (
     replacement,
 )
 from livefeed.admin.reports import NO_ORIGIN, NO_STORE, json_answer, watch_end
+from livefeed.admin.strictness import APPLIED, RuleRefusedError, strictly, wants_strictness
 from livefeed.document.timestamps import timestamp
 from livefeed.exceptions import StoreError
 from livefeed.feed.state import State
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
     from livefeed.document.stored_write import StoredWrite
     from livefeed.feed.feed import Feed
+    from livefeed.intake.desk import Desk
     from livefeed.storage.shared_writes import SharedWrites
     from livefeed.storage.store import Kept, Outcome, Unchanged, View
     from livefeed.web.request import Request
@@ -79,6 +81,10 @@ class StoredFeed(EmbargoedFeed, Protocol):
     @property
     def store(self) -> SharedWrites | None:
         """The store; ``None`` if the document comes from another source."""
+
+    @property
+    def desk(self) -> Desk:
+        """Its desk, which may hold documents back."""
 
     @property
     def source_name(self) -> str:
@@ -314,6 +320,8 @@ class DocumentResource(Node):
             given.check(view)
             return edit(view)
 
+        is_strict = wants_strictness(_field(request, b"Prefer"))
+        judged = strictly(checked, self._stored.desk.checker()) if is_strict else checked
         durable: Deferred[None] = Deferred()
         request.keeps_content = durable
 
@@ -323,12 +331,13 @@ class DocumentResource(Node):
                     wish = SetAside(at.decode("utf-8", "replace"), given, caller_of(request), self._stored.max_bytes)
                     report = await set_aside(self._stored, document, wish)
                     return _Result(202, report, tuple(self._shown()))
-                outcome = await self._store.edit(checked)
+                outcome = await self._store.edit(judged)
             finally:
                 durable.callback(None)
             if is_deletion:
                 return _Result(204, None, tuple(self._shown()))
-            return self._written(outcome, await self._pull())
+            result = self._written(outcome, await self._pull())
+            return replace(result, fields=(*result.fields, APPLIED)) if is_strict else result
 
         return self._respond(request, respond())
 
@@ -353,6 +362,8 @@ class DocumentResource(Node):
             "changed": outcome.after is not outcome.before,
             "live": pulled.is_shown,
             "why": pulled.why or None,
+            "rule": None if pulled.violation is None else pulled.violation.rule,
+            "pointer": None if pulled.violation is None else pulled.violation.pointer,
             "shown": None if snapshot is None else snapshot.version,
             "sequence": None if snapshot is None else str(snapshot.sequence),
         }
@@ -380,8 +391,12 @@ class DocumentResource(Node):
 
     async def _answer(self, request: Request, work: Coroutine[Any, Any, _Result | None], ended: list[bool]) -> None:
         fields: list[tuple[bytes, bytes]] = []
+        more: dict[str, str] = {}
         try:
             result = await work
+        except RuleRefusedError as error:
+            status, why, fields = error.status, str(error), [*self._shown(), APPLIED, *_etag(self._store.newest)]
+            more = {"rule": error.violation.rule, "pointer": error.violation.pointer}
         except EditRefusedError as error:
             status, why = error.status, str(error)
             fields = [*self._shown(), *_etag(self._store.newest)]
@@ -401,7 +416,7 @@ class DocumentResource(Node):
                 json_answer(request, result.status, result.report, result.fields)
             return
         if not ended:
-            refuse(request, status, why, fields)
+            refuse(request, status, why, fields, more)
 
 
 def _find(kept: tuple[Kept, ...], version: str) -> Kept:

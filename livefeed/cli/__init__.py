@@ -15,6 +15,7 @@
 - ``overlay_commands``: the command ``livefeed ctl overlay``.
 - ``overlay_text``: the text about overlaid values.
 - ``publish``: the subcommand that stores a document in a feed, once or after each change of a file.
+- ``recording``: the subcommand that shows, checks and takes apart a recording.
 - ``screen``: the screen of ``livefeed watch``.
 - ``serve``: the subcommand that serves a document in the foreground.
 - ``status_text``: the text of ``livefeed ctl status``.

@@ -10,6 +10,7 @@
 - ``record_file``: reads a file of records, and tells how it ends.
 - ``recorder``: writes a recording.
 - ``recording``: the contents of a recording, and its versions from any time on.
+- ``recording_time``: times in a recording, as people write them.
 - ``ring``: the newest documents in a file of bounded size.
 - ``shared_writes``: the queue in front of a store, by which writes share one sync.
 - ``store``: the embedded store of a feed, in a file of durable writes.

@@ -19,6 +19,9 @@ from livefeed.admin.access import Access
 from livefeed.admin.contents import MAX_CONTENTS_BYTES, Contents
 from livefeed.admin.publish import LIVE_S, FeedsResource, limit_of
 from livefeed.admin.site import CONTENT_TIMEOUT_S, OperatorRoot, OperatorSite
+from livefeed.document.requirements import Required
+from livefeed.document.rules import Rules, RuleSpec, Violation
+from livefeed.document.selectors import parse_selector
 from livefeed.document.snapshot import version_of
 from livefeed.exceptions import StoreError
 from livefeed.feed.embargo_keeping import EmbargoKeeping
@@ -32,6 +35,7 @@ from livefeed.storage.shared_writes import SPACING_S, SharedWrites
 from livefeed.storage.store import Store
 from livefeed.testing import Response, publish
 from tests.helpers.crashing_files import RefusingFiles
+from tests.helpers.desks import desk_of
 
 MERGE = b"Content-Type: application/merge-patch+json"
 PATCH = b"Content-Type: application/json-patch+json"
@@ -55,6 +59,7 @@ class PublishedFeed:
         )
         self.store.open()
         self.outcome: Deferred[PullOutcome] | None = None
+        self.desk = desk_of(self.feed)
         file = EmbargoFile(folder / "results.embargoes", self.files)
         keeping = EmbargoKeeping("results", maybeDeferred, lambda: NOON_S, file)
         self.embargoes = Embargoes(self.feed, keeping, clock, self)
@@ -499,3 +504,32 @@ class TokenTests(PublishTestCase):
             self.put(b"[2]", b"Authorization: Bearer " + TOKEN, b"Origin: https://evil.example").status, 403
         )
         self.assertEqual(self.store.document, b"[1]")
+
+
+class RuleTests(PublishTestCase):
+    """Documents that a rule refuses."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.published.desk.rules = Rules.compile((RuleSpec("votes", Required((parse_selector("/votes"),))),))
+
+    def test_strict(self) -> None:
+        """Nothing is stored, and the answer names rule and place."""
+        refused = self.put(b"{}", b"Prefer: handling=strict")
+        problem = json.loads(refused.body)
+        self.assertEqual((refused.status, problem["rule"], problem["pointer"]), (422, "votes", "/votes"))
+        self.assertEqual(problem["detail"], "The rule votes refuses the document: /votes is missing.")
+        self.assertEqual(refused.headers["preference-applied"], "handling=strict")
+        self.assertIsNone(self.store.newest)
+        stored = self.put(b'{"votes": 1}', b"Prefer: handling=strict")
+        self.assertEqual((stored.status, stored.headers["preference-applied"]), (201, "handling=strict"))
+
+    def test_held(self) -> None:
+        """Otherwise it is stored, and the answer says by which rule it waits."""
+        violation = Violation("votes", "hold", "/votes", "/votes is missing", b"")
+        self.published.outcome = succeed(PullOutcome(is_shown=False, why=violation.why, violation=violation))
+        stored = self.put(b"{}")
+        report = json.loads(stored.body)
+        self.assertEqual((stored.status, report["live"], report["why"]), (202, False, "/votes is missing"))
+        self.assertEqual((report["rule"], report["pointer"]), ("votes", "/votes"))
+        self.assertNotIn("preference-applied", stored.headers)
