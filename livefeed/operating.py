@@ -16,6 +16,7 @@ from livefeed.admin.commands import METHODS, OF_THE_DESK, Commands
 from livefeed.admin.contents import Contents
 from livefeed.admin.curves import Counts, Curves
 from livefeed.admin.desk import DeskCommands, DeskFeed, DesksResource
+from livefeed.admin.desk_page import DeskPage
 from livefeed.admin.embargoes import EmbargoCommands
 from livefeed.admin.health import Health, LiveResource, ReadyResource
 from livefeed.admin.metrics import MetricsResource, of_workers
@@ -179,7 +180,7 @@ class Operating:
             "-/live": LiveResource(),
             "-/ready": ReadyResource(self.health),
             "feeds": FeedsResource(self.pulled, self.reactor),
-            "-/desk": DesksResource(self.pulled),
+            "-/desk": DeskPage(DesksResource(self.pulled)),
             **commands,
         }
         return OperatorSite(OperatorRoot(access, paths), reactor=self.reactor, contents=self._contents)

@@ -9,6 +9,7 @@
 - ``desk_text``: the text about decisions, waiting documents and alarms.
 - ``embargo_commands``: the subcommand of ``ctl`` about everything that is to happen at a time, and the option ``--at``.
 - ``embargo_text``: the text about that.
+- ``keys``: the subcommand that makes and rotates the keys of statements.
 - ``main``: the choice of the subcommand, errors and exit codes.
 - ``operator_client``: requests to the operator's socket, and the search for it.
 - ``operator_options``: the options and exit codes of the commands for the operator's port.
@@ -24,5 +25,6 @@
 - ``trace_text``: the text of ``livefeed ctl trace``.
 - ``tried_document``: the part of ``livefeed check`` that tries a document on the rules of a feed.
 - ``until``: conditions on a document.
+- ``verify``: the subcommand that verifies signed statements.
 - ``watch``: the subcommand that shows a document as it changes.
 """

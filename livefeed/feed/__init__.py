@@ -10,6 +10,7 @@
 - ``parts``: parts of a document, each a feed of its own.
 - ``persistence``: writes a feed's versions into the journal, and restores them at the start.
 - ``picture``: everything that decides about a feed, for feeds of other processes.
+- ``signer``: the requirements of a feed on the signer of its statements.
 - ``state``: the states of a feed, and the decisions of an operator.
 - ``subscription``: the link between a feed and one subscriber, which owes the newest version at most.
 - ``tally``: counts of watchers that were disconnected or refused, by reason.

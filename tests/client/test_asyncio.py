@@ -15,8 +15,10 @@ from livefeed.client.address import Address
 from livefeed.client.asyncio import Feed, FollowError, follow, read_exactly
 from livefeed.client.failures import tls_context
 from livefeed.client.update import Line, State
+from livefeed.client.verification import Trust
 from tests.helpers.client_loop import FakeLoop, FakeWire, RecordingReceiver
 from tests.helpers.delta_messages import document, splices
+from tests.helpers.signers import TRUSTED
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -134,6 +136,16 @@ class FeedTests(SynchronousTestCase):
                 self.assertEqual(len(calls), 1)
 
         self.run_async(work())
+
+    def test_keys(self) -> None:
+        """Keys that cannot be used are wrong arguments, and so is a part."""
+        with self.assertRaises(FollowError) as caught:
+            follow("http://h/feed", keys="/nowhere/keys.json")
+        self.assertIn("/nowhere/keys.json: ", str(caught.exception))
+        for url, pointer in (("http://h/feed", "/a"), ("http://h/feed#/a", "")):
+            with self.assertRaises(FollowError):
+                follow(url, keys=Trust(TRUSTED, "feed"), pointer=pointer)
+        self.assertIsInstance(follow("http://h/feed", keys=Trust(TRUSTED, "feed")), Feed)
 
     def test_wrong_arguments(self) -> None:
         """A URL that can never work is an error at once."""
