@@ -231,8 +231,11 @@ class Deciding(Candidates):
         if self.waiting.rule is not None and (before is None or before.rule != self.waiting.rule):
             text = 'feed "{feed}": a newer document is held back by the rule {rule}: {why}'
             _log.warn(text, feed=self.feed.name, rule=self.waiting.rule, why=self.waiting.why)
-        self.feed.heed(self._notice(self.waiting))
-        self.feed.note_held(is_tick=is_tick)
+        notice = self._notice(self.waiting)
+        # A notice is a sign of life already.
+        is_told = notice != self.feed.notice
+        self.feed.heed(notice)
+        self.feed.note_held(is_tick=is_tick and not is_told)
 
     def notice_shown(self) -> Notice:
         """Gives the notice for a pull whose document is shown."""
