@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import httpx
+    from selenium.webdriver import Chrome
 
     from tests.integration.conftest import Start
     from tests.integration.proxies import Cache, Place
@@ -202,6 +203,47 @@ def test_a_client_with_keys(start: Start, place: Place, path: Path, key: Path, t
             assert "a key that is not trusted" in update.distrust
 
     asyncio.run(work())
+
+
+FOLLOW = """const [url, keys, done] = arguments;
+import("/-/livefeed.verify.js").then(({ follow }) => {
+  window.distrust = [];
+  window.told = [];
+  window.shown = follow(url, {
+    verify: keys,
+    onDistrust: ({ message }) => distrust.push(message),
+    onState: ({ signed, state, transport }) => told.push([signed, state, transport]),
+  });
+  done(true);
+}, (error) => done(String(error)));"""
+
+
+@pytest.mark.peers
+def test_in_a_browser(start: Start, browser: Chrome, path: Path, key: Path) -> None:
+    """A page verifies by WebCrypto what it shows, and shows nothing that others have signed."""
+    livefeed = start("--source", f"file:{path}", "--interval", "0.2", "--signing-key", str(key), listen=(TCP,))
+    browser.get(f"http://{livefeed.authority}/feed")
+
+    def wait_for(condition: str) -> None:
+        wait_until(
+            lambda: browser.execute_script(f"return Boolean({condition})"),
+            lambda: str(browser.execute_script("return [shown.error?.message, distrust, told]")),
+        )
+
+    keys = json.loads(read_keys(key).key_set())
+    assert browser.execute_async_script(FOLLOW, "/feed", keys) is True
+    wait_for("shown.transport === 'websocket' && shown.signed")
+    replace_file(path, path.read_bytes().replace(b"1.50", b"2.50"))
+    wait_for("shown.data.n === 2.5 && shown.state === 'live'")
+    assert browser.execute_script("return shown.text") == path.read_text()
+    assert browser.execute_script("return distrust") == []
+    others = json.loads(make_keys().key_set())
+    browser.execute_script("shown.close()")
+    assert browser.execute_async_script(FOLLOW, "/feed", others) is True
+    wait_for("distrust.length && shown.error")
+    assert "a key that is not trusted" in browser.execute_script("return distrust[0]")
+    assert browser.execute_script("return [shown.text, shown.signed]") == [None, False]
+    browser.execute_script("shown.close()")
 
 
 def mirror(make: Callable[[], bytes]) -> ThreadedServer:
