@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from weakref import proxy
 
 from msgspec import structs
 from twisted.application.service import MultiService, Service
@@ -15,19 +16,31 @@ from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.logger import Logger
 
 from livefeed import clocks
+from livefeed.auth.material import Material
+from livefeed.auth.verifiers import verifier_of
+from livefeed.delivery.guard import Guard
 from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.delivery.websocket.handshake import Handshakes
 from livefeed.document.history import History
-from livefeed.exceptions import ConfigurationError, StartError, StoreError
+from livefeed.document.rules import Rules
+from livefeed.exceptions import ConfigurationError, StoreError
+from livefeed.feed.embargo_keeping import EmbargoKeeping
+from livefeed.feed.embargoes import Embargoes
 from livefeed.feed.feed import Feed
 from livefeed.feed.persistence import JournalService
+from livefeed.feed_storage import FeedStorage, all_of
+from livefeed.intake.desk import Desk
 from livefeed.intake.puller import Puller, PullOutcome, close_source
+from livefeed.intake.timed_release import end_hold, ruled_version
 from livefeed.process.reload import Change, differences
 from livefeed.sources import is_store, make_source, needs_state_dir
+from livefeed.storage.desk_file import DeskFile
+from livefeed.storage.embargo_file import EmbargoFile
 from livefeed.storage.journal import Journal
 from livefeed.storage.shared_writes import SharedWrites
 from livefeed.storage.store import Store
 from livefeed.web.cors import Origins
+from livefeed.web.failures import Failures
 from livefeed.web.reconnect_slots import ReconnectSlots
 
 if TYPE_CHECKING:
@@ -39,8 +52,10 @@ if TYPE_CHECKING:
     from livefeed.config.settings import FeedSettings, Settings
     from livefeed.delivery.events import EventStream
     from livefeed.delivery.websocket.protocol import SubscriberFactory
+    from livefeed.document.embargo import Embargo
     from livefeed.feed.signer import Signer
     from livefeed.sources import Source
+    from livefeed.storage.audit import AuditLog
     from livefeed.web.site import Site
 
 _log = Logger()
@@ -73,6 +88,9 @@ class Shared:
     :ivar state_place: where that folder was set; messages about it begin with this.
     :ivar boot: measures the age of versions for the next process; ``None`` if the system does not.
     :ivar wall: the wall clock, in seconds since 1970.
+    :ivar material: the tokens and keys of protected feeds.
+    :ivar failures: counts the wrong tokens of each address, for all feeds together; ``None`` for a count of its own.
+    :ivar audit: has a line for each command of an operator; ``None`` for none.
     :ivar signer: signs statements about the newest versions; ``None`` in a worker, which passes on those of its parent.
     :ivar make_feed: makes a feed, with the arguments of ``Feed``: another class if workers follow it.
     """
@@ -84,8 +102,11 @@ class Shared:
     state_place: str = ""
     boot: clocks.Boot | None = None
     wall: Callable[[], float] = clocks.wall
+    audit: AuditLog | None = None
     make_feed: Callable[..., Feed] = Feed
     signer: Signer | None = None
+    material: Material = field(default_factory=Material)
+    failures: Failures | None = None
 
 
 class FeedService(MultiService):
@@ -119,6 +140,8 @@ class FeedService(MultiService):
         self.published = PublishedFeed(
             feed, origins, self._handshakes.answer, settings.max_subscribers, shared.in_thread
         )
+        self._protect(settings, origins)
+        self._was_public = False
 
     def _make_feed(self, name: str, **arguments: Any) -> Feed:
         """Makes the feed. A subclass may make one of another class."""
@@ -165,13 +188,41 @@ class FeedService(MultiService):
         )
         self._handshakes.origins = origins
         self.published.origins = origins
+        self._protect(settings, origins)
         self.published.max_subscribers = settings.max_subscribers
         self.settings = settings
+
+    def _protect(self, settings: FeedSettings, origins: Origins) -> None:
+        """Puts a guard before the feed, or changes or removes it. The root has to be updated afterwards."""
+        shared, published = self._shared, self.published
+        verifier = verifier_of(settings, shared.material, shared.wall)
+        guard, published.guard = published.guard, None
+        self._was_public = guard is None and verifier is not None
+        if verifier is None:
+            if guard is not None:
+                guard.admissions.clear()
+            return
+        cookie = None if settings.auth_cookie is None else settings.auth_cookie.encode()
+        if guard is None:
+            failures = shared.failures or Failures(shared.reactor)
+            tally = published.feed.tally
+            guard = Guard(verifier, origins, cookie, failures, tally, shared.reactor, shared.wall)
+        published.guard = guard
+        guard.verifier, guard.origins, guard.cookie = verifier, origins, cookie
+        guard.check()
+
+    def check_access(self) -> None:
+        """Ends the subscriptions whose tokens are revoked, and those of a feed that was public until now."""
+        if self._was_public:
+            self._was_public = False
+            self.published.send_all_away(ReconnectSlots())
+        elif self.published.guard is not None:
+            self.published.guard.check()
 
     @staticmethod
     def _origins_of(settings: FeedSettings) -> Origins:
         with settings.named():
-            return Origins.parse(settings.allow_origin)
+            return Origins.parse(settings.allow_origin, with_credentials=bool(settings.auth_cookie))
 
     @property
     def source_name(self) -> str:
@@ -213,31 +264,73 @@ class PulledFeedService(FeedService):
     :param settings: the feed's settings.
     :param shared: what the feed shares with the others.
     :param delay_s: seconds from the start to the first pull.
+    :ivar desk: decides which documents are shown.
     :ivar puller: keeps the feed up to date; another one after :meth:`change`.
     :raises ConfigurationError: if the settings are impossible.
     """
 
     def __init__(self, settings: FeedSettings, shared: Shared, *, delay_s: float = 0.0) -> None:
         super().__init__(settings, shared)
-        self._store = self._make_store(settings)
-        source = self._source_of(settings, self._store)
-        self._journal: JournalService | None = None
+        store = self._make_store(settings)
+        source = self._source_of(settings, store)
+        journal, file = None, None
         if shared.state_dir is not None:
             # Before the puller: it restores the versions before the first pull, and stops after the last one.
-            journal = Journal(shared.state_dir / f"{settings.feed}.versions", settings.max_bytes)
-            self._journal = JournalService(
-                self.feed, journal, shared.reactor, shared.state_place, shared.in_thread, shared.boot
+            versions = Journal(shared.state_dir / f"{settings.feed}.versions", settings.max_bytes)
+            journal = JournalService(
+                self.feed, versions, shared.reactor, shared.state_place, shared.in_thread, shared.boot
             )
-            self._journal.setServiceParent(self)
+            journal.setServiceParent(self)
+            file = DeskFile(shared.state_dir / f"{settings.feed}.desk")
+        self.desk = Desk.of(
+            self.feed,
+            shared.reactor,
+            shared.in_thread,
+            shared.wall,
+            rules=Rules.compile(settings.rules),
+            file=file,
+            audit=shared.audit,
+            place=shared.state_place,
+            boot=shared.boot,
+        )
+        embargoes = Embargoes(
+            self.feed,
+            EmbargoKeeping(
+                settings.feed,
+                shared.in_thread,
+                shared.wall,
+                None if shared.state_dir is None else EmbargoFile(shared.state_dir / f"{settings.feed}.embargoes"),
+                shared.audit,
+            ),
+            shared.reactor,
+            proxy(self),  # reference counting would never free the two
+        )
+        self._storage = FeedStorage(shared.state_place, self.desk, journal, store, embargoes)
         self.puller = Puller(
             self.feed,
             source,
             clock=shared.reactor,
             max_bytes=settings.max_bytes,
+            desk=self.desk,
             delay_s=delay_s,
-            in_thread=shared.in_thread,
         )
         self.puller.setServiceParent(self)
+
+    @property
+    def embargoes(self) -> Embargoes:
+        """Everything that is to happen to the feed at a time."""
+        return self._storage.embargoes
+
+    def waiting_version(self) -> str | None:
+        """Gives the version that a rule holds back at this moment; ``None`` if none does."""
+        return ruled_version(self.desk)
+
+    async def end_hold(self, embargo: Embargo) -> None:
+        """Ends the hold of the feed for an embargo.
+
+        :raises CommandError: if that is not possible.
+        """
+        await end_hold(self.desk, embargo)
 
     @property
     def was_tried(self) -> bool:
@@ -251,54 +344,33 @@ class PulledFeedService(FeedService):
         """
         self.restore()
         Service.startService(self)
+        self.desk.begin()
         self.puller.startService()
 
     @property
     def store(self) -> SharedWrites | None:
         """The store of the feed; ``None`` if its document comes from another source."""
-        return self._store
+        return self._storage.store
 
     def stopService(self) -> Deferred[None]:
         """IService API. The store is closed once everything is durable that was accepted."""
-        closing = [] if self._store is None else [maybeDeferred(self._store.close)]
-        return _all_of([*closing, maybeDeferred(super().stopService)])
+        return all_of([self._storage.close(), maybeDeferred(super().stopService)])
 
     def restore(self) -> None:
         """FeedService API."""
-        if self._store is not None:
-            try:
-                self._store.open()
-            except StoreError as error:
-                raise StartError(f"livefeed: {self._shared.state_place}: {error}") from None
-        if self._journal is not None and not self._journal.running:
-            try:
-                self._journal.startService()
-            except StartError:
-                if self._store is not None:
-                    self._store.close()
-                raise
+        self._storage.open()
 
     def pause(self) -> Deferred[None]:
-        """Pulls no more, and leaves the kept versions and the store to another process, until :meth:`resume`.
+        """Pulls no more, and leaves everything that is kept to another process, until :meth:`resume`.
 
         :returns: fires when everything is written.
         """
-        closing = [] if self._store is None else [maybeDeferred(self._store.close)]
         self.puller.pause()
-        if self._journal is not None:
-            closing.append(maybeDeferred(self._journal.pause))
-        return _all_of(closing)
+        return self._storage.pause()
 
     def resume(self) -> None:
-        """Goes on after :meth:`pause`. If the store cannot be used any more, the log says so."""
-        if self._store is not None:
-            try:
-                self._store.open()
-            except StoreError as error:
-                text = 'feed "{feed}": its store cannot be used any more, and nothing can be published: {why}'
-                _log.error(text, feed=self.feed.name, why=str(error))
-        if self._journal is not None:
-            self._journal.resume()
+        """Goes on after :meth:`pause`."""
+        self._storage.resume()
         self.puller.resume()
 
     def prepare(self, settings: FeedSettings) -> PreparedChange:
@@ -308,7 +380,7 @@ class PulledFeedService(FeedService):
         origins = self._origins_of(settings)
         if is_same:
             return PreparedChange(self, settings, origins)
-        store = self._store if is_store(settings.source) else None
+        store = self.store if is_store(settings.source) else None
         opened = None
         if store is None and is_store(settings.source):
             store = opened = self._make_store(settings)
@@ -326,22 +398,22 @@ class PulledFeedService(FeedService):
         if source is not None:
             # Its stop is immediate: it has nothing to wait for.
             old.disownServiceParent()
+        if settings.rules != self.settings.rules:
+            # A document of the old source is not shown any more.
+            self.desk.take_rules(Rules.compile(settings.rules), judges=source is None)
         self._take(settings, change.origins)
         if source is None:
             return
-        if self._store is not None and change.store is not self._store:
-            # It has accepted its last writes; the end of the process does not wait for them.
-            self._store.close()
-        self._store = change.store
-        if self._journal is not None:
-            self._journal.journal.max_version_bytes = settings.max_bytes
+        self._storage.replace_store(change.store)
+        if self._storage.journal is not None:
+            self._storage.journal.journal.max_version_bytes = settings.max_bytes
         self.puller = Puller(
             self.feed,
             source,
             clock=self._shared.reactor,
             max_bytes=settings.max_bytes,
+            desk=self.desk,
             delay_s=delay_s,
-            in_thread=self._shared.in_thread,
             # Counters of the metrics never decrease.
             good=old.good,
             failed=old.failed,
@@ -388,11 +460,7 @@ class PulledFeedService(FeedService):
     def abandon(self) -> None:
         """FeedService API."""
         close_source(self.puller.source)
-        if self._store is not None:
-            self._store.close()
-        if self._journal is not None and self._journal.running:
-            # Nothing is being written yet, so its stop is immediate.
-            self._journal.stopService()
+        self._storage.abandon()
         super().abandon()
 
 
@@ -414,6 +482,12 @@ class PreparedChange:
     source: Source | None = None
     store: SharedWrites | None = None
     opened: SharedWrites | None = None
+
+    @property
+    def is_protected_anew(self) -> bool:
+        """Whether the feed gets a guard, loses it, or has another cookie from now on."""
+        names = ("auth_tokens", "auth_keys", "auth_cookie")
+        return any(getattr(self.settings, name) != getattr(self.service.settings, name) for name in names)
 
     @property
     def source_name(self) -> str:
@@ -562,7 +636,7 @@ class FeedsService(MultiService, Generic[_F]):
         delays_s = iter(spread_s(pulled))
         has_new_origins = False
         for change in transaction.changed:
-            has_new_origins |= change.service.published.origins != change.origins
+            has_new_origins |= change.service.published.origins != change.origins or change.is_protected_anew
             change.service.take(change, delay_s=0.0 if change.source is None else next(delays_s))
         for service in transaction.added:
             service.start_later(next(delays_s))
@@ -577,6 +651,9 @@ class FeedsService(MultiService, Generic[_F]):
         elif has_new_origins:
             self.root.update()
         self.site.forget_answers()
+        for change in transaction.changed:
+            # No answer of theirs is repeated any more, and whoever comes back is judged.
+            change.service.check_access()
         return DeferredList(removals).addCallback(lambda _: None)
 
     def add_feed(self, settings: FeedSettings) -> _F:
@@ -630,11 +707,6 @@ class ReloadedFeeds:
     def prepare(self, _before: Settings, after: Settings) -> FeedsTransaction[Any]:
         """Reloadable API."""
         return self.feeds.prepare(after.feeds)
-
-
-def _all_of(closings: list[Deferred[Any]]) -> Deferred[None]:
-    """Gives a Deferred that fires when all others have fired."""
-    return DeferredList(closings).addCallback(lambda _: None)
 
 
 def differ(one: FeedSettings, other: FeedSettings) -> bool:

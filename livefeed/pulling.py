@@ -8,6 +8,8 @@ from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 
 from livefeed import clocks
 from livefeed.admin.access import read_token
+from livefeed.admin.auditing import Auditing
+from livefeed.auth.material import Content
 from livefeed.exceptions import ConfigurationError, JournalError
 from livefeed.feed.feed import Feed
 from livefeed.feed_service import FeedsService, PulledFeedService, ReloadedFeeds, Shared, spread_s
@@ -18,6 +20,7 @@ from livefeed.process.instance import group_number
 from livefeed.process.reload import SimplePart
 from livefeed.process.signing import ReloadedSigning, Signing, read_signing_keys
 from livefeed.serving import trusted_networks
+from livefeed.storage.audit import AuditLog
 from livefeed.storage.journal import check_folder
 
 if TYPE_CHECKING:
@@ -32,6 +35,9 @@ if TYPE_CHECKING:
     from livefeed.process.log_level import LogLevels
     from livefeed.process.reload import Reloadable
     from livefeed.serving import Serving
+
+AUDIT = "audit.log"
+"""The name of the audit in the state directory. No feed has files of this name: their names have no dot."""
 
 
 def make_signing(serving: Serving) -> ReloadedSigning:
@@ -54,6 +60,7 @@ def make_feeds(
     :raises ConfigurationError: if a setting of a feed is impossible.
     """
     settings = serving.settings
+    serving.material.take(Content.read(settings.feeds))
     shared = Shared(
         serving.reactor,
         serving.in_thread,
@@ -61,8 +68,11 @@ def make_feeds(
         settings.state_dir,
         settings.place("state_dir"),
         clocks.Boot.current(),
+        audit=None if settings.state_dir is None else AuditLog(settings.state_dir / AUDIT),
         make_feed=make_feed,
         signer=signer,
+        material=serving.material,
+        failures=serving.failures,
     )
     feeds = FeedsService(serving.root, serving.site, lambda feed: PulledFeedService(feed, shared))
     for feed, delay_s in zip(settings.feeds, spread_s(settings.feeds), strict=True):
@@ -92,6 +102,13 @@ def offer_drain(operating: Operating, drain: Drain) -> None:
     operating.commands.register("drain", DrainCommand(drain))
     operating.status.is_draining = lambda: drain.is_draining
     operating.health.obstacles.append(drain.obstacle)
+
+
+def offer_audit(operating: Operating, serving: Serving) -> None:
+    """Offers the audit to the operator."""
+    folder = serving.settings.state_dir
+    auditing = Auditing(None if folder is None else folder / AUDIT, serving.in_thread)
+    operating.commands.register("audit", auditing.run)
 
 
 def stop_all(listeners: Sequence[Listener]) -> Deferred[Any]:

@@ -6,9 +6,11 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn, cast
 
+from livefeed.auth.fetching import KeyFetching
 from livefeed.exceptions import CommandError, ConfigurationError
 from livefeed.operating import Operating
 from livefeed.parent_service import make_parent
+from livefeed.process.access import ReloadedAccess
 from livefeed.process.certificates import CertificateChoice, CertificateWatch, ReloadedCertificates
 from livefeed.process.drain import DrainedServices
 from livefeed.process.endpoints import make_endpoint
@@ -25,6 +27,7 @@ from livefeed.pulling import (
     check_state_dir,
     make_feeds,
     make_signing,
+    offer_audit,
     offer_drain,
     reloaded_parts,
     stop_all,
@@ -94,7 +97,9 @@ def make_service(
     operators_socket = operating.socket()
     log_levels = LogLevels(settings.log_level)
     reloaded_certificates = ReloadedCertificates(certificates)
+    access = ReloadedAccess(serving.material, feeds.feeds.values())
     parts = (
+        access,
         *reloaded_parts(serving, drain, reloaded_certificates, log_levels, feeds),
         serving.reloaded_page(curves),
         signing,
@@ -103,7 +108,7 @@ def make_service(
     reloading = Reloading(
         Reload(settings, parts),
         read or (lambda: settings),
-        (partial(check_fixed, serving), reloaded_certificates.look, signing.look),
+        (partial(check_fixed, serving), reloaded_certificates.look, signing.look, access.look),
         serving.reopen_logs,
         serving.in_thread,
         reactor,
@@ -113,6 +118,7 @@ def make_service(
     operating.commands.register("reload", reloading.command)
     operating.commands.register("upgrade", refuse_upgrade)
     offer_drain(operating, drain)
+    offer_audit(operating, serving)
     # After the first phases of the drain they begin to stop in the reverse order: no new connections, the end of the
     # connections, the end of the ticks. Twisted does not wait for one stop before it begins the next.
     services = DrainedServices(drain)
@@ -136,6 +142,7 @@ def make_service(
         CertificateWatch(certificates, reactor),
         CertificateRenewal(reloaded_certificates, serving.in_thread, reactor),
         TicketRotation(certificates.tickets.replace, reactor),
+        KeyFetching(serving.material, serving.in_thread, reactor, access.check),
         notify,  # the first to stop
     ):
         service.setServiceParent(services)

@@ -44,6 +44,14 @@ _PARAMETERS = {
         "seconds since the last good pull after which the document of a failing feed is no longer shown; "
         "0: never [default: 0.0]"
     ),
+    "auth-tokens": "file of tokens, one of which clients must send to read the feed [default: none]",
+    "auth-keys": "file, or https URL, of the public keys that have signed tokens (JWT) [default: none]",
+    "auth-issuer": "issuer of signed tokens; required with --auth-keys",
+    "auth-audience": "audience that signed tokens must name; required with --auth-keys",
+    "auth-cookie": (
+        "name of the cookie in which browsers may send a token, such as __Secure-livefeed; requires --allow-origin "
+        "[default: none]"
+    ),
     "accept-rate": (
         "new connections a second; 0: as many as take 0.6 of a core, measured at the start; none: no limit "
         "(fast transport) [default: 0]"
@@ -75,8 +83,8 @@ _PARAMETERS = {
     "admin-group": "group whose members may use the operator's socket",
     "ready-public": "true: the endpoints of the feeds also answer /-/live and /-/ready [default: false]",
     "page-figures": "true: the page shows everybody the watchers, deliveries and delays of livefeed [default: false]",
-    "page-reasons": (
-        "true: the page shows everybody why a feed has no new document; a reason may name hosts [default: false]"
+    "public-reasons": (
+        "true: watchers are told why a feed has no new document; a reason may name hosts [default: false]"
     ),
     "signing-key": (
         "file with the keys that sign statements about the newest versions, made by livefeed keys; readable by its "
@@ -103,6 +111,7 @@ _REPEATED = {
         "endpoint to serve the operator's port on, besides its Unix socket, such as tcp:9090:interface=127.0.0.1; "
         "requires --admin-token; repeatable"
     ),
+    "auth-algorithm": "algorithm of signed tokens: EdDSA, ES256 or RS256; repeatable; required with --auth-keys",
     "allow-origin": "origin whose pages may read the feed, such as https://example.org; repeatable [default: *]",
     "trusted-proxy": (
         "network of proxies that may name the address of a client, such as 10.0.0.0/8, 2001:db8::/32 or unix; "
@@ -128,6 +137,7 @@ _NOT_REPEATED = (
     "admin-token",
     "access-log",
     "signing-key",
+    "auth-tokens",
 )
 """Options that are refused if they are repeated, since they look like lists. Of other options the last value counts."""
 
@@ -170,9 +180,11 @@ class Options(usage.Options):
             "admin-token": usage.CompleteFiles(),
             "signing-key": usage.CompleteFiles("*.pem"),
             "admin-group": usage.CompleteGroups(),
+            "auth-tokens": usage.CompleteFiles(),
+            "auth-keys": usage.CompleteFiles(),
             "ready-public": usage.CompleteList(["true", "false"]),
             "page-figures": usage.CompleteList(["true", "false"]),
-            "page-reasons": usage.CompleteList(["true", "false"]),
+            "public-reasons": usage.CompleteList(["true", "false"]),
             "push": usage.CompleteList(["tick", "change"]),
             "transport": usage.CompleteList(["fast", "twisted"]),
             "log-level": usage.CompleteList(["debug", "info", "warn", "error"]),
@@ -195,6 +207,10 @@ class Options(usage.Options):
     def opt_allow_origin(self, origin: str) -> None:
         """Adds an origin whose pages may read the feed."""
         self._repeated.setdefault("allow_origin", []).append(origin)
+
+    def opt_auth_algorithm(self, algorithm: str) -> None:
+        """Adds an algorithm of signed tokens."""
+        self._repeated.setdefault("auth_algorithm", []).append(algorithm)
 
     def opt_trusted_proxy(self, network: str) -> None:
         """Adds a network of proxies that may name the address of a client."""

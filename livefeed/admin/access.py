@@ -3,24 +3,26 @@
 A page of any site can have a browser send requests to addresses that the browser reaches, also to loopback. Browsers
 name the origin of such a page. With DNS rebinding, the page's own host name leads to this machine, and the browser
 takes the request for one of the same origin: only its ``Host`` tells.
+
+So the page of the desk has access like any other client: its origin is that of the host that the request names, which
+is one of ours, and each of its requests has the token. No cookie gives access, so no other page can borrow it.
 """
 
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import os
 import re
 import socket
 import stat
 from dataclasses import dataclass, field
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
-
-from twisted.internet.address import IPv4Address, IPv6Address
 
 from livefeed.exceptions import ConfigurationError
 from livefeed.process.descriptions import split_description
+from livefeed.transport.addresses import peer_of
+from livefeed.web.failures import Failures
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,17 +38,6 @@ MIN_TOKEN_CHARACTERS = 16
 MAX_TOKEN_BYTES = 4096
 """Size of the largest file of a token. A larger file was named by mistake."""
 
-MAX_FAILURES = 5
-"""Wrong tokens from one address within a second, after which the next ones are told to come back. The right token is
-always served: other users and proxies of the same address must not lock the operator out."""
-
-MAX_ADDRESSES = 1024
-"""Addresses whose wrong tokens are counted within a second. When there are more, the others are told to come back."""
-
-WINDOW_S = 1.0
-"""Seconds for which wrong tokens are counted."""
-
-_IPV6_PREFIX = 64
 _TOKEN = re.compile(rb"[!-~]+")
 _SAME_PAGE = (None, b"same-origin", b"none")
 """Values of ``Sec-Fetch-Site`` of requests that no other site has caused (Fetch Metadata, 2.3)."""
@@ -109,7 +100,7 @@ class Denial:
 _WRONG_HOST = Denial(
     403, "The Host of the request is neither localhost, nor an IP address, nor the interface= of the endpoint."
 )
-_FROM_A_PAGE = Denial(403, "The request comes from a web page.")
+_FROM_A_PAGE = Denial(403, "The request comes from a web page of another origin.")
 _WRONG_TOKEN = Denial(
     401,
     "The request needs the field 'Authorization: Bearer TOKEN', with the token of --admin-token.",
@@ -133,17 +124,25 @@ class Access:
     token: bytes | None = None
 
     # internal state
-    _failures: dict[str, int] = field(default_factory=dict)  # in the present window, by address
-    _window_at: float = 0.0  # when it began, by the clock
+    _failures: Failures = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._failures = Failures(self.clock)
 
     def denial(self, request: Request) -> Denial | None:
         """Gives the reason to refuse a request; ``None`` if it may be answered."""
-        fields = request.requestHeaders
-        if fields.hasHeader(b"Origin") or _first(request, b"Sec-Fetch-Site") not in _SAME_PAGE:
+        if not _is_of_same_origin(request) or _first(request, b"Sec-Fetch-Site") not in _SAME_PAGE:
             return _FROM_A_PAGE
-        if not self._is_host_of_ours(_first(request, b"Host") or b""):
-            return _WRONG_HOST
-        return None if self.token is None else self._without_token(request, self.token)
+        return self.denial_of_file(request) or (
+            None if self.token is None else self._without_token(request, self.token)
+        )
+
+    def denial_of_file(self, request: Request) -> Denial | None:
+        """Gives the reason to refuse a request for a file of the page, which says nothing; ``None`` if there is none.
+
+        A page of another site may lead to it, and cannot read it.
+        """
+        return None if self._is_host_of_ours(_first(request, b"Host") or b"") else _WRONG_HOST
 
     def _is_host_of_ours(self, authority: bytes) -> bool:
         host = authority.lower()
@@ -161,30 +160,19 @@ class Access:
         scheme, _, given = (_first(request, b"Authorization") or b"").partition(b" ")
         if scheme.lower() == b"bearer" and hmac.compare_digest(given.strip(), token):
             return None
-        now = self.clock.seconds()
-        if now - self._window_at >= WINDOW_S:
-            self._window_at = now
-            self._failures.clear()
-        address = _network(request)
-        failures = self._failures.get(address, 0)
-        if failures >= MAX_FAILURES or (not failures and len(self._failures) >= MAX_ADDRESSES):
-            return _TOO_MANY
-        self._failures[address] = failures + 1
-        return _WRONG_TOKEN
+        return _TOO_MANY if self._failures.is_one_too_many(peer_of(request.getClientAddress())) else _WRONG_TOKEN
+
+
+def _is_of_same_origin(request: Request) -> bool:
+    """Tells whether no page has sent the request, or one whose origin has the host and port that the request names.
+
+    The scheme is not compared: the port belongs to one scheme, and a proxy in between may take off TLS.
+    """
+    host = (_first(request, b"Host") or b"").lower()
+    origins = request.requestHeaders.getRawHeaders(b"Origin", [])
+    return all(each.lower() in (b"http://" + host, b"https://" + host) for each in origins)
 
 
 def _first(request: Request, name: bytes) -> bytes | None:
     values = request.requestHeaders.getRawHeaders(name)
     return values[0] if values else None
-
-
-def _network(request: Request) -> str:
-    """Gives the address of a client; of IPv6 the network, since a client has all addresses of it."""
-    peer = request.getClientAddress()
-    if not isinstance(peer, IPv4Address | IPv6Address):
-        return ""
-    address = ip_address(peer.host.partition("%")[0])
-    if isinstance(address, ipaddress.IPv6Address):
-        mapped = address.ipv4_mapped
-        return str(mapped or ip_network((address, _IPV6_PREFIX), strict=False))
-    return str(address)

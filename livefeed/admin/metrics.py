@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 from livefeed import __version__
 from livefeed.admin.reports import NO_STORE, Reading
 from livefeed.admin.samples import FAMILIES, Labels, Sample
+from livefeed.auth.grants import DenialReason
 from livefeed.feed.state import State
 from livefeed.feed.tally import DropReason, RefusalReason
 from livefeed.web.answers import answer
@@ -164,6 +165,9 @@ def _of_served(published: PublishedFeed) -> Iterator[Sample]:
     yield from _of_watchers(feed, labels)
     yield Sample("parts", labels, sum(1 for _ in published.parts))
     yield Sample("max_subscribers", labels, published.max_subscribers)
+    if published.guard is not None:
+        for denied in get_args(DenialReason):
+            yield Sample("denied_total", (*labels, ("why", denied)), published.feed.tally.denied[denied])
     for transport, count in published.watchers().items():
         yield Sample("subscribers", (*labels, ("by", transport)), count)
 
@@ -197,6 +201,12 @@ def _of_puller(name: str, puller: Puller) -> Iterator[Sample]:
     yield Sample("ticks_total", labels, times.ticks)
     yield Sample("tick_lateness_seconds_total", labels, times.late_s)
     yield Sample("tick_lateness_longest_seconds", labels, times.latest_s)
+    desk, waiting = puller.desk, puller.desk.waiting
+    yield Sample("waiting_seconds", labels, 0 if waiting is None else waiting.since.age_s(desk.now()))
+    # From the start, so that an increase from nothing to one can be seen.
+    for spec in desk.rules.specs:
+        of_rule: Labels = (*labels, ("rule", spec.name), ("action", spec.action))
+        yield Sample("rule_violations_total", of_rule, desk.violations[spec.name, spec.action])
 
 
 def of_workers(reports: Iterable[Mapping[str, Any]]) -> Iterator[Sample]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from functools import partial
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import quote
 
 from twisted.web.server import NOT_DONE_YET
 
@@ -57,6 +58,9 @@ STALE_IF_ERROR_S = 300
 PREFLIGHT_MAX_AGE_S = 86_400
 """Seconds for which a browser may remember a preflight. No browser accepts more."""
 
+_PLAIN = "".join(chr(each) for each in range(0x20, 0x7F) if chr(each) not in '"\\%')
+"""The characters of a reason that are not percent-encoded in a field."""
+
 Form = Literal["document", "events", "either"]
 _DEPENDS_ON: dict[Form, list[bytes]] = {
     "document": [b"Accept-Encoding"],
@@ -79,6 +83,7 @@ _REQUEST_FIELDS = b"If-None-Match, Cache-Control, Prefer, A-IM, Last-Event-ID"
 _RESPONSE_FIELDS = (
     b"Age, Date, ETag, Retry-After, Repr-Digest, Preference-Applied, IM, Delta-Base, "
     b"Livefeed-Version, Livefeed-Sequence, Livefeed-State, Livefeed-At, Livefeed-Age, Livefeed-Next, Livefeed-Lifetime"
+    b", Livefeed-Waiting, Livefeed-Reason"
 )
 _EXPOSED = (b"Access-Control-Expose-Headers", _RESPONSE_FIELDS)
 _EXPOSED_SIGNED = (_EXPOSED[0], _RESPONSE_FIELDS + b", Livefeed-Statement, Signature-Input, Signature")
@@ -174,11 +179,24 @@ class DocumentResource(FeedResource):
                 self._feed.tally.refused["limit"] += 1
             return refuse_events(request, fields)
         have, delta = _last_event_id(request), request.args.get(b"delta")
+        if self._has_last(request) and self._feed.state is State.ENDED:
+            # No other status ends an EventSource for good (the HTML standard, 9.2.3).
+            return answer(request, 204, [*fields, (b"Cache-Control", b"no-store")], None)
         if delta == [b"2"]:
             have = have or named_version(request.args.get(b"have"))
-            visit = Visit.of(request)
+            visit = Visit.of(request, self._delivery.directory().cookie_names())
             return self._delivery.streams.begin(request, fields, have=have, visit=visit, delivery=self._delivery)
         return self._delivery.streams.begin(request, fields, delta=delta == [b"1"], have=have)
+
+    def _has_last(self, request: Request) -> bool:
+        """Tells whether a stream would bring nothing but the version that its client has, by the field of the client.
+
+        The version in the query counts for nothing: a page that begins with it would see an error, and no event.
+        """
+        snapshot, named = self._feed.snapshot, request.fields.last_event_ids
+        if snapshot is None or self._feed.is_missing or not named or Visit.of(request).wishes:
+            return False
+        return named_version(named) == snapshot.version
 
     def _document(self, request: Request, *, may_wait: bool = True) -> int:
         snapshot, fields = self._feed.snapshot, request.fields
@@ -224,9 +242,15 @@ class DocumentResource(FeedResource):
             self._feed.tally.refused["limit"] += 1
             return refuse_one_more(request, [*self._shared(request), *self._state()])
         may_join = partial(self._would_wait, snapshot)
-        later = partial(self._document, may_wait=False)
+        later = partial(self._document, may_wait=False) if self._access.guard is None else self._judge_again
         self._delivery.polls.hold(request, wait_s, later, may_join, self._variant_of_waiting)
         return NOT_DONE_YET
+
+    def _judge_again(self, request: Request) -> int:
+        """Answers a request for a protected feed that has waited: its token may have ended meanwhile."""
+        request.permit = None
+        denial = self._access.denial(request)
+        return self._document(request, may_wait=False) if denial is None else self._access.refuse(request, denial)
 
     def _variant(self, snapshot: Snapshot, values: list[bytes | None]) -> Hashable:
         """Gives the parts of the keyed fields that matter to an answer with a version.
@@ -313,7 +337,7 @@ class DocumentResource(FeedResource):
                 (b"IM", manipulation),
                 (b"Delta-Base", base),
                 (b"ETag", whole.etag),
-                (b"Cache-Control", b"no-store, im"),
+                (b"Cache-Control", b"private, no-store, im" if self._access.fields else b"no-store, im"),
             ]
             if coding != IDENTITY:
                 headers.append((b"Content-Encoding", coding.encode()))
@@ -350,7 +374,7 @@ class DocumentResource(FeedResource):
         if request.fields.is_preflight:
             headers += [
                 (b"Access-Control-Allow-Methods", METHODS),
-                (b"Access-Control-Allow-Headers", _REQUEST_FIELDS),
+                (b"Access-Control-Allow-Headers", b", ".join((_REQUEST_FIELDS, *self._access.fields[:1]))),
                 (b"Access-Control-Max-Age", b"%d" % PREFLIGHT_MAX_AGE_S),
             ]
         return answer(request, 204, headers, None)
@@ -378,6 +402,11 @@ class DocumentResource(FeedResource):
         left_s = self._lifetime_s()
         if left_s < math.inf and not self._feed.is_gone():
             headers.append((b"Livefeed-Lifetime", b"%d" % (1000 * left_s)))
+        waiting_s = self._feed.waiting_s()
+        if waiting_s is not None:
+            headers.append((b"Livefeed-Waiting", b"%d" % waiting_s))
+        if self._feed.told.reason:
+            headers.append((b"Livefeed-Reason", _reason_field(self._feed.told.reason)))
         return headers
 
     def _lifetime_s(self) -> float:
@@ -393,15 +422,25 @@ class DocumentResource(FeedResource):
         Zero would be more exact at one tick per second, but shared caches would then keep nothing, and would not reduce
         the load. An answer may not be kept for longer than the document may be shown.
         """
+        if self._access.fields:
+            # Not even for the same client: its token may have ended.
+            return b"private, no-store"
         left_s = self._lifetime_s()
         fresh_s = math.floor(min(whole_seconds(self._feed.next_tick_s()), left_s))
         more_s = left_s - fresh_s
-        return b"%s, max-age=%d, stale-while-revalidate=%d, stale-if-error=%d" % (
-            b"private" if self._access.fields else b"public",
+        return b"public, max-age=%d, stale-while-revalidate=%d, stale-if-error=%d" % (
             fresh_s,
             min(math.ceil(self._feed.interval_s), more_s),
             min(STALE_IF_ERROR_S, more_s),
         )
+
+
+def _reason_field(reason: str) -> bytes:
+    """Gives a reason as a string (RFC 8941, 3.3.3), which has no characters but those of ASCII.
+
+    All others, and the three that have a meaning, are percent-encoded in UTF-8.
+    """
+    return b'"%b"' % quote(reason, safe=_PLAIN).encode("ascii")
 
 
 def _selected(snapshot: Snapshot, codings: Mapping[str, float]) -> Representation:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -25,12 +25,14 @@ if TYPE_CHECKING:
 ASSETS = b"-"
 """The first segment of the paths of the files that pages load. No feed can have this name."""
 
-_POLICY = (
+POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
     b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+"""The policy of all pages: nothing from elsewhere, no scripts and styles in the page itself, no frames around it."""
+
 _FIELDS = [
-    (b"Content-Security-Policy", _POLICY),
+    (b"Content-Security-Policy", POLICY),
     (b"Cross-Origin-Opener-Policy", b"same-origin"),
     (b"Referrer-Policy", b"no-referrer"),
     (b"Cache-Control", b"no-cache"),
@@ -47,6 +49,9 @@ _ITEM = (
     '<td><span class="badge" data-state="{state}">{state}</span></td><td></td><td></td><td></td></tr>\n'
 )
 _LINK = '<a id="all" href="."></a>'
+
+PROTECTED = "protected"
+"""The word in the place of the state of a protected feed."""
 
 MAX_REASON = 300
 """The largest number of characters of a reason in the list of feeds."""
@@ -66,8 +71,8 @@ MODULES = (
     "howto",
     "places",
     "plots",
-    "reason",
     "search",
+    "shows",
     "sparks",
     "state",
     "storage",
@@ -115,7 +120,7 @@ def feed_page(feed: Feed, origins: Origins, options: PageOptions, *, is_only: bo
     :param is_only: whether there is no other feed, and so no list to link to.
     """
     replacements = {
-        "{{noscript}}": _from_strings("noscript"),
+        "{{noscript}}": text_of("page/strings.js", "noscript"),
         "{{feed}}": feed.name,
         "{{link}}": "" if is_only else _LINK,
         "{{preload}}": _PRELOAD,
@@ -125,13 +130,16 @@ def feed_page(feed: Feed, origins: Origins, options: PageOptions, *, is_only: bo
 
 def _common(options: PageOptions) -> dict[str, str]:
     """Gives the texts that replace the placeholders of all pages."""
-    return {"{{language}}": _from_strings("LANGUAGE"), "{{shows}}": str(options)}
+    return {"{{language}}": text_of("page/strings.js", "LANGUAGE"), "{{shows}}": str(options)}
 
 
 @cache
-def _from_strings(name: str) -> str:
-    """Gives a text of ``strings.js``: no script can write it into the page, and translators look for it there."""
-    found = re.search(rf'\b{name}(?: =|:) "([^"]*)"', _file("page/strings.js"))
+def text_of(file: str, name: str) -> str:
+    """Gives a text of a ``strings.js``: no script can write it into the page, and translators look for it there.
+
+    :param file: the path of the file in ``livefeed/static``.
+    """
+    found = re.search(rf'\b{name}(?: =|:) "([^"]*)"', _file(file))
     assert found is not None
     return found[1]
 
@@ -186,6 +194,18 @@ def _replaced(text: str, replacements: dict[str, str]) -> str:
     return text
 
 
+class Listed(Protocol):
+    """A feed in the list."""
+
+    @property
+    def feed(self) -> Feed:
+        """The feed."""
+
+    @property
+    def guard(self) -> object | None:
+        """Decides which clients may have the feed; ``None`` for a public one."""
+
+
 class ListPageResource(Content):
     """The page with the list of feeds: their states, and links to their pages.
 
@@ -194,7 +214,7 @@ class ListPageResource(Content):
 
     content_type = _TYPES["html"]
 
-    def __init__(self, origins: Origins, feeds: Sequence[Feed], options: PageOptions) -> None:
+    def __init__(self, origins: Origins, feeds: Sequence[Listed], options: PageOptions) -> None:
         super().__init__(origins)
         self._text = _replaced(_file("list.html"), _common(options))
         self._feeds = feeds
@@ -202,7 +222,10 @@ class ListPageResource(Content):
     def content(self) -> bytes:
         """Content API."""
         # Names of feeds and states contain no characters that are special in HTML.
-        items = "".join(_ITEM.format(name=feed.name, state=feed.state.value) for feed in self._feeds)
+        items = "".join(
+            _ITEM.format(name=each.feed.name, state=PROTECTED if each.guard is not None else each.feed.state.value)
+            for each in self._feeds
+        )
         return self._text.replace("{{feeds}}", items).encode()
 
     def fields(self, request: Request) -> list[tuple[bytes, bytes]]:
@@ -217,14 +240,19 @@ class ListResource(Content):
     :param with_reasons: whether it says why a feed is in its state.
     """
 
-    def __init__(self, origins: Origins, feeds: Sequence[Feed], *, with_reasons: bool) -> None:
+    def __init__(self, origins: Origins, feeds: Sequence[Listed], *, with_reasons: bool) -> None:
         super().__init__(origins)
         self._feeds = feeds
         self._with_reasons = with_reasons
 
     def content(self) -> bytes:
         """Content API."""
-        facts = [_facts(feed) | (_reason(feed) if self._with_reasons else {}) for feed in self._feeds]
+        facts = [
+            _facts_of_protected(each.feed)
+            if each.guard is not None
+            else _facts(each.feed) | (_reason(each.feed) if self._with_reasons else {})
+            for each in self._feeds
+        ]
         return msgspec.json.encode({"feeds": facts})
 
     def fields(self, request: Request) -> list[tuple[bytes, bytes]]:
@@ -247,6 +275,12 @@ def _facts(feed: Feed) -> dict[str, object]:
         "at": None if snapshot is None else timestamp(feed.confirmed_at),
         "interval_s": feed.interval_s,
     }
+
+
+def _facts_of_protected(feed: Feed) -> dict[str, object]:
+    """Gives the facts about a protected feed that everybody may know: that there is one, and its rhythm."""
+    nothing = dict.fromkeys(("state", "version", "sequence", "at"))
+    return {"name": feed.name, "path": f"/{feed.name}", "protected": True, **nothing, "interval_s": feed.interval_s}
 
 
 def _reason(feed: Feed) -> dict[str, object]:

@@ -72,7 +72,8 @@ class Root(Node):
         self.update()
 
     def _list(self, published: PublishedFeed) -> None:
-        """Has a feed followed by connections to the other feeds, and these by those to it."""
+        """Has a feed followed by connections to the other feeds, and these by those to it, and its reasons told."""
+        published.feed.tell_reasons(are_public=self._options.reasons)
         self._directory.feeds[published.feed.name] = published
         published.directory = self._directory
 
@@ -89,6 +90,8 @@ class Root(Node):
         self._options = options
         if not options.figures:
             self.board.clear()
+        for published in self._published.values():
+            published.feed.tell_reasons(are_public=options.reasons)
         self.update()
 
     def show_keys(self, content: bytes) -> None:
@@ -109,13 +112,12 @@ class Root(Node):
         """
         published = list(self._published.values())
         self._origins = origins = Origins.common(each.origins for each in published)
-        feeds = [each.feed for each in published]
         assets = Node(origins)
         assets.putChild(b"page", page_files(origins))
         for name, script in scripts(origins).items():
             assets.putChild(name.encode(), script)
         options = self._options
-        assets.putChild(b"feeds.json", ListResource(origins, feeds, with_reasons=options.reasons))
+        assets.putChild(b"feeds.json", ListResource(origins, published, with_reasons=options.reasons))
         if options.figures:
             assets.putChild(b"figures.json", FiguresResource(origins, self.board))
         if self._keys:
@@ -125,7 +127,7 @@ class Root(Node):
         self.children.clear()
         self.putChild(ASSETS, assets)
         is_only = len(published) == 1
-        self.putChild(b"", ListPageResource(origins, feeds, options))
+        self.putChild(b"", ListPageResource(origins, published, options))
         for each in published:
             page = feed_page(each.feed, each.origins, options, is_only=is_only)
             self.putChild(f"{each.feed.name}.html".encode(), page)

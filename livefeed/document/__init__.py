@@ -3,14 +3,16 @@
 - ``codings``: compression in the content codings and for WebSocket messages.
 - ``comparisons``: the checks that compare values with those of the document that is shown.
 - ``diff``: patches (RFC 6902) from one version to another.
+- ``embargo``: something that is to happen at a time, as it is stored in a file.
 - ``exact_json``: JSON whose numbers stay exact.
 - ``exact_numbers``: numbers that are compared and subtracted without rounding.
 - ``gate``: the checks that a document must pass.
 - ``history``: the last versions, and the patches from them to the newest one.
+- ``json_schema``: the check of a document by a JSON Schema.
 - ``matches``: the values that selectors find in a document.
 - ``merge_patch``: applies merge patches (RFC 7396).
-- ``overlaid_pointers``: the pointers of these values, as messages list them.
 - ``overlaid``: a document with an editor's values in place of those of the source.
+- ``overlaid_pointers``: the pointers of these values, as messages list them.
 - ``overlay``: the entries of an editor, and their limits.
 - ``patch``: applies patches.
 - ``pointer``: JSON Pointers (RFC 6901), and the bytes of the part that one names.

@@ -1,5 +1,6 @@
 """The operating system's process: addresses, certificates, signals, the end, limits, memory, log.
 
+- ``access``: the tokens and keys of protected feeds, as a part of a reload.
 - ``adopting``: listening on a socket that the process before an upgrade has bound.
 - ``capacity``: the number of connections, by open files and memory, and its parts for workers.
 - ``certificates``: the choice of the default certificates, their reload, and the daily check for expiry.

@@ -29,7 +29,7 @@ def settings_for_workers(settings: Settings) -> dict[str, Any]:
 
     :param settings: the settings of the parent.
     """
-    feeds = tuple(structs.replace(feed, source=_UNPULLED) for feed in settings.feeds)
+    feeds = tuple(structs.replace(feed, source=_UNPULLED, rules=()) for feed in settings.feeds)
     facts: dict[str, Any] = msgspec.to_builtins(structs.replace(settings, feeds=feeds, **_DEFAULTS), enc_hook=os.fspath)
     return facts
 
@@ -50,6 +50,11 @@ def settings_of(welcome: Welcome) -> Settings:
 def files_of(message: Message, welcome: Welcome) -> GivenFiles:
     """Gives the certificates and keys that the parent has read, by their absolute paths."""
     return GivenFiles({Path(path).absolute(): message.payload(index) for path, index in welcome.certificates.items()})
+
+
+def access_of(message: Message, welcome: Welcome) -> dict[str, bytes]:
+    """Gives the tokens and keys of protected feeds that the parent has sent, by their names."""
+    return {name: message.payload(index) for name, index in welcome.access.items()}
 
 
 def with_memory_files(description: str, given: GivenFiles) -> str:

@@ -56,7 +56,8 @@ class FakeServed:
 
     def __init__(self) -> None:
         self.serving, self.figures, self.drain, self.feeds = self, self, self, self
-        self.certificates, self.reload = self, self
+        self.certificates, self.reload, self.access = self, self, self
+        self.given: object = None
         self.pool, self.reopened, self.applied, self.asked = None, 0, 0, 0
         self.files: object = None
         self.error: Exception | None = None
