@@ -24,7 +24,8 @@ from livefeed.document.snapshot import version_of
 from livefeed.process.signing_keys import make_keys, read_keys
 from tests.helpers.threaded_server import ThreadedServer
 from tests.helpers.waiting import wait_until
-from tests.integration.harness import HOST, TCP, TEXT, WAIT_S, replace_file
+from tests.integration.harness import HOST, TCP, TEXT, WAIT_S, Livefeed, Polling, replace_file
+from tests.integration.upgrading import end, upgrade, wait_until_ready
 
 if TYPE_CHECKING:
     import socket
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     import httpx
     from selenium.webdriver import Chrome
 
+    from livefeed.tls.development import DevelopmentCertificate
     from tests.integration.conftest import Start
     from tests.integration.proxies import Cache, Place
 
@@ -147,6 +149,40 @@ def test_rotation(start: Start, path: Path, key: Path) -> None:
     livefeed.process.signal(signal.SIGHUP)
     livefeed.wait_for_log(f"the reload has changed nothing: .*{key}: has no private key", start=mark)
     assert is_signed_by_the_next()
+
+
+@pytest.mark.chosen
+def test_upgrade(path: Path, key: Path, tmp_path: Path, certificate: DevelopmentCertificate) -> None:
+    """During an upgrade each answer is signed, and sequences never go back: a client with keys notices nothing."""
+    config = tmp_path / "livefeed.toml"
+    settings = f'workers = 1\ninterval = 0.2\ndrain = 0.5\nsource = "file:{path}"\nsigning_key = "{key}"\n'
+    config.write_text(settings)
+    with Livefeed("--config", str(config), directory=tmp_path, certificate=certificate, listen=(TCP,)) as livefeed:
+        try:
+            wait_until_ready(livefeed)
+            keys = {name: Ed25519PublicKey.from_public_bytes(each).verify for name, each in published_keys(livefeed)}
+            with Polling(livefeed, pause_s=0.05) as polling:
+                polling.wait_for(lambda answer: answer.status == 200)
+                code, output = upgrade(livefeed, "--unsupervised")
+                assert code == 0, output
+                replace_file(path, b'{"n": 7}')
+                polling.wait_for(lambda answer: answer.body == b'{"n": 7}')
+            seen = []
+            for answer in polling.answers:
+                signed = Signed.of_fields(dict(answer.headers))
+                assert signed is not None, answer
+                found = verified(signed, keys)
+                assert found.statement.digest == hashlib.sha256(answer.body).digest()
+                seen.append(found.statement.sequence)
+            assert seen == sorted(seen)
+            assert len({*seen}) > 1
+        finally:
+            end(livefeed)
+
+
+def published_keys(livefeed: Livefeed) -> list[tuple[str, bytes]]:
+    """Gives the published keys with their ids."""
+    return [*read_key_set(livefeed.http.get("/-/keys").content).items()]
 
 
 @pytest.mark.peers
