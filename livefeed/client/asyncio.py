@@ -17,6 +17,7 @@ from livefeed.client.address import Address
 from livefeed.client.driver import Driver
 from livefeed.client.failures import TIMEOUT_S, tls_context
 from livefeed.client.protocol import MAX_BYTES, Protocol
+from livefeed.client.token import Token
 from livefeed.client.update import DocumentReader, Update, read_exactly, read_floats
 from livefeed.exceptions import FollowError
 
@@ -47,6 +48,7 @@ def follow(
     verify: bool = True,
     max_bytes: int = MAX_BYTES,
     websocket: bool = True,
+    token: str | Callable[[], str] | None = None,
 ) -> Feed[Any]: ...
 @overload
 def follow(
@@ -58,6 +60,7 @@ def follow(
     verify: bool = True,
     max_bytes: int = MAX_BYTES,
     websocket: bool = True,
+    token: str | Callable[[], str] | None = None,
 ) -> Feed[T]: ...
 def follow(  # noqa: PLR0913 - all but the URL have defaults
     url: str,
@@ -68,6 +71,7 @@ def follow(  # noqa: PLR0913 - all but the URL have defaults
     verify: bool = True,
     max_bytes: int = MAX_BYTES,
     websocket: bool = True,
+    token: str | Callable[[], str] | None = None,
 ) -> Feed[Any]:
     """Follows a feed, or a part of it.
 
@@ -78,10 +82,13 @@ def follow(  # noqa: PLR0913 - all but the URL have defaults
     :param verify: whether the server's certificate is checked.
     :param max_bytes: the largest document that is taken, in bytes.
     :param websocket: whether WebSockets are tried, before polls.
-    :raises FollowError: if the URL, the pointer or the file is wrong.
+    :param token: the token for a protected feed, or a function that gives the present one. It is called in the event
+        loop before each connection and each poll, so it must not block.
+    :raises FollowError: if the URL, the pointer, the file or the token is wrong.
     """
     address = Address.of(url, pointer)
-    return Feed(Protocol(address, max_bytes, websocket), tls_context(address, cacert, verify=verify), parse)
+    tls = tls_context(address, cacert, verify=verify)
+    return Feed(Protocol(address, max_bytes, websocket), tls, parse, Token.of(token, address))
 
 
 class Feed(Generic[T]):
@@ -92,8 +99,11 @@ class Feed(Generic[T]):
     :class:`FollowError` if trying again does not help, such as after a 404.
     """
 
-    def __init__(self, protocol: Protocol, tls: ssl.SSLContext | None, parse: Callable[[bytes], T]) -> None:
+    def __init__(
+        self, protocol: Protocol, tls: ssl.SSLContext | None, parse: Callable[[bytes], T], token: Token | None = None
+    ) -> None:
         self._protocol = protocol
+        self._token = token
         self._tls = tls
         self._reader = DocumentReader(parse)
         self._driver: Driver | None = None
@@ -110,6 +120,7 @@ class Feed(Generic[T]):
             self._tls,
             self._show,
             self._stop,
+            self._token,
         )
         self._driver.start()
         return self

@@ -26,6 +26,7 @@ from livefeed.client.failures import TIMEOUT_S, tls_context
 from livefeed.client.protocol import MAX_BYTES
 from livefeed.client.protocol import Protocol as Decisions
 from livefeed.client.tls import TlsChannel
+from livefeed.client.token import Token
 from livefeed.client.update import DocumentReader, Update, read_floats
 from livefeed.threads import defer_to_new_thread
 
@@ -56,7 +57,9 @@ class Follower(Service):
     :param verify: whether the server's certificate is checked.
     :param max_bytes: the largest document that is taken, in bytes.
     :param websocket: whether WebSockets are tried, before polls.
-    :raises FollowError: if the URL, the pointer or the file is wrong.
+    :param token: the token for a protected feed, or a function that gives the present one. It is called in the
+        reactor's thread before each connection and each poll, so it must not block.
+    :raises FollowError: if the URL, the pointer, the file or the token is wrong.
     """
 
     _log = Logger()
@@ -74,8 +77,10 @@ class Follower(Service):
         verify: bool = True,
         max_bytes: int = MAX_BYTES,
         websocket: bool = True,
+        token: str | Callable[[], str] | None = None,
     ) -> None:
         self._address = Address.of(url, pointer)
+        self._token = Token.of(token, self._address)
         self._tls = tls_context(self._address, cacert, verify=verify)
         self._loop = _Loop(reactor, self._address, self._tls)
         self._on_update = on_update
@@ -107,7 +112,7 @@ class Follower(Service):
         """IService API."""
         super().startService()
         decisions = Decisions(self._address, self._max_bytes, self._websocket)
-        self._driver = Driver(decisions, self._loop, self._tls, self._show, self._stop)
+        self._driver = Driver(decisions, self._loop, self._tls, self._show, self._stop, self._token)
         self._driver.start()
 
     def stopService(self) -> None:
