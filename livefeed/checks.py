@@ -18,6 +18,7 @@ from livefeed import clocks
 from livefeed.admin.access import read_token
 from livefeed.auth.material import Content
 from livefeed.document.gate import check_document
+from livefeed.document.rules import Rules
 from livefeed.document.snapshot import version_of
 from livefeed.exceptions import ConfigurationError, JournalError, LivefeedError, PullError, RuntimeDirError, first_line
 from livefeed.process.certificates import CertificateChoice
@@ -25,8 +26,10 @@ from livefeed.process.descriptions import PROXIED
 from livefeed.process.endpoints import make_endpoint
 from livefeed.process.instance import group_number
 from livefeed.process.runtime_dir import default_runtime_dir, inspect
+from livefeed.process.signing import read_signing_keys
 from livefeed.serving import trusted_networks
 from livefeed.sources import is_store, make_source, needs_state_dir
+from livefeed.storage.embargo_file import EmbargoFile
 from livefeed.storage.journal import Journal, check_folder
 from livefeed.storage.store import Store
 from livefeed.tls.development import development_certificate
@@ -155,6 +158,7 @@ class StartChecks:
                 return Pulled(feed.feed, None, None, "it says that nothing has changed, and has given nothing before")
             size, version = len(data), version_of(data)
             check_document(data, max_bytes=feed.max_bytes)
+            self._check_rules(feed, data)
         except PullError as error:
             return Pulled(feed.feed, size, version, str(error))
         except TimeoutError:
@@ -162,6 +166,17 @@ class StartChecks:
         except Exception as error:
             return Pulled(feed.feed, None, None, f"the source broke: {type(error).__name__}: {first_line(error)}")
         return Pulled(feed.feed, size, version, None)
+
+    def _check_rules(self, feed: FeedSettings, data: bytes) -> None:
+        """Warns of rules that would hold the document of a source back, and of pointers that find nothing in it."""
+        rules = Rules.compile(feed.rules)
+        held = rules.check(None, data).held
+        if held is not None:
+            place = f"{feed.place('rules')}.{held.rule}"
+            self._add(Problem(place, f"would hold the document that the source gives: {held.why}", is_warning=True))
+        for rule, pointer in rules.idle(data):
+            why = f"there is no {pointer} in the document that the source gives, so this pointer checks nothing"
+            self._add(Problem(f"{feed.place('rules')}.{rule}", why, is_warning=True))
 
     @contextmanager
     def _reported(self, place: str = "", *, is_warning: bool = False) -> Iterator[None]:
@@ -249,6 +264,7 @@ class StartChecks:
         for feed in self.settings.feeds:
             with self._reported(place):
                 Journal(folder / f"{feed.feed}.versions", feed.max_bytes).inspect()
+                EmbargoFile(folder / f"{feed.feed}.embargoes").inspect()
                 if is_store(feed.source):
                     Store(folder / f"{feed.feed}.store", clocks.wall).inspect()
 
@@ -257,6 +273,8 @@ class StartChecks:
         with self._reported():
             if settings.admin_token is not None:
                 read_token(settings.admin_token)
+        with self._reported():
+            read_signing_keys(settings)
         with self._reported():
             if settings.admin_group is not None:
                 group_number(settings.admin_group)

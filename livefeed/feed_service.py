@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from weakref import proxy
 
 from msgspec import structs
 from twisted.application.service import MultiService, Service
@@ -21,15 +22,20 @@ from livefeed.delivery.guard import Guard
 from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.delivery.websocket.handshake import Handshakes
 from livefeed.document.history import History
+from livefeed.document.rules import Rules
 from livefeed.exceptions import ConfigurationError, StoreError
+from livefeed.feed.embargo_keeping import EmbargoKeeping
+from livefeed.feed.embargoes import Embargoes
 from livefeed.feed.feed import Feed
 from livefeed.feed.persistence import JournalService
 from livefeed.feed_storage import FeedStorage, all_of
 from livefeed.intake.desk import Desk
 from livefeed.intake.puller import Puller, PullOutcome, close_source
+from livefeed.intake.timed_release import end_hold, ruled_version
 from livefeed.process.reload import Change, differences
 from livefeed.sources import is_store, make_source, needs_state_dir
 from livefeed.storage.desk_file import DeskFile
+from livefeed.storage.embargo_file import EmbargoFile
 from livefeed.storage.journal import Journal
 from livefeed.storage.shared_writes import SharedWrites
 from livefeed.storage.store import Store
@@ -46,6 +52,8 @@ if TYPE_CHECKING:
     from livefeed.config.settings import FeedSettings, Settings
     from livefeed.delivery.events import EventStream
     from livefeed.delivery.websocket.protocol import SubscriberFactory
+    from livefeed.document.embargo import Embargo
+    from livefeed.feed.signer import Signer
     from livefeed.sources import Source
     from livefeed.storage.audit import AuditLog
     from livefeed.web.site import Site
@@ -83,6 +91,7 @@ class Shared:
     :ivar material: the tokens and keys of protected feeds.
     :ivar failures: counts the wrong tokens of each address, for all feeds together; ``None`` for a count of its own.
     :ivar audit: has a line for each command of an operator; ``None`` for none.
+    :ivar signer: signs statements about the newest versions; ``None`` in a worker, which passes on those of its parent.
     :ivar make_feed: makes a feed, with the arguments of ``Feed``: another class if workers follow it.
     """
 
@@ -95,6 +104,7 @@ class Shared:
     wall: Callable[[], float] = clocks.wall
     audit: AuditLog | None = None
     make_feed: Callable[..., Feed] = Feed
+    signer: Signer | None = None
     material: Material = field(default_factory=Material)
     failures: Failures | None = None
 
@@ -123,6 +133,7 @@ class FeedService(MultiService):
             stale_after_s=settings.stale_after,
             gone_after_s=settings.gone_after or inf,
             wall=clocks.wall,
+            signer=shared.signer,
             history=self._make_history(max_document_bytes=settings.max_delta_bytes, in_thread=shared.in_thread),
         )
         self._handshakes = Handshakes(shared.subscribers, origins)
@@ -276,12 +287,25 @@ class PulledFeedService(FeedService):
             shared.reactor,
             shared.in_thread,
             shared.wall,
+            rules=Rules.compile(settings.rules),
             file=file,
             audit=shared.audit,
             place=shared.state_place,
             boot=shared.boot,
         )
-        self._storage = FeedStorage(shared.state_place, self.desk, journal, store)
+        embargoes = Embargoes(
+            self.feed,
+            EmbargoKeeping(
+                settings.feed,
+                shared.in_thread,
+                shared.wall,
+                None if shared.state_dir is None else EmbargoFile(shared.state_dir / f"{settings.feed}.embargoes"),
+                shared.audit,
+            ),
+            shared.reactor,
+            proxy(self),  # reference counting would never free the two
+        )
+        self._storage = FeedStorage(shared.state_place, self.desk, journal, store, embargoes)
         self.puller = Puller(
             self.feed,
             source,
@@ -291,6 +315,22 @@ class PulledFeedService(FeedService):
             delay_s=delay_s,
         )
         self.puller.setServiceParent(self)
+
+    @property
+    def embargoes(self) -> Embargoes:
+        """Everything that is to happen to the feed at a time."""
+        return self._storage.embargoes
+
+    def waiting_version(self) -> str | None:
+        """Gives the version that a rule holds back at this moment; ``None`` if none does."""
+        return ruled_version(self.desk)
+
+    async def end_hold(self, embargo: Embargo) -> None:
+        """Ends the hold of the feed for an embargo.
+
+        :raises CommandError: if that is not possible.
+        """
+        await end_hold(self.desk, embargo)
 
     @property
     def was_tried(self) -> bool:
@@ -358,6 +398,9 @@ class PulledFeedService(FeedService):
         if source is not None:
             # Its stop is immediate: it has nothing to wait for.
             old.disownServiceParent()
+        if settings.rules != self.settings.rules:
+            # A document of the old source is not shown any more.
+            self.desk.take_rules(Rules.compile(settings.rules), judges=source is None)
         self._take(settings, change.origins)
         if source is None:
             return

@@ -32,7 +32,7 @@ from livefeed.process.reload import Reload, Reloading
 from livefeed.process.renewal import CertificateRenewal
 from livefeed.process.signals import SignalHandlers
 from livefeed.process.tickets import TicketRotation
-from livefeed.pulling import check_fixed, make_feeds, offer_drain, reloaded_parts, stop_all
+from livefeed.pulling import check_fixed, make_feeds, make_signing, offer_audit, offer_drain, reloaded_parts, stop_all
 from livefeed.serving import Serving
 from livefeed.tls.options import ServedCertificates
 from livefeed.tls.reloading import PairSource
@@ -107,7 +107,8 @@ def make_parent(  # noqa: PLR0915 - the wiring of one process
     if serving.pool is None:
         raise ConfigurationError("requires the fast transport, which this system does not have", "workers")
     broadcast = Broadcast({})
-    feeds = make_feeds(serving, broadcast.make_feed)
+    signing = make_signing(serving)
+    feeds = make_feeds(serving, broadcast.make_feed, signing.signing)
     broadcast.feeds = feeds.feeds
     drain = serving.drain(feeds.feeds.values())
     file_limit, collector = serving.process_services(drain)
@@ -140,7 +141,9 @@ def make_parent(  # noqa: PLR0915 - the wiring of one process
     operators_socket = operating.socket()
     operators_socket.inherited = takeover.operators_socket()
     reloaded_certificates = ReloadedCertificates(certificates)
-    configuration = _Configuration(settings, reloaded_certificates, certificates.tickets, count, serving.material)
+    configuration = _Configuration(
+        settings, reloaded_certificates, certificates.tickets, count, serving.material, signing.signing.key_set
+    )
     parent = Parent(
         count,
         reactor,
@@ -160,6 +163,7 @@ def make_parent(  # noqa: PLR0915 - the wiring of one process
         has_sockets=inheritance is None,
     )
     _offer(operating, parent, drain)
+    offer_audit(operating, serving)
     # Before the workers: none of them is to be given a socket during a drain.
     drain.stop_listening = partial(stop_all, listeners)
     drain.others = parent.releasing
@@ -195,6 +199,7 @@ def make_parent(  # noqa: PLR0915 - the wiring of one process
         access,
         *reloaded_parts(serving, drain, reloaded_certificates, log_levels, feeds),
         serving.reloaded_page(curves),
+        signing,
         _ReloadedWorkers(
             configuration, configure_workers, lambda names: reactor.callLater(FORGET_S, forget_feeds, names)
         ),
@@ -202,7 +207,7 @@ def make_parent(  # noqa: PLR0915 - the wiring of one process
     reloading = Reloading(
         Reload(settings, parts),
         lambda: adapt(read()),
-        (partial(check_fixed, serving), reloaded_certificates.look, access.look),
+        (partial(check_fixed, serving), reloaded_certificates.look, signing.look, access.look),
         reopen,
         serving.in_thread,
         reactor,
@@ -331,6 +336,7 @@ class _Configuration:
     :ivar tickets: has the key of session tickets.
     :ivar count: the number of workers, by which limits are divided.
     :ivar material: the tokens and keys of protected feeds.
+    :ivar key_set: gives the set of keys that is published.
     """
 
     # required parameters
@@ -339,6 +345,7 @@ class _Configuration:
     tickets: SessionTickets
     count: int
     material: Material
+    key_set: Callable[[], bytes] = bytes
 
     # internal state
     _read: dict[str, bytes] = field(init=False)
@@ -365,6 +372,7 @@ class _Configuration:
             access={name: len(files) + 1 + number for number, name in enumerate(access)},
             limits=self._limits(index),
             orphan_after_s=self.settings.orphan_after,
+            key_set=self.key_set().decode("ascii"),
         )
         return message_of(kind, facts, payloads)
 

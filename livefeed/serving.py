@@ -152,6 +152,11 @@ class Serving:
 
         return SimplePart(frozenset({"page_figures", "public_reasons"}), take)
 
+    def publish_keys(self, content: bytes) -> None:
+        """Publishes the set of keys by which statements are verified; nothing to publish none."""
+        self.root.show_keys(content)
+        self.site.forget_answers()
+
     def _show(self, settings: Settings) -> None:
         self.root.show(PageOptions(settings.page_figures, settings.public_reasons))
 

@@ -86,6 +86,10 @@ _PARAMETERS = {
     "public-reasons": (
         "true: watchers are told why a feed has no new document; a reason may name hosts [default: false]"
     ),
+    "signing-key": (
+        "file with the keys that sign statements about the newest versions, made by livefeed keys; readable by its "
+        "owner and group alone [default: none]"
+    ),
     "workers": (
         "processes that hold the connections; auto: one for each processor; 0: all in this process (fast transport) "
         "[default: 0]"
@@ -132,6 +136,7 @@ _NOT_REPEATED = (
     "instance",
     "admin-token",
     "access-log",
+    "signing-key",
     "auth-tokens",
 )
 """Options that are refused if they are repeated, since they look like lists. Of other options the last value counts."""
@@ -173,6 +178,7 @@ class Options(usage.Options):
             "state-dir": usage.CompleteDirs(),
             "runtime-dir": usage.CompleteDirs(),
             "admin-token": usage.CompleteFiles(),
+            "signing-key": usage.CompleteFiles("*.pem"),
             "admin-group": usage.CompleteGroups(),
             "auth-tokens": usage.CompleteFiles(),
             "auth-keys": usage.CompleteFiles(),

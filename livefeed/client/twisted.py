@@ -27,6 +27,7 @@ from livefeed.client.protocol import MAX_BYTES
 from livefeed.client.protocol import Protocol as Decisions
 from livefeed.client.tls import TlsChannel
 from livefeed.client.token import Token
+from livefeed.client.trust import chosen_trust
 from livefeed.client.update import DocumentReader, Update, read_floats
 from livefeed.threads import defer_to_new_thread
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from livefeed.client.answers import Answer
     from livefeed.client.driver import Receiver
     from livefeed.client.update import Shown
+    from livefeed.client.verification import Trust
     from livefeed.exceptions import FollowError
 
 
@@ -59,7 +61,9 @@ class Follower(Service):
     :param websocket: whether WebSockets are tried, before polls.
     :param token: the token for a protected feed, or a function that gives the present one. It is called in the
         reactor's thread before each connection and each poll, so it must not block.
-    :raises FollowError: if the URL, the pointer, the file or the token is wrong.
+    :param keys: a file with the public keys of the signer, as a JSON Web Key Set. Without one, signatures are not
+        verified; with one, no document is shown that these keys have not signed. Parts are not signed.
+    :raises FollowError: if the URL, the pointer, a file or the token is wrong.
     """
 
     _log = Logger()
@@ -78,10 +82,12 @@ class Follower(Service):
         max_bytes: int = MAX_BYTES,
         websocket: bool = True,
         token: str | Callable[[], str] | None = None,
+        keys: str | Path | Trust | None = None,
     ) -> None:
         self._address = Address.of(url, pointer)
         self._token = Token.of(token, self._address)
         self._tls = tls_context(self._address, cacert, verify=verify)
+        self._trust = chosen_trust(keys, self._address, is_part=bool(pointer) or "#" in url)
         self._loop = _Loop(reactor, self._address, self._tls)
         self._on_update = on_update
         self._on_error = on_error
@@ -111,7 +117,7 @@ class Follower(Service):
     def startService(self) -> None:
         """IService API."""
         super().startService()
-        decisions = Decisions(self._address, self._max_bytes, self._websocket)
+        decisions = Decisions(self._address, self._max_bytes, self._websocket, trust=self._trust)
         self._driver = Driver(decisions, self._loop, self._tls, self._show, self._stop, self._token)
         self._driver.start()
 

@@ -14,6 +14,8 @@ from twisted.logger import Logger
 
 from livefeed.config.layers import SettingValue, from_environment, from_file, from_options, unknown_variables
 from livefeed.config.protection import check_protection
+from livefeed.config.rule_settings import rules_of, without_rule
+from livefeed.document.rules import RuleSpec
 from livefeed.exceptions import ConfigurationError, closest, option_of, shown
 
 if TYPE_CHECKING:
@@ -95,6 +97,7 @@ _ALLOWED = {
     "ready_public": "true or false",
     "page_figures": "true or false",
     "public_reasons": "true or false",
+    "signing_key": "a path",
     "workers": "a whole number from 0 to 1024, or auto",
     "orphan_after": _AGE,
     "log_level": "debug, info, warn or error",
@@ -152,6 +155,7 @@ class FeedSettings(_PlacedSettings, frozen=True, kw_only=True):
     :ivar max_subscribers: number of subscribers of the feed and its parts at a time; 0 for no limit.
     :ivar stale_after: seconds since the last good pull after which the feed is stale, while pulls fail.
     :ivar gone_after: seconds since the last good pull after which the document is not shown; 0 for never.
+    :ivar rules: the rules that decide which documents are shown. Only a file has them, in the table of a feed.
     :ivar auth_tokens: the file with the tokens with which the feed may be read; ``None`` for none.
     :ivar auth_keys: the file, or the URL, of the public keys that have signed tokens; ``None`` for none. Without
         tokens and keys the feed is public.
@@ -171,6 +175,7 @@ class FeedSettings(_PlacedSettings, frozen=True, kw_only=True):
     max_subscribers: Count = 0
     stale_after: Age = 0.0
     gone_after: Age = 0.0
+    rules: tuple[RuleSpec, ...] = ()
     auth_tokens: Path | None = None
     auth_keys: Annotated[str, msgspec.Meta(min_length=1, max_length=2048)] | None = None
     auth_algorithm: tuple[Algorithm, ...] = ()
@@ -179,7 +184,7 @@ class FeedSettings(_PlacedSettings, frozen=True, kw_only=True):
     auth_cookie: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")] | None = None
 
 
-_OF_A_FEED = tuple(name for name in FeedSettings.__struct_fields__ if name in _ALLOWED)
+_OF_A_FEED = tuple(name for name in FeedSettings.__struct_fields__ if name in _ALLOWED or name == "rules")
 
 
 class Settings(_PlacedSettings, frozen=True, kw_only=True):
@@ -214,6 +219,7 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     :ivar ready_public: whether the endpoints of the feeds also answer ``/-/live`` and ``/-/ready``.
     :ivar page_figures: whether the page shows the watchers, deliveries and delays of this server to everybody.
     :ivar public_reasons: whether watchers are told why a feed has no new document, by messages, pages and the list.
+    :ivar signing_key: the file with the keys that sign statements about the newest versions; ``None`` to sign none.
     :ivar workers: number of processes that hold the connections, ``auto`` for one per processor; 0 for none besides
         this process.
     :ivar orphan_after: seconds without a parent after which a worker ends; 0 for never.
@@ -249,6 +255,7 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     ready_public: bool = False
     page_figures: bool = False
     public_reasons: bool = False
+    signing_key: Path | None = None
     workers: Workers = 0
     orphan_after: Age = 300.0
     log_level: Level = "info"
@@ -278,9 +285,7 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
         :raises ConfigurationError: if a value is not possible; the message names its place.
         """
         shared = {name: value for name, value in values.items() if name != "feeds"}
-        for name, value in shared.items():
-            # Also those that no feed uses, since each feed has its own.
-            _typed(name, value)
+        _check_shared(shared)
         tables = _tables(values["feeds"], shared) if "feeds" in values else [shared]
         settings = _make(cls, shared, feeds=tuple(_make(FeedSettings, table) for table in tables))
         for feed in settings.feeds:
@@ -383,6 +388,10 @@ def _leave_out(values: dict[str, SettingValue], place: str) -> bool:
         table = feeds.below(name)
         keys = table.value if isinstance(table.value, dict) else {}
         wrong = next((key for key in keys if table.below(key).place == place), None)
+        others = without_rule(table.below("rules"), place) if wrong is None and "rules" in keys else None
+        if others is not None:
+            values["feeds"] = replace(feeds, value={**feeds.value, name: {**keys, "rules": others}})
+            return True
         if table.place != place and wrong is None:
             continue
         # Without its source, a feed would have one error more.
@@ -404,6 +413,15 @@ def _make(cls: type[_Settings], values: Mapping[str, SettingValue], **more: Any)
     own = {name: value for name, value in values.items() if name in cls.__struct_fields__}
     typed = {name: _typed(name, value) for name, value in own.items()}
     return cls(places={name: value.place for name, value in own.items()}, **typed, **more)
+
+
+def _check_shared(shared: Mapping[str, SettingValue]) -> None:
+    """Checks the values for all feeds, also those that no feed uses, since each feed has its own."""
+    if "rules" in shared:
+        why = "each feed has its own, in tables such as [feeds.results.rules.votes]"
+        raise ConfigurationError(why, place=shared["rules"].place)
+    for name, value in shared.items():
+        _typed(name, value)
 
 
 def _tables(feeds: SettingValue, shared: Mapping[str, SettingValue]) -> list[dict[str, SettingValue]]:
@@ -439,6 +457,8 @@ def _typed(name: str, setting: SettingValue) -> Any:
 
     :raises ConfigurationError: if there is no such setting, or the value is not possible.
     """
+    if name == "rules":
+        return rules_of(setting)
     if name not in _ALLOWED:
         is_table = isinstance(setting.value, dict)
         hint = closest(name, ("feeds",) if is_table else (*_ALLOWED, "feeds"))

@@ -13,6 +13,7 @@
 - ``heartbeats``: periodic signs of life for many subscribers, by one timer.
 - ``item_messages``: the messages of the subprotocol ``livefeed.delta.v2``.
 - ``items``: the items that one connection follows.
+- ``keys``: the public keys by which statements are verified.
 - ``long_polls``: requests that wait for the next version.
 - ``messages``: the messages of the subprotocol ``livefeed.delta.v1``.
 - ``pages``: the pages for people, and the list of feeds.

@@ -86,6 +86,7 @@ _RESPONSE_FIELDS = (
     b", Livefeed-Waiting, Livefeed-Reason"
 )
 _EXPOSED = (b"Access-Control-Expose-Headers", _RESPONSE_FIELDS)
+_EXPOSED_SIGNED = (_EXPOSED[0], _RESPONSE_FIELDS + b", Livefeed-Statement, Signature-Input, Signature")
 
 
 class Busy(Node):
@@ -213,6 +214,9 @@ class DocumentResource(FeedResource):
             (b"Livefeed-Version", snapshot.version.encode()),
             (b"Livefeed-Sequence", str(snapshot.sequence).encode()),
         ]
+        signed = self._feed.signed()
+        if signed is not None:
+            headers += signed.fields()
         request.select = partial(self._variant, snapshot)
         wait_s = fields.wait_s
         if wait_s is not None:
@@ -381,7 +385,8 @@ class DocumentResource(FeedResource):
         by_origin = [] if self._origins.any_origin else [b"Origin"]
         depends_on = [*_DEPENDS_ON[self._form], *self._access.fields, *by_origin]
         vary = [(b"Vary", b", ".join(depends_on))] if depends_on else []
-        return [*cors, _EXPOSED, *vary]
+        exposed = _EXPOSED if self._feed.stated is None else _EXPOSED_SIGNED
+        return [*cors, exposed, *vary]
 
     def _state(self) -> list[tuple[bytes, bytes]]:
         """Gives the fields about the state of the feed and the age of its data."""

@@ -20,6 +20,7 @@ from livefeed.document.matches import MatchError
 from livefeed.document.pointer import pointer_of
 from livefeed.document.rule_checks import Refusal, cut, short, shown_value
 from livefeed.document.selectors import MAX_TOKENS, Selector, SelectorError, name_segment, parse_selector, text_of
+from livefeed.document.snapshot import version_of
 from livefeed.exceptions import DocumentError
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ levels, it exhausts the stack and ends the process."""
 
 MAX_MESSAGE_CHARACTERS = 200
 """The largest number of characters of the library's message in a sentence."""
+
+VERSION_CHARACTERS = 8
+"""The number of characters of a schema's hash by which operators see that its file has changed."""
 
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 _DRAFTS = (
@@ -111,6 +115,10 @@ class Schema:
             at = f"at {short(where)}, " if where else ""
             raise SchemaError(f"it is no JSON Schema: {at}{_message(error)}{hint}") from None
         return cls(name, text, validator)
+
+    def __str__(self) -> str:
+        """API of :class:`.rule_checks.Check`."""
+        return f"{self.kind} {self.name} (version {version_of(self.text)[:VERSION_CHARACTERS]})"
 
     def refusals(self, shown: SelectorReader | None, candidate: SelectorReader) -> Iterator[Refusal]:
         """API of :class:`.rule_checks.Check`. Only the first value that does not fit is given.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from livefeed.workers.messages import Message, Welcome
 
 _UNPULLED = FeedSettings().source
-_OF_THE_PARENT = ("state_dir", "runtime_dir", "admin", "admin_token", "admin_group")
+_OF_THE_PARENT = ("state_dir", "runtime_dir", "admin", "admin_token", "admin_group", "signing_key")
 _DEFAULTS = {name: getattr(Settings(), name) for name in _OF_THE_PARENT}
 
 
@@ -29,7 +29,7 @@ def settings_for_workers(settings: Settings) -> dict[str, Any]:
 
     :param settings: the settings of the parent.
     """
-    feeds = tuple(structs.replace(feed, source=_UNPULLED) for feed in settings.feeds)
+    feeds = tuple(structs.replace(feed, source=_UNPULLED, rules=()) for feed in settings.feeds)
     facts: dict[str, Any] = msgspec.to_builtins(structs.replace(settings, feeds=feeds, **_DEFAULTS), enc_hook=os.fspath)
     return facts
 

@@ -322,6 +322,7 @@ class Welcome(msgspec.Struct, frozen=True):
         them, each is that of the index of the worker.
     :ivar limits: the part of a limit that this worker has, by the name of the setting; and the number of ``workers``.
     :ivar orphan_after_s: seconds without a parent after which a worker drains and ends; 0 for never.
+    :ivar key_set: the set of keys at ``/-/keys``; empty for none.
     """
 
     protocol: str
@@ -335,6 +336,7 @@ class Welcome(msgspec.Struct, frozen=True):
     access: dict[str, int] = {}
     limits: dict[str, int] = {}
     orphan_after_s: float = 300.0
+    key_set: str = ""
 
 
 class Heartbeat(msgspec.Struct, frozen=True):

@@ -144,6 +144,7 @@ def make_served(  # noqa: PLR0913 - all of it comes from the worker or with the 
     :raises StartError: if they cannot be used now.
     """
     serving = Serving(settings, reactor, is_worker=True)
+    serving.publish_keys(welcome.key_set.encode())
     material = serving.material
     material.take(Content.received(settings.feeds, access))
     material.want_keys = KeyRequests(reactor, send).want

@@ -324,6 +324,7 @@ class Worker(MultiService):
             # The end of the link would help nothing: the same settings come with the next welcome.
             served.certificates.files = before
             _log.failure("the settings of the parent broke, and the old ones stay")
+        served.serving.publish_keys(welcome.key_set.encode())
         # Feeds that were removed end by themselves.
         served.reload.ended()
         if welcome.ticket_key is not None:

@@ -143,6 +143,8 @@ class CompileTests(SynchronousTestCase):
         """The same text is no change of the settings."""
         self.assertEqual(compiled(NIGHT), compiled(NIGHT))
         self.assertNotEqual(compiled(NIGHT), compiled({}))
+        self.assertRegex(str(compiled({})), r"schema night\.json \(version [0-9a-f]{8}\)")
+        self.assertNotEqual(str(compiled({})), str(compiled(NIGHT)))
         self.assertEqual((compiled({}).kind, compiled({}).cost, compiled({}).selectors), ("schema", 2, ()))
 
 

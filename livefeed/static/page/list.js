@@ -2,7 +2,7 @@
 
 import { arrange, element, write } from "./dom.js";
 import { Plots } from "./plots.js";
-import { isShownByServer } from "./reason.js";
+import { isShownByServer } from "./shows.js";
 import { strings } from "./strings.js";
 import { themeSwitch } from "./theme.js";
 
