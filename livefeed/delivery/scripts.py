@@ -19,6 +19,7 @@ NAMES = (
     "livefeed.later.js",
     "livefeed.tabs.js",
     "livefeed.values.js",
+    "livefeed.token.js",
     "livefeed.verify.js",
 )
 """The files of ``livefeed/static`` that are built from ``clients/js/src``."""
