@@ -3,8 +3,11 @@
 /** States of a document. There may be more of them later: never show one that you do not know as live. */
 export type State = "live" | "stale" | "held" | "ended" | "expired" | "withdrawn" | (string & {});
 
-/** Whether the server is reached. `polling`: without a stream. `offline`: not, or this document is refused. */
-export type Line = "connecting" | "open" | "polling" | "offline";
+/**
+ * Whether the server is reached. `polling`: without a stream. `offline`: not, or this document is refused. `closed`: all
+ * documents have ended, so the server is asked only from time to time.
+ */
+export type Line = "connecting" | "open" | "polling" | "offline" | "closed";
 
 export type Transport = "websocket" | "events" | "long-poll" | "poll";
 
@@ -24,6 +27,10 @@ export interface Meta {
   readonly sequence: string | null;
   /** The state of the data; null before the first answer. */
   readonly state: State | null;
+  /** Why the data is in this state, in a few words for readers; null unless the operator tells it. */
+  readonly reason: string | null;
+  /** Milliseconds for which a newer document has been held back, at the time of the call; null while none waits. */
+  readonly waiting: number | null;
   readonly line: Line;
   /** Whether the data was verified; null if the browser cannot tell, because the page came by plain HTTP. */
   readonly verified: true | null;
@@ -41,7 +48,7 @@ export interface Meta {
 export interface Options<T = unknown> {
   /** Is called when there is another version, and with undefined when the document may not be shown any more. */
   onChange?(data: T | undefined, meta: Meta): void;
-  /** Is called when state, line, transport, verification or error have changed, and for each version. */
+  /** Is called when state, reason, line, transport, verification or error have changed, when a newer document begins or ends to wait, and for each version. */
   onState?(meta: Meta): void;
   /** The transports that may be used, the best first. By default all of them. Where none of them works, there are polls. */
   transports?: readonly Transport[];
@@ -75,6 +82,8 @@ export interface Feed<T = unknown> {
   readonly version: string | null;
   readonly sequence: string | null;
   readonly state: State | null;
+  /** Why the document is in this state; null unless the operator tells it. */
+  readonly reason: string | null;
   readonly line: Line;
   readonly verified: true | null;
   readonly transport: Transport | null;
@@ -86,12 +95,16 @@ export interface Feed<T = unknown> {
   age(): number | null;
   /** Milliseconds until the next version may come; null while that is unknown. */
   next(): number | null;
+  /** Milliseconds for which a newer document has been held back; null while none waits. */
+  waiting(): number | null;
   /** Calls a function when `onChange` or `onState` would be called; gives a function that ends this. */
   subscribe(callback: (data: T | undefined, meta: Meta) => void): () => void;
   /** Follows a part of the data, by a JSON Pointer such as `/results/0`. */
   select<V = unknown>(pointer: string): Selection<V>;
   /** Uses a transport from now on, for all documents on the same connection; without one, the best that works. */
   use(transport?: Transport): void;
+  /** Asks the server at once, unless a stream is open: whether a document that has ended goes on, for example. */
+  refresh(): void;
   /** Ends the feed. */
   close(): void;
 }

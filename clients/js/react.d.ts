@@ -5,6 +5,8 @@ export interface Followed<V> {
   readonly value: V | undefined;
   readonly version: string | null;
   readonly state: State | null;
+  /** Why the document is in this state; null unless the operator tells it. */
+  readonly reason: string | null;
   readonly line: Line;
   readonly verified: true | null;
   readonly error: Error | null;

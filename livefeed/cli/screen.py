@@ -12,7 +12,7 @@ from rich.console import Console, Group
 from rich.text import Text
 
 from livefeed.cli.changes import Change, Piece, changes, lines_of
-from livefeed.cli.tables import duration, printable
+from livefeed.cli.tables import duration, held_back, printable
 from livefeed.client.update import Line, State
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ _TRANSPORTS = {
     Line.POLLING: "polling",
     Line.CONNECTING: "connecting",
     Line.OFFLINE: "offline",
+    Line.CLOSED: "closed",
 }
 
 
@@ -74,17 +75,28 @@ class Screen:
             self._marks[change.pointer] = _style_of(change), now
         return found
 
-    def render(self, age_s: float | None, received_bytes: int, now: float, height: int | None = None) -> Group:
+    def render(
+        self,
+        age_s: float | None,
+        received_bytes: int,
+        now: float,
+        height: int | None = None,
+        waiting_s: float | None = None,
+    ) -> Group:
         """Gives the content.
 
         :param age_s: the age of the document now.
         :param received_bytes: the size of everything that has been received.
         :param now: seconds, by a monotonic clock.
         :param height: the number of rows; ``None`` for as many as the document has.
+        :param waiting_s: the time for which a newer document has been held back now; ``None`` if none waits.
         """
         width = self.console.width
         head = [self._head(age_s, received_bytes, width)]
         update = self._update
+        said = held_back(waiting_s, "" if update is None else update.reason)
+        if said:
+            head.append(_row(Text(said, "yellow"), width))
         if update is not None and update.problem:
             head.append(_row(Text(printable(update.problem), "yellow"), width))
         head.append(Text("─" * width if _is_utf8(self.console) else "-" * width, "dim"))

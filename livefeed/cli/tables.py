@@ -91,6 +91,12 @@ def duration(seconds: float | None) -> str:
     return f"{days} day{'' if days == 1 else 's'} {whole % _DAY_S // _HOUR_S} h"
 
 
+def held_back(waiting_s: float | None, reason: str) -> str:
+    """Says for how long a newer document has waited, and why a feed is in its state; ``""`` without both."""
+    waits = "" if waiting_s is None else f"a newer version has been waiting for {duration(waiting_s)}"
+    return ": ".join(filter(None, (waits, printable(reason))))
+
+
 def outline(report: Any, depth: int = 0) -> list[str]:
     """Gives a report of any shape as indented lines."""
     indent = "  " * depth

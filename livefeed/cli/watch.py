@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from livefeed.cli.changes import changes, text_of
-from livefeed.cli.tables import duration, printable
+from livefeed.cli.tables import duration, held_back, printable
 from livefeed.cli.until import Condition, ConditionError
 from livefeed.client.actions import Failed
 from livefeed.client.address import Address
@@ -64,6 +64,10 @@ class Followed(Protocol):
     @property
     def age_s(self) -> float | None:
         """The age of the document now."""
+
+    @property
+    def waiting_s(self) -> float | None:
+        """The time for which a newer document has been held back now; ``None`` if none waits."""
 
     @property
     def received_bytes(self) -> int:
@@ -273,6 +277,10 @@ class Lines:
             "verified": update.verified,
             "received_bytes": feed.received_bytes,
         }
+        if update.reason:
+            members["reason"] = update.reason
+        if update.waiting_s is not None:
+            members["waiting_s"] = round(update.waiting_s, 3)
         if update.problem:
             members["problem"] = update.problem
         if not self.is_diff or last is None or last.content is None or update.content is None:
@@ -338,21 +346,17 @@ class Redrawn:
             self._live = None
 
     def _rendered(self, feed: Followed, height: int | None) -> Any:
-        return self.screen.render(feed.age_s, feed.received_bytes, time.monotonic(), height)
+        return self.screen.render(feed.age_s, feed.received_bytes, time.monotonic(), height, feed.waiting_s)
 
     def _print_changes(self, update: Update[Any], last: Update[Any] | None, found: list[Change]) -> None:
         from rich.text import Text  # noqa: PLC0415 - the same
 
         console = self.screen.console
         clock = (update.at or "")[11:19] or "--:--:--"
-        if last is None or (last.state_name, last.line, last.problem) != (
-            update.state_name,
-            update.line,
-            update.problem,
-        ):
-            state = printable(update.state_name)
-            said = f"{clock}  {state}  {update.line}  age {duration(update.age_s)}  {printable(update.problem)}"
-            console.print(Text(said.rstrip(), "bold"), soft_wrap=True)
+        if last is None or _facts(last) != _facts(update):
+            said = [clock, printable(update.state_name), str(update.line), f"age {duration(update.age_s)}"]
+            said += [held_back(update.waiting_s, update.reason), printable(update.problem)]
+            console.print(Text("  ".join(filter(None, said)), "bold"), soft_wrap=True)
         for change in found:
             text = Text.assemble(
                 (f"{clock}  ", "dim"),
@@ -361,6 +365,11 @@ class Redrawn:
                 (text_of(change.new), "bold"),
             )
             console.print(text, soft_wrap=True)
+
+
+def _facts(update: Update[Any]) -> tuple[object, ...]:
+    """Gives the facts besides the document whose changes are printed."""
+    return update.state_name, update.line, update.problem, update.reason, update.waiting_s is None
 
 
 def _screen(url: str, options: argparse.Namespace) -> Output:

@@ -6,8 +6,9 @@ import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
-from livefeed.client.messages import MAX_MS, is_version, sequence_of
+from livefeed.client.messages import MAX_MS, MAX_REASON_LENGTH, is_version, sequence_of
 from livefeed.client.update import State, name_of, state_of
 from livefeed.document.exact_json import DeltaError
 from livefeed.document.splices import apply_splices
@@ -22,6 +23,8 @@ SPLICES = "livefeed-splices"
 
 _WHOLE = re.compile(r"[0-9]{1,12}\Z")
 _MAX_TAG_LENGTH = 200
+_STRING = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\]){,2400})"\Z')
+"""A string (RFC 8941, 3.3.3). A character of a reason takes twelve characters at most, percent-encoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,18 @@ class Answer:
         """Milliseconds for which the document may be shown without another answer; ``None`` for no limit."""
         lifetime = self._whole("livefeed-lifetime")
         return None if lifetime is None else max(0, lifetime - 1000 * (self._whole("age") or 0))
+
+    @property
+    def reason(self) -> str:
+        """Why the document is in its state; ``""`` if the server does not say it."""
+        found = _STRING.match(self.fields.get("livefeed-reason", "").strip())
+        return "" if found is None else unquote(re.sub(r"\\(.)", r"\1", found[1]))[:MAX_REASON_LENGTH]
+
+    @property
+    def waiting_ms(self) -> int | None:
+        """Milliseconds for which a newer document has been held back; ``None`` if none waits. A cache adds its age."""
+        waiting = self._whole("livefeed-waiting")
+        return None if waiting is None else (waiting + (self._whole("age") or 0)) * 1000
 
     @property
     def retry_after_s(self) -> float | None:

@@ -136,7 +136,7 @@ class Feed(Generic[T]):
             shown = self._shown
             if shown is not None and shown is not self._seen:
                 self._seen = shown
-                return Update.of(shown, self._reader.read(shown.content), self.age_s)
+                return Update.of(shown, self._reader.read(shown.content), self.age_s, self.waiting_s)
             if self._error is not None:
                 raise self._error
             self._changed.clear()
@@ -147,6 +147,16 @@ class Feed(Generic[T]):
     def age_s(self) -> float | None:
         """Seconds since the server last confirmed the document, now; ``None`` if that is not known."""
         return None if self._driver is None else self._driver.age_s()
+
+    @property
+    def waiting_s(self) -> float | None:
+        """Seconds for which a newer document has been held back, now; ``None`` if none waits."""
+        return None if self._driver is None else self._driver.waiting_s()
+
+    def refresh(self) -> None:
+        """Asks the server at once, unless a WebSocket is open: a document that has ended may go on."""
+        if self._driver is not None:
+            self._driver.refresh()
 
     @property
     def received_bytes(self) -> int:

@@ -118,6 +118,15 @@ class Driver:
         """Gives the seconds since the server last confirmed the document; ``None`` if that is not known."""
         return self.protocol.age_s(monotonic())
 
+    def waiting_s(self) -> float | None:
+        """Gives the seconds for which a newer document has been held back; ``None`` if none waits."""
+        return self.protocol.waiting_s(monotonic())
+
+    def refresh(self) -> None:
+        """Ends the present wait, such as that of a document that has ended, unless the client was stopped."""
+        if not self._is_stopped:
+            self.perform(self.protocol.refresh(monotonic()))
+
     def perform(self, actions: list[Action]) -> None:
         """Performs actions, and arranges the next call."""
         for action in actions:

@@ -7,7 +7,7 @@ module has no clock: a caller says when something happened.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Protocol
 
@@ -68,6 +68,14 @@ class Word(Protocol):
     def lifetime_ms(self) -> int | None:
         """Milliseconds for which the document may be shown without another word; ``None`` for no limit."""
 
+    @property
+    def reason(self) -> str:
+        """Why the document is in its state; ``""`` if the server does not say it."""
+
+    @property
+    def waiting_ms(self) -> int | None:
+        """Milliseconds for which a newer document has been held back; ``None`` if none waits."""
+
 
 @dataclass(slots=True)
 class Item:
@@ -83,6 +91,8 @@ class Item:
     :ivar confirmed_s: the time of the last confirmation, in seconds by the caller's clock.
     :ivar expires_s: the time at which the document expires without another word of the server, by the same clock;
         ``None`` for never.
+    :ivar reason: why the document is in its state; ``""`` if the server does not say it.
+    :ivar waits_since_s: the time since which a newer document is held back, by the same clock; ``None`` if none is.
     :ivar verified: whether the server named the version.
     :ivar is_refused: whether the server has refused the item, so that the connection brings nothing of it.
     """
@@ -96,6 +106,8 @@ class Item:
     at: str | None = None
     confirmed_s: float | None = None
     expires_s: float | None = None
+    reason: str = ""
+    waits_since_s: float | None = None
     verified: bool = False
     is_refused: bool = False
 
@@ -111,14 +123,27 @@ class Item:
         """
         state = State.STALE if is_silent and self.state is State.LIVE else self.state
         if not self.is_shown:
-            return Shown(state=state, line=line, problem=problem)
-        unknown = self.unknown_state if state is State.UNKNOWN else ""
-        return Shown(self.content, self.version, self.sequence, state, line, self.at, self.verified, problem, unknown)
+            shown = Shown(state=state, line=line, problem=problem)
+        else:
+            unknown = self.unknown_state if state is State.UNKNOWN else ""
+            facts = self.content, self.version, self.sequence, state, line, self.at, self.verified, problem, unknown
+            shown = Shown(*facts)
+        if not self.reason and self.waits_since_s is None:
+            return shown
+        return replace(shown, reason=self.reason, is_waiting=self.waits_since_s is not None)
 
     def forget(self, state: State) -> None:
         """Forgets the document. The next one must be whole."""
         self.content = self.version = self.sequence = self.at = self.confirmed_s = self.expires_s = None
-        self.state, self.verified = state, False
+        self.state, self.verified, self.reason, self.waits_since_s = state, False, "", None
+
+    def explain(self, word: Word, now: float) -> None:
+        """Takes the reason of a state, and the time for which a newer document has been waiting.
+
+        :param now: seconds by the caller's clock.
+        """
+        self.reason = word.reason
+        self.waits_since_s = None if word.waiting_ms is None else now - word.waiting_ms / 1000
 
     def miss(self) -> None:
         """Takes note that the document has no such part now. Its bytes stay, for a part that comes back."""
@@ -144,6 +169,7 @@ class Item:
         self.state, self.unknown_state, self.at, self.is_refused = word.state, word.unknown_state, word.at, False
         self.confirmed_s = None if word.age_ms is None else now - word.age_ms / 1000
         self.expires_s = None if word.lifetime_ms is None else now + word.lifetime_ms / 1000
+        self.explain(word, now)
 
 
 @dataclass(slots=True)
@@ -223,6 +249,7 @@ class Items:
                 continue
             if message.state in HIDING:
                 item.forget(message.state)
+                item.explain(message, now)
             elif not item.is_refused:
                 item.confirm(message, now)
 
@@ -239,6 +266,7 @@ class Items:
         if message.kind == "heartbeat":
             if message.state in HIDING:
                 item.forget(message.state)
+                item.explain(message, now)
                 return Outcome.TAKEN
             if item.version is None or message.version != item.version:
                 return Outcome.LOST

@@ -24,6 +24,9 @@ MAX_MS = 366 * 86_400_000
 MAX_PATH_LENGTH = 1280
 """The largest number of characters in the path of an item. The client repeats it when it asks for the item."""
 
+MAX_REASON_LENGTH = 200
+"""The largest number of characters of a reason. A server sends no longer one."""
+
 GOING_AWAY = 1001
 _COME_BACK_CODES = range(3000, 3500)
 _STAY_AWAY_CODES = frozenset({1002, 1007, 1008, 1009, *range(3500, 4000)})
@@ -54,6 +57,8 @@ class Message:
     :ivar status: the status of a refusal.
     :ivar detail: the reason of a refusal.
     :ivar retry_ms: milliseconds after which a refused client may ask again; ``None`` for never.
+    :ivar reason: why the document is in its state; ``""`` if the server does not say it.
+    :ivar waiting_ms: milliseconds for which a newer document has been held back; ``None`` if none waits.
     """
 
     kind: Kind
@@ -72,6 +77,8 @@ class Message:
     status: int = 0
     detail: str = ""
     retry_ms: int | None = None
+    reason: str = ""
+    waiting_ms: int | None = None
 
 
 def read_message(data: str | bytes) -> Message | None:
@@ -117,6 +124,8 @@ def read_message(data: str | bytes) -> Message | None:
         _status_of(value.get("status")),
         text_of(value.get("detail"), 500) or "",
         milliseconds_of(value.get("retry")),
+        text_of(value.get("reason"), MAX_REASON_LENGTH) or "",
+        milliseconds_of(value.get("waiting")),
     )
 
 

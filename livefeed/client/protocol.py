@@ -58,6 +58,10 @@ GONE_S = 30.0
 TRY_AGAIN_S, MAX_TRY_AGAIN_S = 60.0, 900.0
 """The times after which a client that polls tries a WebSocket again: the first, and the longest."""
 
+ENDED_S = 300.0
+"""The shortest wait until a document that has ended is asked for again, since that may be taken back; the longest is
+twice as long. 50,000 clients are 110 requests per second."""
+
 ANSWER_S = 20.0
 """The longest wait for a handshake, a first message, or an answer."""
 
@@ -136,6 +140,11 @@ class Protocol:
         confirmed = self.item.confirmed_s
         return None if confirmed is None else max(0.0, now - confirmed)
 
+    def waiting_s(self, now: float) -> float | None:
+        """Gives the seconds for which a newer document has been held back; ``None`` if none waits."""
+        since = self.item.waits_since_s
+        return None if since is None else max(0.0, now - since)
+
     # Events, in the order in which they usually come.
 
     def start(self, now: float) -> list[Action]:
@@ -175,6 +184,8 @@ class Protocol:
             if message.kind != "refused":  # which says nothing about the document that is shown
                 self._hear(message.next_ms, now)
             self._due_at = self._silent_at or now + UNKNOWN_SILENCE_S
+            if self._is_over:
+                actions += [Disconnect(), *self._rest(now)]
         return self._settled(actions, now)
 
     def closed(self, code: int | None, reason: str, now: float) -> list[Action]:
@@ -225,7 +236,7 @@ class Protocol:
             if 300 <= answer.status < 400:  # noqa: PLR2004
                 why = f"{url} has moved to {answer.fields.get('location', 'another place')}"
                 return self._settled(self._stop(FollowError(why, answer.status)), now)
-            refused = self._refused(answer.status, why, answer.retry_after_s, now, state=answer.state)
+            refused = self._refused(answer.status, why, answer.retry_after_s, now, answer)
             return self._settled(self._wait_after_failure(now, why) if refused is None else refused, now)
         if answer.status != 304 and is_older(answer.sequence, self.item.sequence):  # noqa: PLR2004
             # The answer of a cache. It is no evidence that the document is live; the next one will be newer.
@@ -241,7 +252,13 @@ class Protocol:
         self._wants_splices = True
         self._failures, self._line, self._problem = 0, Line.POLLING, ""
         self._hear(answer.next_ms, now)
-        return self._settled(self._wait_for_next(answer, now), now)
+        return self._settled(self._rest(now) if self._is_over else self._wait_for_next(answer, now), now)
+
+    def refresh(self, now: float) -> list[Action]:
+        """Ends the present wait, such as that of a document that has ended."""
+        if self._phase is _Phase.WAITING:
+            self._due_at = now
+        return self.wake(now)
 
     def wake(self, now: float) -> list[Action]:
         """Does everything that is due."""
@@ -326,8 +343,17 @@ class Protocol:
             delay_s = max(delay_s, answer.retry_after_s + self.part())
         return self._wait(delay_s, now, is_next_push=now + delay_s >= self._push_at)
 
+    @property
+    def _is_over(self) -> bool:
+        return self.item.state is State.ENDED
+
+    def _rest(self, now: float) -> list[Action]:
+        """Leaves the server alone, since the document has ended, and asks once more after a long time."""
+        self._failures, self._line, self._problem = 0, Line.CLOSED, ""
+        return self._wait(ENDED_S * (1 + self.part()), now, is_next_push=False)
+
     def _refused(
-        self, status: int, why: str, retry_after_s: float | None, now: float, state: State = State.UNKNOWN
+        self, status: int, why: str, retry_after_s: float | None, now: float, answer: Answer | None = None
     ) -> list[Action] | None:
         """Takes a refusal.
 
@@ -343,7 +369,9 @@ class Protocol:
             delay_s = max(wait_s, self._interval_s, RETURN_S * (1 + self.part()) / 2)
             return self._wait_for_document(now, why, delay_s)
         if status == 410:  # noqa: PLR2004
-            self.item.forget(state if state in HIDING else State.EXPIRED)
+            self.item.forget(answer.state if answer is not None and answer.state in HIDING else State.EXPIRED)
+            if answer is not None:
+                self.item.explain(answer, now)
             gone_s = GONE_S * (1 + self.part()) if retry_after_s is None else wait_s
             return self._wait_for_document(now, why, gone_s)
         if status in (429, 503):

@@ -93,6 +93,16 @@ class Follower(Service):
         """Seconds since the server last confirmed the document, now; ``None`` if that is not known."""
         return None if self._driver is None else self._driver.age_s()
 
+    @property
+    def waiting_s(self) -> float | None:
+        """Seconds for which a newer document has been held back, now; ``None`` if none waits."""
+        return None if self._driver is None else self._driver.waiting_s()
+
+    def refresh(self) -> None:
+        """Asks the server at once, unless a WebSocket is open: a document that has ended may go on."""
+        if self._driver is not None:
+            self._driver.refresh()
+
     def startService(self) -> None:
         """IService API."""
         super().startService()
@@ -127,7 +137,7 @@ class Follower(Service):
             self._seen = self._shown
             try:
                 data = self._reader.read(self._shown.content)
-                result = self._on_update(Update.of(self._shown, data, self.age_s))
+                result = self._on_update(Update.of(self._shown, data, self.age_s, self.waiting_s))
             except Exception:
                 self._log.failure("an update of {url} was not taken", url=self._address.url)
                 continue

@@ -56,6 +56,7 @@ class Line(StrEnum):
     OPEN = "open"  # by WebSocket
     POLLING = "polling"
     OFFLINE = "offline"
+    CLOSED = "closed"  # the document has ended, so the server is asked only from time to time
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,8 @@ class Shown:
     :ivar verified: whether the server named the version, and the hash of the content equals it.
     :ivar problem: why the line is not open; ``""`` if there is no reason to tell.
     :ivar unknown_state: the name of the state, if this client does not know it; otherwise ``""``.
+    :ivar reason: why the document is in its state, if the operator tells it; otherwise ``""``.
+    :ivar is_waiting: whether a newer document is held back.
     """
 
     content: bytes | None = None
@@ -82,6 +85,8 @@ class Shown:
     verified: bool = False
     problem: str = ""
     unknown_state: str = ""
+    reason: str = ""
+    is_waiting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,9 @@ class Update(Generic[T_co]):
     :ivar verified: whether the server named the version, and the hash of *content* equals it.
     :ivar problem: why the line is not open; ``""`` if there is no reason to tell.
     :ivar unknown_state: the name of the state, if this client does not know it; otherwise ``""``.
+    :ivar reason: why the document is in its state, in a few words for readers; ``""`` unless the operator tells it.
+    :ivar waiting_s: seconds for which a newer document had been held back when this update was delivered; ``None`` if
+        none waits.
     """
 
     data: T_co | None
@@ -113,6 +121,8 @@ class Update(Generic[T_co]):
     verified: bool
     problem: str
     unknown_state: str
+    reason: str
+    waiting_s: float | None
 
     @property
     def is_live(self) -> bool:
@@ -125,8 +135,8 @@ class Update(Generic[T_co]):
         return self.unknown_state or self.state.value
 
     @classmethod
-    def of(cls, shown: Shown, data: T_co | None, age_s: float | None) -> Update[T_co]:
-        """Makes the update of everything that may be shown, the parsed document, and its age."""
+    def of(cls, shown: Shown, data: T_co | None, age_s: float | None, waiting_s: float | None = None) -> Update[T_co]:
+        """Makes the update of everything that may be shown, the parsed document, its age and the time of waiting."""
         return cls(
             data,
             shown.content,
@@ -139,6 +149,8 @@ class Update(Generic[T_co]):
             shown.verified,
             shown.problem,
             shown.unknown_state,
+            shown.reason,
+            waiting_s if shown.is_waiting else None,
         )
 
 

@@ -43,6 +43,16 @@ class ScreenTests(SynchronousTestCase):
             self.assertIn(fact, first)
         self.assertEqual(document, '{"a": 1}')
 
+    def test_a_document_that_is_held(self) -> None:
+        """A row says for how long a newer one has waited, and why."""
+        screen = self.screen(120, color_system=None)
+        screen.take(update_of('{"a": 1}', state=State.HELD, reason="a check", line=Line.CLOSED), 100.0)
+        with screen.console.capture() as capture:
+            screen.console.print(screen.render(0.4, 12_345, 100.0, None, 65.0))
+        first, second, *_ = capture.get().splitlines()
+        self.assertIn("closed", first)
+        self.assertEqual(second, "a newer version has been waiting for 1 min 5 s: a check")
+
     def test_narrow_terminal(self) -> None:
         """Each row fits, and the state is visible."""
         screen = self.screen(24, color_system=None)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.cli.tables import Cell, Painter, count, duration, outline, printable, wants_colour
+from livefeed.cli.tables import Cell, Painter, count, duration, held_back, outline, printable, wants_colour
 
 
 class _Terminal(io.StringIO):
@@ -50,6 +50,12 @@ class ValueTests(SynchronousTestCase):
     def test_counts(self) -> None:
         """Thousands are separated."""
         self.assertEqual([count(each) for each in (0, 1234.0, None)], ["0", "1,234", "-"])
+
+    def test_documents_that_are_held_back(self) -> None:
+        """The time, the reason, both or none of them."""
+        found = [held_back(*each) for each in ((None, ""), (None, "a"), (65.0, ""), (65.0, "a\x1b"))]
+        waits = "a newer version has been waiting for 1 min 5 s"
+        self.assertEqual(found, ["", "a", waits, f"{waits}: a\\x1b"])
 
     def test_durations(self) -> None:
         """In two units at most."""

@@ -37,7 +37,7 @@ class FakeFeed:
 
     def __init__(self, updates: list[Shown | BaseException], parse: Any) -> None:
         self.updates, self.parse = updates, parse
-        self.age_s, self.received_bytes = 0.5, 1234
+        self.age_s, self.received_bytes, self.waiting_s = 0.5, 1234, None
 
     async def __aenter__(self) -> Self:
         return self
@@ -49,7 +49,7 @@ class FakeFeed:
         for each in self.updates:
             if isinstance(each, BaseException):
                 raise each
-            yield Update.of(each, None if each.content is None else self.parse(each.content), 0.25)
+            yield Update.of(each, None if each.content is None else self.parse(each.content), 0.25, 65.0)
         await asyncio.sleep(3600)
 
 
@@ -237,6 +237,17 @@ class TerminalTests(WatchTestCase):
         self.watch([shown('{"a": 1}'), shown('{"a": 2}', state=State.ENDED)], "--diff")
         self.assertIn("/a", self.output.getvalue())
         self.assertIn("20:15:07", self.output.getvalue())
+
+    def test_held_with_a_reason(self) -> None:
+        """The reason and the time of waiting are printed when they begin."""
+        held = shown('{"a": 1}', state=State.HELD, reason="a check\x1b", is_waiting=True)
+        os.environ["COLUMNS"] = "200"
+        self.watch([shown('{"a": 1}'), held, shown('{"a": 1}', state=State.ENDED)], "--diff")
+        self.assertIn("a newer version has been waiting for 1 min 5 s: a check\\x1b", self.output.getvalue())
+        self.output = io.StringIO()
+        self.watch([held, shown('{"a": 1}', state=State.ENDED)], "--json")
+        line = self.lines()[0]
+        self.assertEqual((line["state"], line["reason"], line["waiting_s"]), ("held", "a check\x1b", 65.0))
 
     def test_lines_on_request(self) -> None:
         """--json, and a terminal that can do nothing, have lines."""

@@ -42,6 +42,17 @@ class AnswerTests(SynchronousTestCase):
         self.assertEqual((answer.next_ms, answer.retry_after_s, answer.age_ms, answer.at), (None, None, None, None))
         self.assertIsNone(Answer(200, {"etag": "x" * 300}).tag)
 
+    def test_reason_and_waiting(self) -> None:
+        """The reason is a percent-encoded string; one that is broken is none. A cache adds its age to the waiting."""
+        fields = {"livefeed-reason": r'"W%C3%A4hler \"a\\b\" 20 %25"', "livefeed-waiting": "5", "age": "3"}
+        answer = Answer(200, fields)
+        self.assertEqual((answer.reason, answer.waiting_ms), ('Wähler "a\\b" 20 %', 8000))
+        for wrong in ("", "x", '"', '"a', 'a"', '"a"b"', '"é"', r'"\n"', '"' + "a" * 2401 + '"'):
+            self.assertEqual(Answer(200, {"livefeed-reason": wrong}).reason, "", wrong)
+        self.assertEqual(Answer(200, {"livefeed-reason": '"' + "a" * 300 + '"'}).reason, "a" * 200)
+        self.assertEqual(Answer(200, {"livefeed-reason": '"%FF%ZZ"'}).reason, "\ufffd%ZZ")
+        self.assertIsNone(Answer(200, {"livefeed-waiting": "-1", "age": "3"}).waiting_ms)
+
     def test_reason_of_an_error(self) -> None:
         """The detail of a problem is shown, and nothing else of the content."""
         fields = {"content-type": "application/problem+json"}

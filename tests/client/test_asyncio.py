@@ -62,6 +62,30 @@ class FeedTests(SynchronousTestCase):
 
         self.run_async(work())
 
+    def test_held_and_ended(self) -> None:
+        """A document that is held says why; one that has ended is asked for again on request."""
+
+        async def work() -> None:
+            feed: Feed[Any] = follow("http://h/feed")
+            feed.refresh()
+            self.assertIsNone(feed.waiting_s)
+            async with feed:
+                self.wire.accept()
+                self.wire.send(document(A, state="held", reason="a check", waiting=5000))
+                update = await anext(feed)
+                self.assertEqual((update.state, update.reason), (State.HELD, "a check"))
+                assert update.waiting_s is not None
+                assert feed.waiting_s is not None
+                self.assertGreaterEqual(feed.waiting_s, update.waiting_s)
+                self.assertGreaterEqual(update.waiting_s, 5)
+                self.wire.send(document(A, state="ended"))
+                update = await anext(feed)
+                self.assertEqual((update.state, update.line, update.waiting_s), (State.ENDED, Line.CLOSED, None))
+                feed.refresh()
+                self.assertEqual(len(self.loop.requests), 1)
+
+        self.run_async(work())
+
     def test_end_of_the_context(self) -> None:
         """The iteration ends when the context is left."""
 

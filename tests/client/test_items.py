@@ -51,6 +51,22 @@ class ItemsTests(SynchronousTestCase):
         self.receive(heartbeat(A, age=None), 101.0)
         self.assertIsNone(self.items.own.confirmed_s)
 
+    def test_reason_and_waiting(self) -> None:
+        """They belong to the state, also to one without a document, and to the parts of a feed."""
+        self.receive(document(A, "/feed/a", state="held", reason="a check", waiting=2500), 100.0)
+        self.assertEqual((self.shown().reason, self.shown().is_waiting), ("a check", True))
+        self.assertEqual(self.items.own.waits_since_s, 97.5)
+        self.receive(heartbeat(B, state="stale", reason="the source"), 101.0)
+        self.assertEqual((self.shown().reason, self.shown().is_waiting), ("the source", False))
+        self.receive(heartbeat(B, state="withdrawn", reason="by mistake", waiting=0), 102.0)
+        self.assertEqual(
+            self.shown(), Shown(state=State.WITHDRAWN, line=Line.OPEN, reason="by mistake", is_waiting=True)
+        )
+        self.receive(document(A, "/feed/a"))
+        self.assertEqual((self.shown().reason, self.shown().is_waiting), ("", False))
+        self.receive(heartbeat(None, "/feed/a", state="expired", reason="too old"))
+        self.assertEqual(self.shown(), Shown(state=State.EXPIRED, line=Line.OPEN, reason="too old"))
+
     def test_wrong_documents_are_never_shown(self) -> None:
         """A document or splices that do not give the version of the message are refused, and the last one stays."""
         self.receive(document(A))

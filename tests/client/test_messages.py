@@ -40,6 +40,18 @@ class MessageTests(SynchronousTestCase):
         assert refused is not None
         self.assertEqual((refused.status, refused.detail, refused.retry_ms), (429, "too many", 500))
 
+    def test_reason_and_waiting(self) -> None:
+        """A reason is a text of limited length, and each may be missing."""
+        for reason, waiting, expected in (
+            ("a check", 5000, ("a check", 5000)),
+            ("x" * 300, 0, ("x" * 200, 0)),
+            (5, -1, ("", None)),
+            (None, "5", ("", None)),
+        ):
+            found = read_message(heartbeat("[1]", reason=reason, waiting=waiting))
+            assert found is not None
+            self.assertEqual((found.reason, found.waiting_ms), expected)
+
     def test_unknown_type_is_ignored(self) -> None:
         """A later server may send messages of other types."""
         self.assertIsNone(read_message('{"type": "weather"}'))

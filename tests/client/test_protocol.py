@@ -12,7 +12,7 @@ from livefeed.client.actions import Action, Connect, Disconnect, Failed, Get, Se
 from livefeed.client.address import Address
 from livefeed.client.answers import Answer
 from livefeed.client.messages import MAX_MS
-from livefeed.client.protocol import ANSWER_S, GRACE_S, MAX_BACKOFF_S, MAX_DELAY_S, MAX_TICK_S, Protocol
+from livefeed.client.protocol import ANSWER_S, ENDED_S, GRACE_S, MAX_BACKOFF_S, MAX_DELAY_S, MAX_TICK_S, Protocol
 from livefeed.client.update import Line, State
 from livefeed.document.splices import make_splices
 from tests.helpers.delta_messages import document, heartbeat, message, splices, version_of
@@ -144,14 +144,47 @@ class PushTests(ProtocolTestCase):
         self.receive(document(A, lifetime=2000))
         self.assert_shows(A)
 
+    def test_reason_and_waiting(self) -> None:
+        """They are news when they begin, change or end; the time of waiting alone is none."""
+        self.begin()
+        self.assertIsNone(self.protocol.waiting_s(self.now))
+        self.receive(heartbeat(A, state="held", reason="a check", waiting=5000))
+        assert self.shown is not None
+        self.assertEqual((self.shown.reason, self.shown.is_waiting), ("a check", True))
+        self.assertEqual(self.protocol.waiting_s(self.now + 2), 7.0)
+        self.now += 1
+        self.assertEqual(
+            self.protocol.received(heartbeat(A, state="held", reason="a check", waiting=6000), self.now), []
+        )
+        self.receive(heartbeat(A, state="held", reason="another"))
+        self.assertEqual((self.shown.reason, self.shown.is_waiting), ("another", False))
+        self.assertIsNone(self.protocol.waiting_s(self.now))
+
+    def test_a_document_that_has_ended(self) -> None:
+        """The client leaves the server, asks after a long time, and goes on if the end was taken back."""
+        self.begin()
+        self.assertEqual(self.receive(heartbeat(A, state="ended")), [Disconnect()])
+        self.assert_shows(A, State.ENDED, Line.CLOSED)
+        self.assertEqual(self.receive(document(B)), [])
+        self.assertEqual(self.wait_for(Get), ENDED_S * 1.5)
+        self.answer(304, fields_of(A, livefeed_state="ended"))
+        self.assert_shows(A, State.ENDED, Line.CLOSED)
+        self.now += 1
+        (get,) = self.after(self.protocol.refresh(self.now))
+        self.assertIsInstance(get, Get)
+        self.assertEqual(self.after(self.protocol.refresh(self.now)), [])
+        self.answer(200, fields_of(B, livefeed_state="live"), B.encode())
+        self.assert_shows(B, State.LIVE, Line.POLLING)
+        self.wait_for(Connect)
+
     def test_no_lifetime(self) -> None:
         """A message without one takes the last one back. A part that is missing does not expire."""
         self.begin()
         self.receive(heartbeat(A, lifetime=2000))
-        self.receive(heartbeat(A, state="ended"))
+        self.receive(heartbeat(A, state="held"))
         self.now += 3
         self.after(self.protocol.wake(self.now))
-        self.assert_shows(A, State.ENDED)
+        self.assert_shows(A, State.HELD)
         self.receive(heartbeat(A, lifetime=2000))
         self.receive(message("missing"))
         self.now += 3
@@ -493,7 +526,9 @@ class PollTests(ProtocolTestCase):
 
     def test_refusals(self) -> None:
         """The state of a document that may not be shown is taken from the answer, and 404 ends a client at first."""
-        self.answer(410, {"livefeed-state": "withdrawn", "retry-after": "5"})
+        self.answer(410, {"livefeed-state": "withdrawn", "livefeed-reason": '"by mistake"', "retry-after": "5"})
+        assert self.shown is not None
+        self.assertEqual(self.shown.reason, "by mistake")
         self.assert_shows(None, State.WITHDRAWN, Line.POLLING)
         self.assertGreaterEqual(self.wait_for(Get), 5)
         problem = {"content-type": "application/problem+json"}

@@ -60,6 +60,22 @@ class FollowerTests(SynchronousTestCase):
         self.assertTrue(self.wire.is_dropped)
         self.assertIsNone(follower.age_s)
 
+    def test_held_and_ended(self) -> None:
+        """A document that is held says why; one that has ended is asked for again on request."""
+        follower = self.follower()
+        self.wire.send(document(A, state="held", reason="a check", waiting=5000))
+        self.assertEqual((self.updates[-1].state, self.updates[-1].reason), (State.HELD, "a check"))
+        self.assertGreaterEqual(self.updates[-1].waiting_s, 5)
+        assert follower.waiting_s is not None
+        self.assertGreaterEqual(follower.waiting_s, self.updates[-1].waiting_s)
+        self.wire.send(document(A, state="ended"))
+        self.assertEqual((self.updates[-1].state, self.updates[-1].line), (State.ENDED, Line.CLOSED))
+        follower.refresh()
+        self.assertEqual(len(self.loop.requests), 1)
+        follower.stopService()
+        follower.refresh()
+        self.assertIsNone(follower.waiting_s)
+
     def test_service_starts_again(self) -> None:
         """A service that was stopped begins from nothing."""
         follower = self.follower()

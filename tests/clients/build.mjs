@@ -17,7 +17,7 @@ const LATER = ["tabs", "later", "values"];
 const INTERNAL = [
   ...["again", "asked", "checkClock", "deliver", "doubt", "enter", "expectTick", "fail", "failures", "feeds", "hear", "isClosed"],
   ...["isForeign", "isGuest", "isPolled", "isRefused", "leave", "notify", "opened", "options", "outdate", "receive", "relay", "demand"],
-  ...["restart", "take", "tabs", "tick", "timer", "turn", "urlOf", "valueOfText", "wake", "wanted"],
+  ...["rest", "restart", "take", "tabs", "tick", "timer", "turn", "urlOf", "valueOfText", "wanted"],
 ];
 
 const names = {};

@@ -9,8 +9,9 @@ const MOST_WAIT_S = 25;
 /** The time in ms after which a document is asked for again that is not there, without the random part. */
 const MISSING_MS = 30_000;
 
-/** The fields with times. */
-const TIMES = ["Livefeed-Age", "Livefeed-Next", "Livefeed-Lifetime", "Age"];
+/** The fields with facts, without the beginning of their names; and those with times. */
+const FACTS = ["Version", "Sequence", "State", "Reason"];
+const TIMES = ["Livefeed-Age", "Livefeed-Next", "Livefeed-Lifetime", "Livefeed-Waiting", "Age"];
 
 /**
  * Asks for a document once, and delivers the answer as a message.
@@ -39,8 +40,8 @@ export async function ask(line, feed, turn, isWaiting) {
     const answer = await fetch(feed.urlOf(""), { cache, headers, signal: turn.signal });
     const { status } = answer;
     const field = (name) => answer.headers.get(name);
-    const [version, sequence, state] = ["Version", "Sequence", "State"].map((name) => field(`Livefeed-${name}`));
-    const [age, due = line.tick, lifetime, cacheAge = 0] = TIMES.map((name) => numberOf(answer.headers, name));
+    const [version, sequence, state, reason] = FACTS.map((name) => field(`Livefeed-${name}`));
+    const [age, due = line.tick, lifetime, waiting, cacheAge = 0] = TIMES.map((name) => numberOf(answer.headers, name));
     const next = Math.min(due, HOUR_MS);
     // What a cache sends once more was right some time ago.
     const cacheMs = 1000 * cacheAge;
@@ -63,6 +64,10 @@ export async function ask(line, feed, turn, isWaiting) {
       age: 1000 * age + cacheMs,
       next: cacheMs ? undefined : next,
       lifetime: lifetime && lifetime - cacheMs,
+      // No number makes NaN: nothing waits.
+      waiting: 1000 * waiting + cacheMs,
+      // A string of RFC 8941 is also one of JSON.
+      reason: reason && decodeURIComponent(JSON.parse(reason)),
       from: field("Delta-Base")?.split(/["-]/)[1],
       bytes,
     };
@@ -72,7 +77,7 @@ export async function ask(line, feed, turn, isWaiting) {
       feed.have = null;
       if (status !== 200) return 0;
       error = failure;
-      error.message = "not the version that it names";
+      error.message = "not its version";
     }
     feed.fail(error);
     if (delay) return delay;

@@ -4,29 +4,27 @@
 // messages. They are applied in order. A document is shown after it has been verified, together with the state that came
 // with it. This module does no input or output.
 
-import { applySplices, encoder } from "./splices.js";
-
 /** The states after which a client has no document any more. */
 const FORGOTTEN = ["expired", "withdrawn"];
-/** The largest document in bytes that splices may make. */
-const MOST_BYTES = 1 << 28;
 /** What is shown of no document. */
 const NOTHING = { data: undefined, text: null, version: null, verified: null, changed: undefined };
 
 const decoder = new TextDecoder();
+const encoder = new TextEncoder();
 
 /** Tells whether bytes have a version; null where the browser cannot tell, since the page came by plain HTTP. */
 async function isVersion(bytes, version) {
   const subtle = globalThis.crypto?.subtle;
   if (!subtle) return null;
-  const digest = new Uint8Array(await subtle.digest("SHA-256", bytes));
-  const digits = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return digits.slice(0, 32) === version;
+  const beginning = new Uint8Array(await subtle.digest("SHA-256", bytes), 0, 16);
+  return Array.from(beginning, (byte) => byte.toString(16).padStart(2, "0")).join("") === version;
 }
 
 export class Item {
   sequence = null;
   state = null;
+  /** Why the document is in its state, if the operator tells it. */
+  reason = null;
   /** The version that the client has, also while it is not shown. */
   have = null;
   /** Whether the server has refused it, and nothing of its own has come since then. */
@@ -66,7 +64,7 @@ export class Item {
   }
 
   async #apply(message, isOwn) {
-    const { type, version, state = this.state, sequence, status } = message;
+    const { type, version, state = this.state, sequence, status, reason = null } = message;
     const isGone = FORGOTTEN.includes(state);
     if (isOwn) {
       const isRefused = type === "refused";
@@ -80,6 +78,8 @@ export class Item {
       this.#isMissing = isMissing || (isRefused && (this.#isMissing || status === 404));
       this.sequence = sequence ?? this.sequence;
     } else if (this.#isMissing || FORGOTTEN.includes(this.state) || (this.isRefused && !isGone)) return true;
+    // A refusal says nothing about the document.
+    if (type !== "refused") this.reason = reason;
     this.#show(state);
     return true;
   }
@@ -90,7 +90,8 @@ export class Item {
       if (type === "splices") {
         // They are for another version than this one.
         if (from !== this.have) throw new RangeError();
-        bytes = applySplices(this.#bytes, splices ?? JSON.parse(decoder.decode(bytes)), MOST_BYTES);
+        const { applySplices } = await import("./later.js");
+        bytes = applySplices(this.#bytes, splices ?? JSON.parse(decoder.decode(bytes)));
       }
       bytes ??= encoder.encode(text);
       const verified = await isVersion(bytes, version);

@@ -1,4 +1,5 @@
 // What a line needs after its first document. It is loaded beside that, which does not wait for it.
 
 export { watchPage } from "./page.js";
+export { applySplices } from "./splices.js";
 export { Stream } from "./stream.js";

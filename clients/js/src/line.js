@@ -14,8 +14,11 @@ const LONGEST_TICK_MS = 60_000;
 /** The time in ms after which a better transport is tried again. It doubles up to the second one. */
 const BETTER_MS = 60_000;
 const MOST_BETTER_MS = 64 * BETTER_MS;
+/** The time in ms after which a document that has ended is asked for again, without the random part: that may be taken back. */
+const ENDED_MS = 300_000;
 /** A connection that lives for a shorter time in ms counts as a failure. */
 const SHORT_MS = 5000;
+
 /** Remembers the transport of a line, if there is one; gives the one that is remembered. */
 function remember(key, transport) {
   try {
@@ -108,15 +111,14 @@ export class Line {
     for (const feed of this.feeds) this.#schedule(feed, delay);
   }
 
-  /**
-   * Learns that time may have passed unseen: no age is known until the server answers.
-   *
-   * @param {number} delay The time in ms after which it is asked.
-   * @param {number} slept The time in ms of which timers know nothing.
-   */
-  wake(delay, slept = 0) {
-    for (const feed of this.feeds) feed.doubt(slept);
-    this.restart(delay);
+  /** Closes the line if all documents have ended; gives whether it did. Each is asked for again after a long time. */
+  rest() {
+    const isOver = [...this.feeds].every(({ state }) => state === "ended");
+    if (isOver) {
+      this.#show("closed", null);
+      this.restart(ENDED_MS * (1 + Math.random()));
+    }
+    return isOver;
   }
 
   /** Learns when the next tick is due, in ms, and gives the length of a tick. */
@@ -152,8 +154,9 @@ export class Line {
       this.#load().catch(() => {});
       const delay = await answer;
       if (feed.turn !== turn) return;
-      this.#schedule(feed, delay);
       feed.failures = 0;
+      if (this.rest()) return;
+      this.#schedule(feed, feed.state === "ended" ? ENDED_MS : delay);
       if (this.#works === false) this.#moveTo(this.#level + 1);
       this.#isTimeForBetter();
       if (this.state === "open") this.opened.enter(feed);

@@ -7,7 +7,7 @@ import { after, onAbort } from "./slots.js";
 /** The time in ms, beyond two ticks, after which a document without a word of the server is not live any more. */
 const SILENT_MS = 3000;
 /** The address below which livefeed serves this script, its feeds and all else; undefined if it comes from elsewhere. */
-const HOME = /^(https?:.*\/)-\/livefeed/.exec(import.meta.url ?? globalThis.document?.currentScript?.src)?.[1];
+const HOME = /^(http.*\/)-\/livefeed/.exec(import.meta.url ?? globalThis.document?.currentScript?.src)?.[1];
 
 /** The lines that documents may share, by what they have in common. */
 const lines = new Map();
@@ -26,6 +26,8 @@ class Feed extends Item {
   #options;
   #confirmedAt = null;
   #dueAt = null;
+  /** Since when a newer document waits; NaN while none does. */
+  #waitsSince = NaN;
   /** When a live document becomes stale, and when any one expires, unless the server says a word before. */
   #staleAt = Infinity;
   #goneAt = Infinity;
@@ -68,6 +70,11 @@ class Feed extends Item {
     return this.#dueAt === null ? null : Math.max(0, this.#dueAt - performance.now());
   }
 
+  waiting() {
+    const ms = performance.now() - this.#waitsSince;
+    return ms >= 0 ? ms : null;
+  }
+
   subscribe(callback) {
     this.#callbacks.add(callback);
     return () => this.#callbacks.delete(callback);
@@ -103,6 +110,10 @@ class Feed extends Item {
 
   use(transport) {
     this.#connection.use(transport);
+  }
+
+  refresh() {
+    if (this.line !== "open") this.#connection.restart();
   }
 
   close() {
@@ -144,6 +155,7 @@ class Feed extends Item {
    */
   doubt(slept) {
     this.#confirmedAt = this.#dueAt = null;
+    this.#waitsSince -= slept;
     this.#staleAt -= slept;
     this.#goneAt -= slept;
     this.#look();
@@ -163,13 +175,16 @@ class Feed extends Item {
   /** Tells the page what has changed since the last call. */
   notify() {
     if (this.isClosed) return;
-    const { data, version, sequence, state, line, transport, verified, error } = this;
-    const now = [version, state, line, transport, verified, this.#confirmedAt === null, error?.message];
+    // It may find that the machine has slept, which changes all else.
+    const age = this.age();
+    const waiting = this.waiting();
+    const { data, version, sequence, state, reason, line, transport, verified, error } = this;
+    const now = [version, state, reason, line, transport, verified, age === null, waiting === null, error?.message];
     if (now.every((value, index) => value === this.#told[index])) return;
     const hasNewData = version !== this.#told[0];
     this.#told = now;
     const changed = hasNewData ? this.changed : undefined;
-    const meta = { version, sequence, state, line, transport, verified, age: this.age(), changed };
+    const meta = { version, sequence, state, reason, waiting, line, transport, verified, age, changed };
     const { onChange, onState } = this.#options;
     // An error in a page's callback is seen there, and keeps no other callback from being called.
     const call = (callback, ...values) => callback && queueMicrotask(() => this.isClosed || callback(...values));
@@ -179,7 +194,8 @@ class Feed extends Item {
   }
 
   /** Learns how old the document is: times in ms, each of which may be missing. */
-  #confirm({ age, next, lifetime }, at) {
+  #confirm({ age, next, lifetime, waiting }, at) {
+    this.#waitsSince = at - waiting;
     if (!(age >= 0)) return;
     this.#confirmedAt = at - age;
     this.#dueAt = next >= 0 ? at + next : null;

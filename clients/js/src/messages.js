@@ -4,7 +4,7 @@ import { timeOf } from "./closes.js";
 
 const TYPES = ["document", "splices", "heartbeat", "missing", "refused"];
 /** Members that are text, or missing, or null. */
-const TEXTS = ["version", "sequence", "from", "text", "detail"];
+const TEXTS = ["version", "sequence", "from", "text", "detail", "reason"];
 /** The longest age and lifetime in ms: 366 days. A longer one counts as this. */
 const MOST_AGE_MS = 31_622_400_000;
 
@@ -15,13 +15,13 @@ const MOST_AGE_MS = 31_622_400_000;
  */
 export function readMessage(data) {
   const message = JSON.parse(data);
-  const { type, path, state = "", status = 0, age, next, lifetime, retry } = message;
+  const { type, path, state = "", status = 0, age, next, lifetime, retry, waiting } = message;
   const texts = [type, state, ...TEXTS.map((name) => message[name] ?? "")];
   // Those of an unknown type may have no path.
   if (TYPES.includes(type)) texts.push(path);
   if (typeof status !== "number" || texts.some((each) => typeof each !== "string")) throw new TypeError("no message");
   const times = { age: timeOf(age, MOST_AGE_MS), next: timeOf(next), lifetime: timeOf(lifetime, MOST_AGE_MS) };
-  return Object.assign(message, times, { retry: timeOf(retry) });
+  return Object.assign(message, times, { retry: timeOf(retry), waiting: timeOf(waiting, MOST_AGE_MS) });
 }
 
 /**

@@ -4,7 +4,7 @@ import { useMemo, useSyncExternalStore } from "react";
 import { follow } from "./livefeed.js";
 
 /** What a component sees before the first answer, and on a server. */
-const NOTHING = { value: undefined, version: null, state: null, line: "connecting", verified: null, error: null, feed: null };
+const NOTHING = { value: undefined, version: null, state: null, reason: null, line: "connecting", verified: null, error: null, feed: null };
 
 /** Feeds that components use: of each address one, for all components together. */
 const shared = new Map();
@@ -32,10 +32,10 @@ function storeOf(url, pointer, options) {
     const { feed, release } = acquire(url, options);
     const selection = feed.select(pointer);
     const look = () => {
-      const { version, state, line, verified, error } = feed;
-      const now = { value: selection.value, version, state, line, verified, error, feed };
+      const { version, state, reason, line, verified, error } = feed;
+      const now = { value: selection.value, version, state, reason, line, verified, error, feed };
       // The version of another part says nothing to a component that shows this one.
-      const isSame = ["value", "state", "line", "verified", "error", "feed"].every((name) => now[name] === seen[name]);
+      const isSame = ["value", "state", "reason", "line", "verified", "error", "feed"].every((name) => now[name] === seen[name]);
       if (!isSame) seen = now;
       return !isSame;
     };

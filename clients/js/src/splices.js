@@ -1,4 +1,7 @@
-export const encoder = new TextEncoder();
+/** The largest document in bytes that splices may make. */
+const MOST_BYTES = 1 << 28;
+
+const encoder = new TextEncoder();
 
 /**
  * Applies splices: texts, lengths and distances, as docs/protocol.md describes them.
@@ -7,11 +10,11 @@ export const encoder = new TextEncoder();
  *
  * @param {Uint8Array} old The document that the splices were made from.
  * @param {(string | number)[]} splices
- * @param {number} maxBytes The largest size of the result.
+ * @param {number} [maxBytes] The largest size of the result.
  * @returns {Uint8Array} The new document.
  * @throws {RangeError} If the splices are malformed, copy from outside of the document, or make more than maxBytes.
  */
-export function applySplices(old, splices, maxBytes) {
+export function applySplices(old, splices, maxBytes = MOST_BYTES) {
   const parts = [];
   let at = 0;
   let size = 0;

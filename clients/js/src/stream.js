@@ -95,7 +95,7 @@ export class Stream {
     }
   }
 
-  #handOver(message, text) {
+  async #handOver(message, text) {
     const at = performance.now();
     this.relay?.(text);
     this.line.checkClock();
@@ -109,7 +109,8 @@ export class Stream {
       if (!(await feed.deliver(message, at, isOwn ? text.length : 0, isOwn))) this.demand(feed);
     };
     this.line.hear();
-    return Promise.all(Array.from(this.line.feeds, each));
+    await Promise.all(Array.from(this.line.feeds, each));
+    this.line.rest();
   }
 
   /** Asks again for a document as soon as the server allows it. */

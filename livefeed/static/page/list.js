@@ -10,6 +10,7 @@ const words = strings.index;
 const PAUSE_MS = 2000;
 const LONGEST_MS = 30_000;
 const ANSWER_MS = 10_000;
+const EXPLAINED = new Set(["stale", "waiting", "expired", "held", "withdrawn", "ended"]);
 
 const body = document.getElementById("feeds");
 const trouble = document.getElementById("trouble");
@@ -47,7 +48,7 @@ class Row {
     const state = failures > 0 ? "offline" : feed.version === null && feed.state === "stale" ? "waiting" : feed.state;
     this.badge.dataset.state = state;
     write(this.badge, strings.states[state] ?? String(state));
-    const why = (state === "stale" || state === "waiting" || state === "expired") && feed.reason ? strings.reason(feed.reason) : "";
+    const why = EXPLAINED.has(state) && feed.reason ? strings.reason(feed.reason) : "";
     write(this.why, why);
     const seconds = feed.at === null || now === null ? null : Math.max(0, (now - Date.parse(feed.at)) / 1000);
     write(this.age, feed.at === null ? "–" : seconds === null ? words.unknown : seconds < 2 ? words.fresh : words.ago(seconds));

@@ -48,8 +48,9 @@ export class StateLine {
     this.version = element("span", { id: "version", class: "quiet" });
     this.element = element("p", { class: "state" }, this.badge, this.age, ring, this.left, this.version);
     this.sentence = element("p");
+    this.waits = element("p", { class: "waits" });
     this.why = element("p", { class: "why" });
-    this.explanation = element("div", { class: "explanation" }, this.sentence, this.why);
+    this.explanation = element("div", { class: "explanation" }, this.sentence, this.waits, this.why);
     this.announcer = element("div", { role: "status", class: "hidden" });
     this.timer = setInterval(() => this.tick(), TICK_MS);
     document.addEventListener("visibilitychange", () => this.tick());
@@ -61,10 +62,11 @@ export class StateLine {
     write(this.badge, strings.states[now] ?? now);
     const explanation = this.explain(now);
     write(this.sentence, explanation);
-    this.reason.update(now);
-    write(this.why, this.reason.text);
-    this.why.hidden = this.reason.text === "";
-    this.explanation.hidden = explanation === "";
+    // The server says the reason with the state; the list of feeds has those that it does not say.
+    const { reason } = this.feed;
+    this.reason.update(reason ? "" : now);
+    const why = now !== "offline" && reason ? strings.reason(reason) : this.reason.text;
+    write(this.why, why);
     if (now !== this.said) {
       // The first state is no news.
       if (this.said !== null) write(this.announcer, strings.announcement(this.title(), strings.states[now] ?? now, explanation));
@@ -76,6 +78,7 @@ export class StateLine {
 
   explain(now) {
     const age = this.feed.age();
+    if (now === "held" && this.feed.waiting() === null) return strings.heldAlone;
     if (now !== "stale" || age === null) return strings.explanations[now] ?? strings.unknownState(now);
     const since = Date.now() - age;
     // Another second of the same moment is no news.
@@ -83,10 +86,21 @@ export class StateLine {
     return strings.staleSince(new Date(this.since));
   }
 
+  // Counts up for how long a newer version has been waiting.
+  showWaiting() {
+    const waiting = isShown(this.feed) && this.feed.line !== "offline" ? this.feed.waiting() : null;
+    write(this.waits, waiting === null ? "" : strings.waiting(waiting / 1000));
+    const parts = [this.sentence, this.waits, this.why];
+    for (const part of parts) part.hidden = part.textContent === "";
+    this.explanation.hidden = parts.every((part) => part.hidden);
+  }
+
   tick() {
     if (document.hidden) return;
+    this.showWaiting();
     const age = this.feed.age();
-    const known = isShown(this.feed);
+    // Nobody confirms a document that has ended.
+    const known = isShown(this.feed) && this.feed.state !== "ended";
     const seconds = Math.floor((age ?? 0) / 1000);
     write(this.age, !known ? "" : age === null ? strings.ageUnknown : seconds < 2 ? strings.fresh : strings.age(seconds));
     const next = this.feed.state === "ended" || this.feed.line === "offline" ? null : this.feed.next();

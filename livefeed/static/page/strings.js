@@ -33,6 +33,14 @@ function duration(seconds) {
   return `${Math.floor(seconds / 3600)} h`;
 }
 
+// A time that is counted up before a reader's eyes: in two units.
+function counting(seconds) {
+  const whole = Math.floor(seconds);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+}
+
 // A time of today, and with the date if it is not of today.
 function moment(date) {
   return date.toDateString() === new Date().toDateString() ? clock.format(date) : calendar.format(date);
@@ -62,13 +70,15 @@ export const strings = {
     live: "",
     stale: "The source gives no document at present. This is the last one that it gave.",
     held: "A newer version is being checked. This is the last one that was released.",
-    ended: "No more versions will come.",
+    ended: "This is the final version. No more versions will come.",
     expired: "The document is too old to be shown. The next one appears here as soon as there is one.",
-    withdrawn: "The publisher has withdrawn the document.",
+    withdrawn: "The publisher has withdrawn the document. If there is another one, it appears here.",
     waiting: "This feed has no document yet. The first one appears here as soon as there is one.",
     connecting: "The document is being loaded.",
     offline: "There is no connection to the server at present. This page tries again by itself.",
   },
+  heldAlone: "The publisher keeps this version for now.",
+  waiting: (seconds) => `A newer version has been waiting for ${counting(seconds)}.`,
   staleSince: (date) => `The source has given no document since ${moment(date)}. This is the last one that it gave.`,
   reason: (why) => `Reason: ${why}`,
   unknownState: (state) => `This page does not know the state “${state}”, so it shows no document.`,
@@ -114,6 +124,7 @@ export const strings = {
   transport: "Transport",
   transports: { websocket: "WebSocket", events: "Event stream", "long-poll": "Long poll", poll: "Polling" },
   transportNone: "none yet",
+  transportClosed: "none is needed: the document is final",
   received: "Received",
   receivedOf: (bytes, versions) => `${format.bytes(bytes)} for ${counted(versions, "version", "versions")}`,
   perVersion: "For each version",

@@ -50,7 +50,8 @@ export class Connection {
     }
     const size = feed.text == null ? 0 : new Blob([feed.text]).size;
     const each = this.versions > 1 ? Math.round((feed.bytes - this.before) / (this.versions - 1)) : null;
-    this.say("transport", strings.transports[feed.transport] ?? strings.transportNone);
+    const none = feed.line === "closed" ? strings.transportClosed : strings.transportNone;
+    this.say("transport", strings.transports[feed.transport] ?? none);
     this.say("received", strings.receivedOf(feed.bytes, this.versions));
     this.say("perVersion", each === null || size === 0 ? "–" : strings.ofDocument(each, (100 * each) / size));
     this.say("size", size === 0 ? "–" : strings.documentSize(size));

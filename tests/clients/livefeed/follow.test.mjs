@@ -269,7 +269,7 @@ test("a document that a proxy has changed is not shown", async () => {
   const feed = start({ transports: ["poll"] });
   await until(feed, () => feed.error);
   assert.deepEqual([feed.data, feed.version], [undefined, null]);
-  assert.match(feed.error.message, /not the version/);
+  assert.match(feed.error.message, /not its version/);
 });
 
 test("after a sleep the age is unknown until the server answers, and what has ended meanwhile is not shown", async () => {
@@ -292,6 +292,109 @@ test("after a sleep the age is unknown until the server answers, and what has en
   } finally {
     Date.now = now;
   }
+});
+
+test("a document that is held says why, and for how long a newer one has waited", async () => {
+  Object.assign(server, { state: "held", reason: 'Wähler "fallen" um 20 %', waiting: 5000 });
+  const told = [];
+  const feed = start({ onState: (meta) => told.push(meta) });
+  assert.deepEqual([feed.reason, feed.waiting()], [null, null]);
+  await until(feed, () => feed.version);
+  assert.deepEqual([told.at(-1).state, told.at(-1).reason], ["held", server.reason]);
+  assert.ok(told.at(-1).waiting >= 5000);
+  await until(feed, () => feed.line === "open");
+  assert.equal(feed.reason, server.reason);
+  const before = feed.waiting();
+  assert.ok(before >= 5000 && before < 60_000);
+  // Another reason and the end of waiting are news, like another state.
+  server.reason = "another";
+  server.push(server.message(server.version));
+  await until(feed, () => told.at(-1).reason === "another");
+  Object.assign(server, { reason: undefined, waiting: undefined });
+  server.push(server.message(server.version));
+  await until(feed, () => told.at(-1).reason === null);
+  assert.deepEqual([told.at(-1).state, told.at(-1).waiting, feed.waiting()], ["held", null, null]);
+});
+
+test("a cache makes the waiting longer, and so does a sleep", async () => {
+  Object.assign(server, { state: "held", waiting: 5000 });
+  server.override = (request, response) => {
+    if (!request.headers.upgrade) response.setHeader("Age", "60");
+    return false;
+  };
+  const feed = start({ transports: ["poll"] });
+  await until(feed, () => feed.version);
+  assert.ok(feed.waiting() >= 65_000 && feed.waiting() < 100_000);
+  const now = Date.now;
+  server.override = () => true;
+  try {
+    Date.now = () => now() + 60_000;
+    assert.equal(feed.age(), null);
+    assert.ok(feed.waiting() >= 125_000 - 1000);
+  } finally {
+    Date.now = now;
+  }
+});
+
+test("a document that has ended closes the line, and a page may ask whether that was taken back", async () => {
+  const feed = start();
+  await until(feed, () => feed.line === "open");
+  server.state = "ended";
+  server.push(server.message(server.version));
+  await until(feed, () => feed.line === "closed" && server.streams.size === 0);
+  assert.deepEqual([feed.transport, feed.state, feed.version, feed.error], [null, "ended", versionOf(FIRST), null]);
+  const { length } = server.requests;
+  feed.refresh();
+  await until(feed, () => server.requests.length > length);
+  await until(feed, () => feed.line === "closed");
+  server.state = "live";
+  server.set(SECOND);
+  feed.refresh();
+  await until(feed, () => feed.line === "open" && feed.version === versionOf(SECOND));
+  assert.deepEqual([feed.state, server.kinds.slice(length)], ["live", ["get", "get", "websocket"]]);
+});
+
+test("a document that has ended before is asked for once", async () => {
+  server.state = "ended";
+  for (const transports of [undefined, ["events"], ["long-poll"], ["poll"]]) {
+    server.requests.length = 0;
+    const feed = start({ transports });
+    await until(feed, () => feed.line === "closed");
+    // Many ticks of this server.
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    assert.deepEqual([server.kinds, feed.state, feed.line], [["get"], "ended", "closed"]);
+    feed.close();
+  }
+});
+
+test("one that goes on keeps the line, and one that has ended is polled no more", async () => {
+  server.override = ({ url, headers }, out) => {
+    if (headers.upgrade || url !== "/feed/a") return false;
+    out.setHeader("Livefeed-State", "ended");
+    const fields = { "Livefeed-Version": versionOf("{}"), "Livefeed-Sequence": "1.1", "Livefeed-State": "ended" };
+    out.writeHead(200, fields).end("{}");
+    return true;
+  };
+  const [over, live] = ["/a", ""].map((part) => {
+    const feed = follow(server.url + part, { transports: ["poll"] });
+    feeds.push(feed);
+    return feed;
+  });
+  const asked = (path) => server.requests.filter(({ url }) => url === path).length;
+  await until(live, () => asked("/feed") > 3);
+  assert.deepEqual([over.state, live.state, asked("/feed/a"), over.line], ["ended", "live", 1, "polling"]);
+});
+
+test("an event stream that a server ends with 204, since the document has ended, is not opened again", async () => {
+  server.override = ({ url, headers }, out) => {
+    if (headers.upgrade || !url.includes(".sse")) return false;
+    server.state = "ended";
+    out.writeHead(204).end();
+    return true;
+  };
+  const feed = start({ transports: ["events", "poll"] });
+  await until(feed, () => feed.line === "closed");
+  assert.deepEqual([feed.state, feed.version, server.kinds], ["ended", versionOf(FIRST), ["get", "events", "get"]]);
 });
 
 test("a closed feed does nothing any more", async () => {

@@ -21,7 +21,7 @@ const NO_TIMES = ["x", "900", "", -1, -1e308, true, [900], {}, null];
 const BROKEN = [
   ...["", "{", "null", "5", '"heartbeat"', "[]", "{}", '{"type":5,"path":"/feed"}', '{"type":"heartbeat"}'],
   ...[{ path: 5 }, { path: null }, { path: ["/feed"] }, { state: ["live"] }, { state: {} }, { state: null }].map(heartbeat),
-  ...[{ version: 5 }, { sequence: { toString: 1 } }].map(heartbeat),
+  ...[{ version: 5 }, { sequence: { toString: 1 } }, { reason: 5 }, { reason: ["x"] }].map(heartbeat),
   ...[{ detail: { toString: 1, valueOf: 1 } }, { status: ["503"] }].map((more) => heartbeat({ type: "refused", ...more })),
 ];
 
@@ -88,11 +88,23 @@ test("an age that is none is unknown, and a lifetime that is none is no limit", 
 
 test("members that are no times are left out, and long ones shortened", () => {
   for (const wrong of NO_TIMES) {
-    const { age, next, lifetime, retry } = readMessage(heartbeat({ age: wrong, next: wrong, lifetime: wrong, retry: wrong }));
-    assert.deepEqual([age, next, lifetime, retry], [undefined, undefined, undefined, undefined], JSON.stringify(wrong));
+    const names = ["age", "next", "lifetime", "retry", "waiting"];
+    const message = readMessage(heartbeat(Object.fromEntries(names.map((name) => [name, wrong]))));
+    for (const name of names) assert.equal(message[name], undefined, `${name}: ${JSON.stringify(wrong)}`);
   }
   const long = readMessage(heartbeat({}).replace("{", '{"lifetime":1e999,"retry":1e308,').replace('"next":100', '"next":1e999'));
   assert.deepEqual([long.next, long.lifetime, long.retry], [HOUR_MS, 366 * 86_400_000, HOUR_MS]);
+});
+
+test("a waiting time that is none, or a reason that is broken, is not shown", async () => {
+  for (const wrong of ["x", "3, 3", "-3", ""]) {
+    const { message } = await poll({ "Livefeed-Waiting": wrong });
+    assert.ok(!(message.waiting >= 0), wrong);
+    assert.equal(message.reason, null);
+  }
+  const { message } = await poll({ "Livefeed-Waiting": "5", "Livefeed-Reason": '"a \\"b\\" %C3%BC%25"' });
+  assert.deepEqual([message.waiting, message.reason], [5000, 'a "b" \u00fc%']);
+  for (const wrong of ["x", '"x', '"%"']) await assert.rejects(poll({ "Livefeed-Reason": wrong }), wrong);
 });
 
 test("a message that is none ends the stream, and one of an unknown type does not", async () => {

@@ -98,6 +98,17 @@ test("a part that is missing is not shown, and is the base of the next version",
   assert.deepEqual(shown(item), [NEW, versionOf(NEW), "live"]);
 });
 
+test("a reason belongs to its state, and a refusal keeps it", async () => {
+  const { item } = await after(document, { ...heartbeat("held"), reason: "a check" });
+  assert.deepEqual([item.state, item.reason], ["held", "a check"]);
+  await item.take({ type: "refused", path: "/feed", status: 503, detail: "" });
+  assert.equal(item.reason, "a check");
+  await item.take({ ...heartbeat("stale", NEW), path: "/", reason: "the source" }, false);
+  assert.deepEqual([item.state, item.reason], ["held", "a check"]);
+  await item.take(heartbeat("live"));
+  assert.deepEqual([item.state, item.reason], ["live", null]);
+});
+
 test("the heartbeat of the whole document has the state of a part", async () => {
   const { item } = await after(document);
   assert.equal(await item.take(heartbeat("stale", NEW), false), true);

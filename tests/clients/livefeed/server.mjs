@@ -9,6 +9,9 @@ export const versionOf = (text) => createHash("sha256").update(text).digest("hex
 
 export class Server {
   state = "live";
+  /** Why, and for how many ms a newer document waits; undefined if it is not said. */
+  reason = undefined;
+  waiting = undefined;
   requests = [];
   streams = new Set();
   /** Answers a request, or a handshake, in place of the usual answer; gives whether it did. */
@@ -59,6 +62,8 @@ export class Server {
       age: 200,
       next: 300,
       lifetime: 300_000,
+      reason: this.reason,
+      waiting: this.waiting,
     };
   }
 
@@ -94,6 +99,8 @@ export class Server {
       "Livefeed-Next": "100",
       "Livefeed-Lifetime": "300000",
     };
+    if (this.reason) fields["Livefeed-Reason"] = JSON.stringify(encodeURI(this.reason));
+    if (this.waiting !== undefined) fields["Livefeed-Waiting"] = String(Math.floor(this.waiting / 1000));
     const isNewest = request.headers["if-none-match"] === `"${this.version}"`;
     response.writeHead(isNewest ? 304 : 200, fields);
     response.end(isNewest ? undefined : this.text);

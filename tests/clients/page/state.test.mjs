@@ -32,6 +32,18 @@ test("every condition has a name and an explanation", () => {
   }
 });
 
+test("the time for which a newer version waits is counted in two units", () => {
+  for (const [seconds, text] of [
+    [0, "0 s"],
+    [59.9, "59 s"],
+    [125, "2 min 5 s"],
+    [3599, "59 min 59 s"],
+    [7261, "2 h 1 min"],
+  ]) {
+    assert.equal(strings.waiting(seconds), `A newer version has been waiting for ${text}.`);
+  }
+});
+
 test("an unknown state is named, and never taken for another one", () => {
   assert.equal(condition(feed("frozen", "{}")), "frozen");
   assert.match(strings.unknownState("frozen"), /frozen/);
