@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 NAMES = ("livefeed.js", "livefeed.classic.js", "livefeed.later.js", "livefeed.tabs.js", "livefeed.values.js")
 """The files of ``livefeed/static`` that are built from ``clients/js/src``."""
 
-_HASH_DIGITS = 16
+_HASH_DIGITS = 10
 """The digits of the hash in the name of a file that never changes. ``tests/clients/build.mjs`` has the same number."""
 
 
