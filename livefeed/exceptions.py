@@ -4,6 +4,7 @@
     ├── ConfigurationError      a setting can never work; raised before anything is started
     ├── JournalError            the file in which versions are kept cannot be used
     ├── StoreError              the embedded store of a feed cannot be read or written
+    ├── DeskError               the file of an operator's decisions about a feed cannot be used
     ├── LinkError               the other end of the link between parent and worker breaks its protocol
     ├── RuntimeDirError         the runtime directory cannot be used
     ├── CommandError            a command of the operator failed
@@ -110,6 +111,17 @@ class StoreError(LivefeedError):
     def __init__(self, why: str, *, is_full: bool = False) -> None:
         super().__init__(why)
         self.is_full = is_full
+
+
+class DeskError(LivefeedError):
+    """The file of an operator's decisions about a feed cannot be used. The message names the file and the reason.
+
+    :param is_damaged: whether the file is not as it was written, so that it is not known what was decided.
+    """
+
+    def __init__(self, why: str, *, is_damaged: bool = False) -> None:
+        super().__init__(why)
+        self.is_damaged = is_damaged
 
 
 class LinkError(LivefeedError):

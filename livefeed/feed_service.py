@@ -18,12 +18,15 @@ from livefeed import clocks
 from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.delivery.websocket.handshake import Handshakes
 from livefeed.document.history import History
-from livefeed.exceptions import ConfigurationError, StartError, StoreError
+from livefeed.exceptions import ConfigurationError, StoreError
 from livefeed.feed.feed import Feed
 from livefeed.feed.persistence import JournalService
+from livefeed.feed_storage import FeedStorage, all_of
+from livefeed.intake.desk import Desk
 from livefeed.intake.puller import Puller, PullOutcome, close_source
 from livefeed.process.reload import Change, differences
 from livefeed.sources import is_store, make_source, needs_state_dir
+from livefeed.storage.desk_file import DeskFile
 from livefeed.storage.journal import Journal
 from livefeed.storage.shared_writes import SharedWrites
 from livefeed.storage.store import Store
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from livefeed.delivery.events import EventStream
     from livefeed.delivery.websocket.protocol import SubscriberFactory
     from livefeed.sources import Source
+    from livefeed.storage.audit import AuditLog
     from livefeed.web.site import Site
 
 _log = Logger()
@@ -72,6 +76,7 @@ class Shared:
     :ivar state_place: where that folder was set; messages about it begin with this.
     :ivar boot: measures the age of versions for the next process; ``None`` if the system does not.
     :ivar wall: the wall clock, in seconds since 1970.
+    :ivar audit: has a line for each command of an operator; ``None`` for none.
     :ivar make_feed: makes a feed, with the arguments of ``Feed``: another class if workers follow it.
     """
 
@@ -82,6 +87,7 @@ class Shared:
     state_place: str = ""
     boot: clocks.Boot | None = None
     wall: Callable[[], float] = clocks.wall
+    audit: AuditLog | None = None
     make_feed: Callable[..., Feed] = Feed
 
 
@@ -209,29 +215,42 @@ class PulledFeedService(FeedService):
     :param settings: the feed's settings.
     :param shared: what the feed shares with the others.
     :param delay_s: seconds from the start to the first pull.
+    :ivar desk: decides which documents are shown.
     :ivar puller: keeps the feed up to date; another one after :meth:`change`.
     :raises ConfigurationError: if the settings are impossible.
     """
 
     def __init__(self, settings: FeedSettings, shared: Shared, *, delay_s: float = 0.0) -> None:
         super().__init__(settings, shared)
-        self._store = self._make_store(settings)
-        source = self._source_of(settings, self._store)
-        self._journal: JournalService | None = None
+        store = self._make_store(settings)
+        source = self._source_of(settings, store)
+        journal, file = None, None
         if shared.state_dir is not None:
             # Before the puller: it restores the versions before the first pull, and stops after the last one.
-            journal = Journal(shared.state_dir / f"{settings.feed}.versions", settings.max_bytes)
-            self._journal = JournalService(
-                self.feed, journal, shared.reactor, shared.state_place, shared.in_thread, shared.boot
+            versions = Journal(shared.state_dir / f"{settings.feed}.versions", settings.max_bytes)
+            journal = JournalService(
+                self.feed, versions, shared.reactor, shared.state_place, shared.in_thread, shared.boot
             )
-            self._journal.setServiceParent(self)
+            journal.setServiceParent(self)
+            file = DeskFile(shared.state_dir / f"{settings.feed}.desk")
+        self.desk = Desk.of(
+            self.feed,
+            shared.reactor,
+            shared.in_thread,
+            shared.wall,
+            file=file,
+            audit=shared.audit,
+            place=shared.state_place,
+            boot=shared.boot,
+        )
+        self._storage = FeedStorage(shared.state_place, self.desk, journal, store)
         self.puller = Puller(
             self.feed,
             source,
             clock=shared.reactor,
             max_bytes=settings.max_bytes,
+            desk=self.desk,
             delay_s=delay_s,
-            in_thread=shared.in_thread,
         )
         self.puller.setServiceParent(self)
 
@@ -247,54 +266,33 @@ class PulledFeedService(FeedService):
         """
         self.restore()
         Service.startService(self)
+        self.desk.begin()
         self.puller.startService()
 
     @property
     def store(self) -> SharedWrites | None:
         """The store of the feed; ``None`` if its document comes from another source."""
-        return self._store
+        return self._storage.store
 
     def stopService(self) -> Deferred[None]:
         """IService API. The store is closed once everything is durable that was accepted."""
-        closing = [] if self._store is None else [maybeDeferred(self._store.close)]
-        return _all_of([*closing, maybeDeferred(super().stopService)])
+        return all_of([self._storage.close(), maybeDeferred(super().stopService)])
 
     def restore(self) -> None:
         """FeedService API."""
-        if self._store is not None:
-            try:
-                self._store.open()
-            except StoreError as error:
-                raise StartError(f"livefeed: {self._shared.state_place}: {error}") from None
-        if self._journal is not None and not self._journal.running:
-            try:
-                self._journal.startService()
-            except StartError:
-                if self._store is not None:
-                    self._store.close()
-                raise
+        self._storage.open()
 
     def pause(self) -> Deferred[None]:
-        """Pulls no more, and leaves the kept versions and the store to another process, until :meth:`resume`.
+        """Pulls no more, and leaves everything that is kept to another process, until :meth:`resume`.
 
         :returns: fires when everything is written.
         """
-        closing = [] if self._store is None else [maybeDeferred(self._store.close)]
         self.puller.pause()
-        if self._journal is not None:
-            closing.append(maybeDeferred(self._journal.pause))
-        return _all_of(closing)
+        return self._storage.pause()
 
     def resume(self) -> None:
-        """Goes on after :meth:`pause`. If the store cannot be used any more, the log says so."""
-        if self._store is not None:
-            try:
-                self._store.open()
-            except StoreError as error:
-                text = 'feed "{feed}": its store cannot be used any more, and nothing can be published: {why}'
-                _log.error(text, feed=self.feed.name, why=str(error))
-        if self._journal is not None:
-            self._journal.resume()
+        """Goes on after :meth:`pause`."""
+        self._storage.resume()
         self.puller.resume()
 
     def prepare(self, settings: FeedSettings) -> PreparedChange:
@@ -304,7 +302,7 @@ class PulledFeedService(FeedService):
         origins = self._origins_of(settings)
         if is_same:
             return PreparedChange(self, settings, origins)
-        store = self._store if is_store(settings.source) else None
+        store = self.store if is_store(settings.source) else None
         opened = None
         if store is None and is_store(settings.source):
             store = opened = self._make_store(settings)
@@ -325,19 +323,16 @@ class PulledFeedService(FeedService):
         self._take(settings, change.origins)
         if source is None:
             return
-        if self._store is not None and change.store is not self._store:
-            # It has accepted its last writes; the end of the process does not wait for them.
-            self._store.close()
-        self._store = change.store
-        if self._journal is not None:
-            self._journal.journal.max_version_bytes = settings.max_bytes
+        self._storage.replace_store(change.store)
+        if self._storage.journal is not None:
+            self._storage.journal.journal.max_version_bytes = settings.max_bytes
         self.puller = Puller(
             self.feed,
             source,
             clock=self._shared.reactor,
             max_bytes=settings.max_bytes,
+            desk=self.desk,
             delay_s=delay_s,
-            in_thread=self._shared.in_thread,
             # Counters of the metrics never decrease.
             good=old.good,
             failed=old.failed,
@@ -384,11 +379,7 @@ class PulledFeedService(FeedService):
     def abandon(self) -> None:
         """FeedService API."""
         close_source(self.puller.source)
-        if self._store is not None:
-            self._store.close()
-        if self._journal is not None and self._journal.running:
-            # Nothing is being written yet, so its stop is immediate.
-            self._journal.stopService()
+        self._storage.abandon()
         super().abandon()
 
 
@@ -626,11 +617,6 @@ class ReloadedFeeds:
     def prepare(self, _before: Settings, after: Settings) -> FeedsTransaction[Any]:
         """Reloadable API."""
         return self.feeds.prepare(after.feeds)
-
-
-def _all_of(closings: list[Deferred[Any]]) -> Deferred[None]:
-    """Gives a Deferred that fires when all others have fired."""
-    return DeferredList(closings).addCallback(lambda _: None)
 
 
 def differ(one: FeedSettings, other: FeedSettings) -> bool:

@@ -17,6 +17,7 @@ from livefeed.process.endpoints import make_endpoint
 from livefeed.process.instance import group_number
 from livefeed.process.reload import SimplePart
 from livefeed.serving import trusted_networks
+from livefeed.storage.audit import AuditLog
 from livefeed.storage.journal import check_folder
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from livefeed.process.log_level import LogLevels
     from livefeed.process.reload import Reloadable
     from livefeed.serving import Serving
+
+AUDIT = "audit.log"
+"""The name of the audit in the state directory. No feed has files of this name: their names have no dot."""
 
 
 def make_feeds(serving: Serving, make_feed: Callable[..., Feed] = Feed) -> FeedsService[PulledFeedService]:
@@ -46,6 +50,7 @@ def make_feeds(serving: Serving, make_feed: Callable[..., Feed] = Feed) -> Feeds
         settings.state_dir,
         settings.place("state_dir"),
         clocks.Boot.current(),
+        audit=None if settings.state_dir is None else AuditLog(settings.state_dir / AUDIT),
         make_feed=make_feed,
     )
     feeds = FeedsService(serving.root, serving.site, lambda feed: PulledFeedService(feed, shared))

@@ -29,6 +29,7 @@ from livefeed.document.history import History
 from livefeed.document.snapshot import Snapshot
 from livefeed.exceptions import SourceError
 from livefeed.feed.feed import Feed
+from livefeed.intake.desk import Desk
 from livefeed.intake.puller import Puller
 from livefeed.web.cors import Origins
 from livefeed.web.site import Site
@@ -217,7 +218,13 @@ def make_site(
     if unknown:
         raise ValueError(f"sources name feeds that the site does not have: {', '.join(unknown)}")
     pullers = {
-        name: Puller(by_name[name], source, clock=clock, max_bytes=MAX_BYTES, in_thread=in_thread)
+        name: Puller(
+            by_name[name],
+            source,
+            clock=clock,
+            max_bytes=MAX_BYTES,
+            desk=Desk.of(by_name[name], clock, in_thread, clock.seconds),
+        )
         for name, source in (sources or {}).items()
     }
     handshake = upgrade or Handshakes(subscribers, allowed).answer

@@ -50,7 +50,7 @@ class FeedsTests(PullingTestCase):
         self.assertEqual(
             {name: each.puller.delay_s for name, each in feeds.feeds.items()}, {"a": 0.0, "b": MAX_SPREAD_S / 2}
         )
-        self.assertTrue(all(each._journal is not None for each in feeds.feeds.values()))
+        self.assertTrue(all(each._storage.journal is not None for each in feeds.feeds.values()))
 
     def test_kind_of_feed(self) -> None:
         """A parent of workers has feeds of its own kind."""

@@ -223,6 +223,10 @@ class History:
         """Gives the versions that are kept, the oldest first, without the newest one of all."""
         return [*self._versions]
 
+    def document(self, version: str) -> bytes | None:
+        """Gives the document of a version that is kept; ``None`` if it is not, or is the newest one of all."""
+        return self._versions.get(version)
+
     def is_awaited(self, version: str) -> bool:
         """Tells whether a delta from a version may be ready later, because a thread is making one."""
         return self._is_making and version in self._versions

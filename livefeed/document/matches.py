@@ -10,7 +10,17 @@ from dataclasses import dataclass, field
 import msgspec
 
 from livefeed.document.pointer import index_of
-from livefeed.document.selectors import Each, EachNamed, Name, Path, Selector, Token, element_segment, name_segment
+from livefeed.document.selectors import (
+    Each,
+    EachNamed,
+    Name,
+    Path,
+    Selector,
+    SelectorError,
+    Token,
+    element_segment,
+    name_segment,
+)
 
 MAX_MATCHES = 65_536
 """The largest number of values that a selector finds in one document. It bounds memory, at some 300 bytes for each."""
@@ -29,7 +39,7 @@ Level = dict[str, msgspec.Raw] | list[msgspec.Raw] | None
 """The members or elements of a value; ``None`` for a value without any."""
 
 
-class MatchError(ValueError):
+class MatchError(SelectorError):
     """A selector cannot be followed in a document. The message is for operators."""
 
 

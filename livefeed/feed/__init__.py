@@ -3,6 +3,7 @@
 - ``fanout``: the pushes to all subscriptions, in batches and slices.
 - ``feed``: the versions of a document, replicas of feeds, and the beginning of subscriptions.
 - ``freshness``: how current a document is, how long it stays so, and why.
+- ``notice``: all that the desk has watchers told about a feed, besides its document.
 - ``parts``: parts of a document, each a feed of its own.
 - ``persistence``: writes a feed's versions into the journal, and restores them at the start.
 - ``picture``: everything that decides about a feed, for feeds of other processes.

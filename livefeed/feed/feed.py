@@ -14,7 +14,7 @@ from livefeed.clocks import Moment
 from livefeed.document.history import NO_DELTAS, History
 from livefeed.document.snapshot import Sequence, Snapshot
 from livefeed.feed.picture import Picture
-from livefeed.feed.state import State
+from livefeed.feed.state import GONE, State
 from livefeed.feed.tally import Tally
 from livefeed.feed.trace import Trace
 from livefeed.feed.transitions import Transitions
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from livefeed.document.snapshot import Representation
     from livefeed.document.stored_version import StoredVersion
     from livefeed.feed.fanout import Audience
+    from livefeed.feed.notice import Notice
     from livefeed.feed.subscription import Subscriber, Subscription
 
 
@@ -123,13 +124,14 @@ class Feed(Transitions):
         self._take_decision(picture)
         self._enter(picture.state)
         self._change_state_if_due()
+        self._retell()
         self._notify_observers()
 
     def next_sequence(self) -> Sequence:
         """Gives the sequence for the next version."""
         return self._sequence.next()
 
-    def publish(
+    def publish(  # noqa: PLR0913 - each caller knows something else
         self,
         snapshot: Snapshot,
         *,
@@ -137,6 +139,7 @@ class Feed(Transitions):
         deltas: Deltas = NO_DELTAS,
         confirmed: Moment | None = None,
         at_s: float | None = None,
+        notice: Notice | None = None,
     ) -> None:
         """Takes the snapshot of a good pull: makes it the newest version unless it is that already, and pushes it.
 
@@ -147,19 +150,25 @@ class Feed(Transitions):
         :param deltas: the deltas from the newest version to this one that were made already.
         :param confirmed: when the pull gave the document; ``None`` for now.
         :param at_s: when the pull ended, by the clock; ``None`` for now.
+        :param notice: the notice of the desk from now on; ``None`` if it stays.
         """
         # A part that is back is sent again, even if its bytes are the same as before.
         is_new = self.is_missing or self.snapshot is None or snapshot.version != self.snapshot.version
         if is_new:
             self._take(snapshot, deltas)
-        before, was_live, was_gone = self.state, self.freshness is State.LIVE, self.is_gone()
+        before, is_watched, was_gone = self.told, self.freshness is State.LIVE, self.is_gone()
+        if notice is not None and notice != self._notice:
+            # In the same step: a document that the notice withholds is not shown for a moment.
+            self._notice, self._decided_at = notice, self.clock.seconds()
+            is_watched = False
         self._enter(State.LIVE)
         now_s = self.clock.seconds()
         self._heard_at = now_s if at_s is None else at_s
         self.confirmed = self._moment_of(now_s) if confirmed is None else confirmed
         self._lapsed, self._failing = False, None
-        if not was_live:
+        if not is_watched:
             self._watch()
+        self._retell()
         self._notify_observers()
         # A version between two ticks was the sign of life already.
         repeats = self.push == "tick" and is_tick and not self._pushed_in_between
@@ -168,8 +177,30 @@ class Feed(Transitions):
         if self.fanout.is_unpushed or repeats or (was_gone and not self.is_gone()):
             self.pushed_at = now_s
             self.tally.delivered += self.fanout.push()
-        elif self.state is not before:
-            self.fanout.push_state(to_all=self.is_gone())
+        elif self.told is not before:
+            self.fanout.push_state(to_all=self.state is not before.state and self.is_gone())
+
+    def show(self, snapshot: Snapshot, notice: Notice, *, confirmed: Moment, deltas: Deltas = NO_DELTAS) -> None:
+        """Takes a version that the operator has chosen, and the notice of the desk, in one step.
+
+        :param snapshot: the version, with the sequence that it is to have.
+        :param confirmed: when a pull last gave its document.
+        :param deltas: the deltas from the newest version to this one that were made already.
+        """
+        before = self.told
+        if self.snapshot is None or snapshot.version != self.snapshot.version:
+            self._take(snapshot, deltas)
+        self._notice, self._decided_at, self.confirmed = notice, self.clock.seconds(), confirmed
+        self._enter(State.STALE if self._lapsed or self._failing is not None else State.LIVE)
+        self._change_freshness_if_due()
+        self._watch()
+        self._retell()
+        self._notify_observers()
+        if self.fanout.is_unpushed or (before.state in GONE and not self.is_gone()):
+            self.pushed_at = self.clock.seconds()
+            self.tally.delivered += self.fanout.push()
+        else:
+            self.fanout.push_state(to_all=self.state is not before.state and self.is_gone())
 
     def _take(self, snapshot: Snapshot, deltas: Deltas) -> None:
         """Makes a snapshot the newest one. A push of it is still to be begun."""
@@ -240,7 +271,7 @@ class Feed(Transitions):
             stale_after_s=self.stale_after_s,
             gone_after_s=self.gone_after_s,
             max_delta_bytes=self.history.max_document_bytes,
-            decision=self._decision,
+            notice=self._notice,
             decided_at_s=self._decided_at,
         )
 
@@ -268,6 +299,7 @@ class Feed(Transitions):
         if snapshot is None and self.snapshot is not None:
             self._enter(self.freshness)
             self._change_freshness_if_due()
+            self._retell()
             if self._standing != before:
                 self._announce_state(before)
             return
@@ -287,6 +319,7 @@ class Feed(Transitions):
             self._pushed_in_between = picture.is_between_ticks
             self._enter(picture.state)
             self._watch()
+        self._retell()
         self._notify_observers()
         changes = self.state is not before[1]
         is_shown_again = was_gone and not self.is_gone()
@@ -294,16 +327,16 @@ class Feed(Transitions):
         if self.fanout.is_unpushed or is_shown_again or (repeats and self.freshness is State.LIVE):
             self.pushed_at = self.clock.seconds()
             self.tally.delivered += self.fanout.push()
-        elif changes or repeats:
+        elif self.told is not before[2] or repeats:
             self.fanout.push_state(to_all=changes and self.is_gone())
 
     def _take_decision(self, picture: Picture) -> None:
-        """Takes the decision of another process, unless the one of this feed is later.
+        """Takes the notice of another process, unless the one of this feed is later.
 
         A parent that has just started knows of no decision, and its workers do: what is withdrawn stays withdrawn.
         """
         if picture.decided_at_s >= self._decided_at:
-            self._decision, self._decided_at = picture.decision, picture.decided_at_s
+            self._notice, self._decided_at = picture.notice, picture.decided_at_s
 
     # Subscribers
 

@@ -9,12 +9,13 @@ Rule: this file changes nothing, and tells nobody.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Self
 
 from livefeed.clocks import Moment
 from livefeed.document.timestamps import length_of
+from livefeed.feed.notice import MAX_REASON_CHARACTERS, NO_NOTICE, Notice, Told
 from livefeed.feed.state import DECISIONS, GONE, State
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class Freshness:
     :ivar state: the state that clients are told: the freshness, or the decision above it.
     :ivar confirmed: when a pull last gave the snapshot's document; ``None`` before the first.
     :ivar tick_at: when the last tick began, by the clock; minus infinity before the first.
+    :ivar reasons_are_public: whether watchers are told why there is no new document.
+    :ivar told: all that watchers are told about the state, besides times; another object after each change.
     """
 
     # required parameters
@@ -64,10 +67,12 @@ class Freshness:
     state: State = State.STALE
     confirmed: Moment | None = None
     tick_at: float = -inf
+    reasons_are_public: bool = False
+    told: Told = field(default_factory=lambda: Told(State.STALE))
+    _notice: Notice = NO_NOTICE  # that of the whole counts for a part
     _failing: str | None = None  # why the last pull failed; None if it did not
     _heard_at: float = -inf  # when a pull last confirmed the document, or the source said that it still holds
     _lapsed: bool = False  # whether the feed is stale because nothing was heard of the source: no pull has failed since
-    _decision: State | None = None  # that of the whole counts for a part
     _decided_at: float = -inf
 
     @property
@@ -78,13 +83,35 @@ class Freshness:
     @property
     def decision(self) -> State | None:
         """The operator's decision about the document; ``None`` for none. That of the whole holds for its parts."""
-        return self._decision if self.whole is None else self.whole.decision
+        return self.notice.state
+
+    @property
+    def notice(self) -> Notice:
+        """All that the desk has watchers told. That of the whole holds for its parts."""
+        return self._notice if self.whole is None else self.whole.notice
 
     @property
     def reason(self) -> str:
         """Why the feed is in its state, in the words of the log; ``""`` if the last pull was good."""
-        decided = DECISIONS.get(self.state, "")
-        return "; ".join(filter(None, (decided, self._why_not_live())))
+        return "; ".join(filter(None, (self._why_decided(), self._why_not_live())))
+
+    def public_reason(self) -> str:
+        """Gives the reason that watchers may be told; ``""`` if they are to be told none. It has no times in it."""
+        if self.whole is not None:
+            return self.whole.public_reason()
+        if not self.reasons_are_public:
+            return ""
+        why = self._why_decided() or self._failing or ("nothing was heard of the source" if self._lapsed else "")
+        return why if len(why) <= MAX_REASON_CHARACTERS else f"{why[: MAX_REASON_CHARACTERS - 3]}..."
+
+    def waiting_s(self) -> float | None:
+        """Gives the seconds for which a newer document has been held back; ``None`` if none is."""
+        waiting = self.notice.waiting
+        return None if waiting is None else waiting.age_s(self._now())
+
+    def _why_decided(self) -> str:
+        meaning = DECISIONS.get(self.state, "")
+        return meaning and (self.notice.why or meaning)
 
     def _why_not_live(self) -> str:
         if self._failing:
@@ -111,10 +138,13 @@ class Freshness:
         """Gives the seconds until the document is too old to be shown if nothing confirms it; may be infinite."""
         if self.whole is not None:
             return self.whole.expires_in_s()
-        if self.snapshot is None or self._decision is State.ENDED:
+        if self.snapshot is None or self._notice.state is State.ENDED:
             return inf
         since_s, most_s = self.age_s(), self.gone_after_s
-        if self.freshness is State.LIVE or self._lapsed:
+        if self._notice.chosen is not None:
+            since_s = min(since_s, self._notice.chosen.age_s(self._now()))
+        elif self._notice.waiting is None and (self.freshness is State.LIVE or self._lapsed):
+            # While a newer document waits, pulls confirm nothing.
             since_s = min(since_s, self.clock.seconds() - self._heard_at)
         if self.freshness is State.LIVE:
             most_s = max(most_s, 2 * self.interval_s)

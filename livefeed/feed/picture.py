@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING
 
+from livefeed.feed.notice import NO_NOTICE, Notice
+
 if TYPE_CHECKING:
     from livefeed.clocks import Moment
     from livefeed.config.settings import Push
@@ -25,8 +27,8 @@ class Picture:
     :ivar is_between_ticks: whether the last new version came between two ticks.
     :ivar patience_s: seconds without news of the source after which the feed becomes stale.
     :ivar interval_s: this, and all members up to ``max_delta_bytes``, are settings of the feed.
-    :ivar decision: the operator's decision; ``None`` for none.
-    :ivar decided_at_s: when it was made, by the clock; minus infinity for never.
+    :ivar notice: the notice of the desk.
+    :ivar decided_at_s: when it was given, by the clock; minus infinity for never.
     """
 
     state: State
@@ -42,5 +44,5 @@ class Picture:
     stale_after_s: float
     gone_after_s: float
     max_delta_bytes: int
-    decision: State | None = None
+    notice: Notice = NO_NOTICE
     decided_at_s: float = -inf

@@ -17,6 +17,7 @@ from twisted.logger import Logger
 
 from livefeed.feed.fanout import Fanout
 from livefeed.feed.freshness import Freshness
+from livefeed.feed.notice import Notice, Told
 from livefeed.feed.state import DECISIONS, GONE, State
 
 if TYPE_CHECKING:
@@ -157,7 +158,8 @@ class Transitions(Freshness):
         before = self._standing
         stays_hidden = self.freshness is State.EXPIRED or self.whole.is_gone()
         self._enter(State.EXPIRED if stays_hidden else self.whole.freshness)
-        if self.state is not before[1]:
+        self._retell()
+        if self.told is not before[2]:
             self._announce_state(before)
         elif vanishes:
             self._notify_observers()
@@ -166,29 +168,55 @@ class Transitions(Freshness):
     # States
 
     def decide(self, decision: State | None) -> None:
-        """Takes an operator's decision about the document, which holds until the next one, whatever pulls give.
-
-        The decision is above the freshness: withdrawn, then ended, expired, held, stale and live. So an ended document
-        does not expire, and one that is held does. The parts follow their whole.
+        """Takes a decision without a reason; see :meth:`heed`.
 
         :param decision: held, ended or withdrawn; ``None`` for no decision.
         :raises ValueError: if the state is none of these.
         """
+        self.heed(Notice(decision))
+
+    def heed(self, notice: Notice) -> None:
+        """Takes the notice of the desk, which holds until the next one, whatever pulls give.
+
+        Its state is above the freshness: withdrawn, then ended, expired, held, stale and live. So an ended document
+        does not expire, and one that is held does. The parts follow their whole.
+
+        :raises ValueError: if its state follows from pulls.
+        """
+        decision = notice.state
         if decision is not None and decision not in DECISIONS:
             raise ValueError(f"{decision} follows from pulls, and cannot be decided")
         assert self.whole is None
         self._decided_at = self.clock.seconds()
-        if decision is self._decision:
+        if notice == self._notice:
             return
-        before, earlier, self._decision = self._standing, self._decision, decision
+        before, earlier, self._notice = self._standing, self._notice.state, notice
         self._enter(self.freshness)
         self._change_freshness_if_due()  # an ended document may be too old by now
-        if decision is not None:
-            _log.info('feed "{feed}" is {state}: {why}', feed=self.name, state=decision.value, why=DECISIONS[decision])
-        elif earlier is not None:
+        if decision is not None and decision is not earlier:
+            why = notice.why or DECISIONS[decision]
+            _log.info('feed "{feed}" is {state}: {why}', feed=self.name, state=decision.value, why=why)
+        elif decision is None and earlier is not None:
             text = 'feed "{feed}" is {state} again, and not {earlier} any more'
             _log.info(text, feed=self.name, state=self.state.value, earlier=earlier.value)
         self._announce_state(before)
+
+    def note_held(self, at_s: float | None = None, *, is_tick: bool = True) -> None:
+        """Takes note of a good pull whose document is held back.
+
+        The source works, so a feed that was stale is not stale any more. The pull confirms nothing of the document
+        that is shown, which expires by its age.
+
+        :param at_s: when that was, by the clock; ``None`` for now.
+        :param is_tick: whether the pull was that of a tick.
+        """
+        before = self._standing
+        self._heard_at = self.clock.seconds() if at_s is None else at_s
+        self._lapsed, self._failing = False, None
+        if self.freshness is State.STALE and self.snapshot is not None:
+            self._enter(State.LIVE)
+        self._expire_if_due()
+        self._announce_state(before, is_sign_of_life=is_tick)
 
     def start_watching(self, patience_s: float) -> None:
         """Has the feed become stale without any other event.
@@ -216,16 +244,25 @@ class Transitions(Freshness):
                 self.state = decision
         self.fanout.is_withheld = self.is_gone()
 
-    @property
-    def _standing(self) -> tuple[State, State]:
-        """The freshness, and the state."""
-        return self.freshness, self.state
+    def _retell(self) -> None:
+        """Works out anew what watchers are told."""
+        told = Told(self.state, self.public_reason(), self.notice.waiting is not None)
+        if told != self.told:
+            self.told = told
 
-    def _announce_state(self, before: tuple[State, State]) -> None:
+    @property
+    def _standing(self) -> tuple[State, State, Told]:
+        """The freshness, the state, and what watchers are told."""
+        return self.freshness, self.state, self.told
+
+    def _announce_state(self, before: tuple[State, State, Told], *, is_sign_of_life: bool = True) -> None:
         """Tells observers and subscribers the state.
 
-        :param before: freshness and state before, which may be the same.
+        :param before: freshness, state and what was told before, which may be the same.
+        :param is_sign_of_life: whether subscribers are told it even if nothing has changed, where :attr:`push` is
+            ``tick``.
         """
+        self._retell()
         changes = self.state is not before[1]
         if changes and self.state is State.EXPIRED and self.whole is None and not self.is_replica:
             text = (
@@ -235,7 +272,7 @@ class Transitions(Freshness):
         self._notify_observers()
         if self._standing != before:
             self._watch()
-        if changes or self.push == "tick":
+        if self.told is not before[2] or (self.push == "tick" and is_sign_of_life):
             self.fanout.push_state(to_all=changes and (before[1] in GONE or self.is_gone()))
 
     def _watch(self) -> None:

@@ -5,25 +5,22 @@ Rule: a tick never raises. A LoopingCall stops for ever at its first error, and 
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 from weakref import WeakMethod
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred  # noqa: A004
+from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
-from livefeed.document.codings import compress_well, is_large
 from livefeed.document.gate import check_document
 from livefeed.document.history import NO_DELTAS
-from livefeed.document.snapshot import Snapshot, make_large
 from livefeed.document.timestamps import length_of
-from livefeed.exceptions import NotDueError, PullError, SourceError, SpentErrors
+from livefeed.exceptions import NotDueError, PullError, SpentErrors
 from livefeed.feed.state import DECISIONS, State
 from livefeed.feed.trace import PullSteps
+from livefeed.intake.fetching import Fetches
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,24 +28,22 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
     from livefeed.document.history import Deltas
+    from livefeed.document.snapshot import Snapshot
     from livefeed.feed.feed import Feed
+    from livefeed.intake.desk import Desk
+    from livefeed.intake.making import Made
+    from livefeed.intake.waiting import Violation
     from livefeed.sources import Source
 
 MIN_TIMEOUT_S = 1.0
 MAX_TIMEOUT_S = 10.0
-"""The limits of the time of a pull in seconds, otherwise one interval. Work in a thread may take the latter."""
-
-LATE_S = 0.05
-"""The lateness in seconds at the end of a pull's time that shows that livefeed stood still, and has read nothing."""
+"""The limits of the time of a pull in seconds, otherwise one interval."""
 
 MISSED_TICKS = 3
 """The number of intervals without the end of a pull, in addition to the time of one pull, until the feed is stale."""
 
 MIN_SPACING_S = 0.02
 """The shortest time in seconds from one pull to the next, however often a source reports changes."""
-
-MAX_LEFT = 3
-"""The number of cancelled fetches that have not ended, from which on no more fetches begin."""
 
 REMIND_S = 10.0
 """Seconds after the last line until another reason is logged while a feed is stale."""
@@ -93,26 +88,12 @@ class PullOutcome:
 
     :ivar is_shown: whether watchers are shown the document that the pull gave.
     :ivar why: why they are not; empty if they are.
+    :ivar violation: why a rule holds the document back; ``None`` if none does.
     """
 
     is_shown: bool
     why: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Pulled:
-    """A pulled document.
-
-    :ivar snapshot: its snapshot: the newest one if the document is unchanged.
-    :ivar deltas: the deltas from the version before that were made already.
-    :ivar lacks_codings: whether the slow codings are still to be made.
-    :ivar steps: the times of the pull; ``None`` if the document is unchanged.
-    """
-
-    snapshot: Snapshot
-    deltas: Deltas = field(default_factory=lambda: NO_DELTAS)
-    lacks_codings: bool = False
-    steps: PullSteps | None = None
+    violation: Violation | None = None
 
 
 def _call_weakly(method: Callable[[], None]) -> Callable[[], None]:
@@ -145,49 +126,6 @@ def close_source(source: Source) -> None:
         _log.failure("closing the source {source} broke", source=str(source))
 
 
-@dataclass(slots=True, eq=False)
-class _TimeLimit:
-    """Cancels a fetch at the end of its time.
-
-    If livefeed stood still at that moment, the fetch has once more the time by which livefeed is late.
-
-    :ivar is_over: whether the fetch was cancelled.
-    """
-
-    # required parameters
-    fetching: Deferred[bytes | None]
-    clock: IReactorTime
-    timeout_s: float
-
-    # internal state
-    is_over: bool = False
-    _due_at: float = field(init=False)
-    _call: IDelayedCall | None = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._due_at = self.clock.seconds() + self.timeout_s
-        self._call = self.clock.callLater(self.timeout_s, self._end_or_extend)
-
-    def stop(self) -> None:
-        """Cancels nothing any more."""
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
-
-    def _end_or_extend(self) -> None:
-        late_s = self.clock.seconds() - self._due_at
-        if late_s > LATE_S:
-            self._call = self.clock.callLater(min(late_s, self.timeout_s), self._end)
-        else:
-            self._end()
-
-    def _end(self) -> None:
-        # The call that has been made refers to this object.
-        self._call = None
-        self.is_over = True
-        self.fetching.cancel()
-
-
 @dataclass(eq=False)
 class Puller(Service):
     """The service that pulls a feed's document from its source.
@@ -200,7 +138,7 @@ class Puller(Service):
 
     :param max_bytes: the size in bytes of the largest document that is served.
     :param delay_s: seconds from the start to the first pull.
-    :param in_thread: calls a function in a thread.
+    :param desk: decides which documents are shown.
     :ivar timeout_s: seconds that a pull may take.
     :ivar good: the number of pulls since the start that gave a document.
     :ivar failed: the number of pulls since the start that failed, or gave a document that must not be served.
@@ -212,8 +150,8 @@ class Puller(Service):
     source: Source
     clock: IReactorTime
     max_bytes: int
+    desk: Desk
     delay_s: float = 0.0
-    in_thread: Callable[..., Deferred[Any]] = maybeDeferred
 
     # internal state
     timeout_s: float = field(init=False)
@@ -227,18 +165,17 @@ class Puller(Service):
     _start_call: IDelayedCall | None = None
     _change_call: IDelayedCall | None = None
     _pulling: bool = False
-    _fetching: Deferred[bytes | None] | None = None
-    _left: int = 0  # the number of cancelled fetches that have not ended
     _pulled_at: float = float("-inf")
-    _pulled: bytes | None = None  # the last document, whether it may be served or not
     _stopped: bool = False
     _is_watching: bool = False  # whether the source was asked to report changes
     _spent: SpentErrors = field(default_factory=SpentErrors)
+    _fetches: Fetches = field(init=False)
     _outcome: Literal["none yet", "good", "failed"] = "none yet"
     _awaiting: list[Deferred[PullOutcome]] = field(default_factory=list)  # those who wait for the next pull
 
     def __post_init__(self) -> None:
         self.timeout_s = min(max(self.feed.interval_s, MIN_TIMEOUT_S), MAX_TIMEOUT_S)
+        self._fetches = Fetches(self.clock, self._spent)
 
     def startService(self) -> None:
         """IService API."""
@@ -299,8 +236,7 @@ class Puller(Service):
         loop, self._loop = self._loop, None
         if loop is not None and loop.running:
             loop.stop()
-        if self._fetching is not None:
-            self._fetching.cancel()
+        self._fetches.cancel()
         self.feed.stop_watching()
 
         awaiting, self._awaiting = self._awaiting, []
@@ -345,26 +281,11 @@ class Puller(Service):
         awaiting, self._awaiting = self._awaiting, []
         outcome = PullOutcome(is_shown=False, why="livefeed does not pull the feed now")
         try:
-            pulled = await self._pull()
-            self.times.note_pull(self.clock.seconds() - self._pulled_at)
-            snapshot = pulled.snapshot
-            known = snapshot is self.feed.snapshot and self.feed.freshness is State.LIVE
-            if known and not is_tick and self._outcome != "failed":
-                # The next tick sends the sign of life.
-                self.feed.confirm(self._pulled_at)
-                outcome = self._outcome_of(snapshot)
-            elif not self._stopped:
-                self._note_recovery()
-                self.feed.trace.note_pulled(snapshot, pulled.steps)
-                self.feed.publish(snapshot, is_tick=is_tick, deltas=pulled.deltas)
-                self._note_good()
-                outcome = self._outcome_of(snapshot)
-                # Before the codings: they take long.
-                _tell(awaiting, outcome)
-                if pulled.lacks_codings:
-                    # It is served without a coding, and in gzip, until the slow codings are there, if they come.
-                    with suppress(OSError, TimeoutError):
-                        self.feed.add_codings(snapshot, await self._in_thread(compress_well, snapshot.data))
+            made, outcome = await self._pull(outcome, is_tick=is_tick)
+            # Before the codings: they take long.
+            _tell(awaiting, outcome)
+            if made is not None:
+                await self.desk.maker.complete(made)
         except NotDueError:
             # The pull is neither good nor failed, and confirms nothing.
             self.times.not_due += 1
@@ -388,101 +309,75 @@ class Puller(Service):
             self._spent.add(error)
         _tell(awaiting, outcome)
 
-    def _outcome_of(self, snapshot: Snapshot) -> PullOutcome:
-        """Gives the outcome of a good pull, whose document the gate has let through."""
-        decision = self.feed.decision
-        if snapshot is self.feed.snapshot and decision in (None, State.ENDED):
-            return PullOutcome(is_shown=True)
-        return PullOutcome(is_shown=False, why="another version is shown" if decision is None else DECISIONS[decision])
+    async def _pull(self, outcome: PullOutcome, *, is_tick: bool) -> tuple[Made | None, PullOutcome]:
+        """Fetches the document, and has the desk decide about it, which then shows it or lets it wait.
 
-    async def _pull(self) -> _Pulled:
-        """Fetches the document, checks it, and makes its snapshot if it is new."""
+        :param outcome: the outcome if the puller is stopped meanwhile.
+        :returns: a new snapshot that is shown, and the outcome.
+        """
         self._pulling = True
+        desk = self.desk
         try:
-            data = await self._fetch()
-            newest = self.feed.snapshot
-            if newest is not None and data == newest.data:
-                return _Pulled(newest)
+            data = await self._fetches.fetch(self.source, self.timeout_s)
             pulled_s = self.clock.seconds()
-            check_document(data, max_bytes=self.max_bytes)
-            steps = PullSteps(self._pulled_at, pulled_s, self.clock.seconds())
-            return replace(await self._make(data), steps=steps)
+            await desk.turn.acquire()
+            try:
+                newest = self.feed.snapshot
+                is_newest = newest is not None and data == newest.data
+                if not is_newest and (desk.waiting is None or data != desk.waiting.data):
+                    check_document(data, max_bytes=self.max_bytes)
+                checked_s = self.clock.seconds()
+                is_shown, violation = await desk.judge(data)
+                if not is_shown:
+                    return None, self._hold_back(data, violation, outcome, is_tick=is_tick)
+                if newest is not None and is_newest:
+                    return None, self._repeat(newest, outcome, is_tick=is_tick)
+                made = await desk.maker.make(data)
+                self.times.note_pull(self.clock.seconds() - self._pulled_at)
+                if self._stopped:
+                    return None, outcome
+                self.feed.trace.note_pulled(made.snapshot, PullSteps(self._pulled_at, pulled_s, checked_s))
+                self._show(made.snapshot, made.deltas, is_tick=is_tick)
+                return made, PullOutcome(is_shown=True)
+            finally:
+                desk.turn.release()
         finally:
             self._pulling = False
 
-    async def _make(self, data: bytes) -> _Pulled:
-        sequence = self.feed.next_sequence()
-        if not is_large(data):
-            return _Pulled(Snapshot.of(data, sequence))
-        # 1 MB would take 30 ms of the reactor's thread.
-        try:
-            snapshot: Snapshot = await self._in_thread(make_large, data, sequence)
-        except OSError:
-            # There is no thread, and the reactor's thread does it.
-            return _Pulled(Snapshot.of(data, sequence))
-        except TimeoutError:
-            raise SourceError(f"to compress the document takes longer than {MAX_TIMEOUT_S:g} s") from None
-        deltas = NO_DELTAS
-        preparation = self.feed.history.preparation(data)
-        if preparation is not None:
-            # Before the push, in which all subscribers that follow by delta would otherwise be sent the whole document.
-            with suppress(OSError, TimeoutError):
-                deltas = await self._in_thread(preparation)
-        return _Pulled(snapshot, deltas, lacks_codings=True)
+    def _show(self, snapshot: Snapshot, deltas: Deltas, *, is_tick: bool) -> None:
+        self._note_recovery()
+        self.feed.publish(snapshot, is_tick=is_tick, deltas=deltas, notice=self.desk.notice_shown())
+        self.desk.note_shown(snapshot)
+        self._note_good()
 
-    def _in_thread(self, work: Callable[..., object], *arguments: object) -> Deferred[Any]:
-        return self.in_thread(work, *arguments).addTimeout(MAX_TIMEOUT_S, self.clock)
+    def _repeat(self, newest: Snapshot, outcome: PullOutcome, *, is_tick: bool) -> PullOutcome:
+        """Takes note of a pull that gave the document that is shown."""
+        self.times.note_pull(self.clock.seconds() - self._pulled_at)
+        is_quiet = self.feed.freshness is State.LIVE and self.feed.notice == self.desk.notice_shown()
+        if is_quiet and not is_tick and self._outcome != "failed":
+            # The next tick sends the sign of life.
+            self.feed.confirm(self._pulled_at)
+        elif self._stopped:
+            return outcome
+        else:
+            self.feed.trace.note_pulled(newest, None)
+            self._show(newest, NO_DELTAS, is_tick=is_tick)
+        if self.feed.decision is State.WITHDRAWN:
+            return PullOutcome(is_shown=False, why=DECISIONS[State.WITHDRAWN])
+        return PullOutcome(is_shown=True)
 
-    async def _fetch(self) -> bytes:
-        if self._left >= MAX_LEFT:
-            raise SourceError(f"{self._left} pulls have neither ended nor obeyed when they were cancelled")
-        self._fetching = self._begin_fetch()
-        try:
-            data = await self._limit(self._fetching)
-        finally:
-            self._fetching = None
-        if data is None:
-            if self._pulled is None:
-                raise SourceError("it says that nothing has changed, and has given nothing before")
-            data = self._pulled
-        self._pulled = data
-        return data
-
-    def _begin_fetch(self) -> Deferred[bytes | None]:
-        """Begins a fetch, and gives its outcome, which fires when it is cancelled even if the fetch ignores that.
-
-        A fetch that continues anyway does not delay the next tick. Its result is discarded.
-        """
-        fetching = Deferred.fromCoroutine(self.source.fetch())
-
-        def cancel(outcome: Deferred[bytes | None]) -> None:
-            fetching.cancel()
-            if not outcome.called:
-                self._left += 1
-
-        outcome: Deferred[bytes | None] = Deferred(cancel)
-
-        def end(result: bytes | Failure | None) -> None:
-            if outcome.called:
-                self._left -= 1
-            else:
-                outcome.callback(result)
-
-        fetching.addBoth(end)
-        return outcome
-
-    def _limit(self, fetching: Deferred[bytes | None]) -> Deferred[bytes | None]:
-        """Cancels a fetch at the end of its time, and gives the error that says so in place of the cancellation."""
-        limit = _TimeLimit(fetching, self.clock, self.timeout_s)
-
-        def describe(result: bytes | Failure | None) -> bytes | Failure | None:
-            limit.stop()
-            if limit.is_over and isinstance(result, Failure):
-                self._spent.add(result.value)
-                raise SourceError(f"no answer within {self.timeout_s:g} s")
-            return result
-
-        return fetching.addBoth(describe)
+    def _hold_back(
+        self, data: bytes, violation: Violation | None, outcome: PullOutcome, *, is_tick: bool
+    ) -> PullOutcome:
+        """Takes note of a pull whose document is not shown. The source works."""
+        self.times.note_pull(self.clock.seconds() - self._pulled_at)
+        if self._stopped:
+            return outcome
+        self._note_recovery()
+        self.desk.hold_back(data, violation, is_tick=is_tick)
+        self._note_good()
+        why = self.desk.why_held() if violation is None else violation.why
+        return PullOutcome(is_shown=False, why=why, violation=violation)
 
     def _note_recovery(self) -> None:
         """Has the log say that the feed is live again, even if it became stale without a failed pull."""

@@ -1,5 +1,7 @@
 """Files that outlive the process.
 
+- ``audit``: one line for each command of an operator, in a file that only grows.
+- ``desk_file``: the decisions of an operator about a feed, in a file that is replaced in one step.
 - ``files``: the calls of the system that decide whether a write survives a crash.
 - ``journal``: the last versions of a document, in a file to which new ones are appended.
 - ``shared_writes``: the queue in front of a store, by which writes share one sync.

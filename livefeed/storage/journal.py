@@ -74,6 +74,10 @@ class Journal:
         """Whether this process uses the file."""
         return self._file is not None
 
+    def versions(self) -> list[StoredVersion]:
+        """Gives the versions that are kept, the oldest first."""
+        return list(self._versions)
+
     def open(self) -> list[StoredVersion]:
         """Locks the file and reads it.
 

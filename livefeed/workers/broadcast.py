@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from livefeed.document.history import Deltas
     from livefeed.document.snapshot import Representation, Snapshot
     from livefeed.document.stored_version import StoredVersion
+    from livefeed.feed.notice import Notice
     from livefeed.feed.picture import Picture
-    from livefeed.feed.state import State
     from livefeed.workers.messages import Held, Message
 
 WINDOW = 8
@@ -85,7 +85,7 @@ class BroadcastFeed(Feed):
         super().begin_tick(at_s)
         self._tell("begin_tick", at_s=self.tick_at)
 
-    def publish(
+    def publish(  # noqa: PLR0913 - as in Feed
         self,
         snapshot: Snapshot,
         *,
@@ -93,10 +93,15 @@ class BroadcastFeed(Feed):
         deltas: Deltas = NO_DELTAS,
         confirmed: Moment | None = None,
         at_s: float | None = None,
+        notice: Notice | None = None,
     ) -> None:
         """Feed API."""
-        before = self.snapshot
-        super().publish(snapshot, is_tick=is_tick, deltas=deltas, confirmed=confirmed, at_s=at_s)
+        before, noticed = self.snapshot, self.notice
+        super().publish(snapshot, is_tick=is_tick, deltas=deltas, confirmed=confirmed, at_s=at_s, notice=notice)
+        if self.notice != noticed:
+            # In one step, as here.
+            self.broadcast.show(self)
+            return
         if self.snapshot is not before and before is not None:
             deltas = {**self.broadcast.deltas_to_next(self, before.version), **deltas}
         self.broadcast.tell(
@@ -158,9 +163,19 @@ class BroadcastFeed(Feed):
         super().mark_stale(why)
         self._tell("mark_stale", at_s=self.clock.seconds(), why=why)
 
-    def decide(self, decision: State | None) -> None:
+    def note_held(self, at_s: float | None = None, *, is_tick: bool = True) -> None:
         """Feed API."""
-        super().decide(decision)
+        super().note_held(at_s, is_tick=is_tick)
+        self._tell("note_held", at_s=self._heard_at, is_tick=is_tick)
+
+    def heed(self, notice: Notice) -> None:
+        """Feed API."""
+        super().heed(notice)
+        self.broadcast.show(self)
+
+    def show(self, snapshot: Snapshot, notice: Notice, *, confirmed: Moment, deltas: Deltas = NO_DELTAS) -> None:
+        """Feed API."""
+        super().show(snapshot, notice, confirmed=confirmed, deltas=deltas)
         self.broadcast.show(self)
 
     def restore(self, versions: Iterable[StoredVersion], *, age_s: float | None = None) -> None:
@@ -196,8 +211,10 @@ class BroadcastFeed(Feed):
         if sequence > self._sequence:
             self._sequence = Sequence(sequence.epoch + 1, 0)
 
-    def _tell(self, event: Happening, *, at_s: float, why: str = "", confirmed: Moment | None = None) -> None:
-        facts = FeedEvent(self.name, event, at_s=at_s, why=why, confirmed=moment_facts(confirmed))
+    def _tell(
+        self, event: Happening, *, at_s: float, why: str = "", confirmed: Moment | None = None, is_tick: bool = True
+    ) -> None:
+        facts = FeedEvent(self.name, event, at_s=at_s, why=why, confirmed=moment_facts(confirmed), is_tick=is_tick)
         message = message_of(EVENT, facts)
         self.broadcast.tell(self, lambda *_: message, brings_snapshot=False)
 

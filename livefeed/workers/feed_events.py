@@ -16,6 +16,7 @@ from livefeed.config.settings import Push  # noqa: TC001 - msgspec reads the ann
 from livefeed.document.history import DeltaForm
 from livefeed.document.snapshot import IDENTITY, Representation, Sequence, Snapshot
 from livefeed.exceptions import LinkError
+from livefeed.feed.notice import Notice
 from livefeed.feed.picture import Picture
 from livefeed.feed.state import State  # noqa: TC001 - msgspec reads the annotation
 
@@ -41,7 +42,7 @@ SNAPSHOT = "snapshot"
 """The type of the message by which a new parent asks for the newest version of a feed, and of the answer, which has the
 facts of a picture."""
 
-Happening = Literal["begin_tick", "publish", "skip_tick", "mark_stale", "confirm", "codings", "picture"]
+Happening = Literal["begin_tick", "publish", "skip_tick", "mark_stale", "note_held", "confirm", "codings", "picture"]
 
 _Moment = tuple[float, float, bool]
 
@@ -93,6 +94,10 @@ class PictureFacts(msgspec.Struct, frozen=True):
     versions: list[str]
     decision: State | None = None
     decided_at_s: float | None = None
+    why: str = ""
+    waiting: _Moment | None = None
+    kind: str = ""
+    chosen: _Moment | None = None
 
 
 class FeedEvent(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -206,8 +211,12 @@ def picture_facts(picture: Picture, versions: list[str]) -> PictureFacts:
         gone_after_s=_finite(picture.gone_after_s),
         max_delta_bytes=picture.max_delta_bytes,
         versions=versions,
-        decision=picture.decision,
+        decision=picture.notice.state,
         decided_at_s=_finite(picture.decided_at_s),
+        why=picture.notice.why,
+        waiting=moment_facts(picture.notice.waiting),
+        kind=picture.notice.kind,
+        chosen=moment_facts(picture.notice.chosen),
     )
 
 
@@ -227,7 +236,7 @@ def picture_of(facts: PictureFacts) -> Picture:
         stale_after_s=facts.stale_after_s,
         gone_after_s=inf if facts.gone_after_s is None else facts.gone_after_s,
         max_delta_bytes=facts.max_delta_bytes,
-        decision=facts.decision,
+        notice=Notice(facts.decision, facts.why, moment_of(facts.waiting), facts.kind, moment_of(facts.chosen)),
         decided_at_s=-inf if facts.decided_at_s is None else facts.decided_at_s,
     )
 
@@ -298,6 +307,8 @@ def apply_plain(feed: Feed, message: Message, event: FeedEvent) -> bool:
             feed.begin_tick(event.at_s)
         case "skip_tick":
             feed.skip_tick(event.at_s)
+        case "note_held":
+            feed.note_held(event.at_s, is_tick=event.is_tick)
         case "mark_stale":
             feed.mark_stale(event.why)
         case "confirm":

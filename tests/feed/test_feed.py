@@ -346,7 +346,7 @@ class ReplicaTests(FeedTestCase):
             successor = self.feed()
             successor.resume(feed.picture(), feed.snapshot)
             self.assertEqual((successor.state, successor.decision), (feed.state, decision))
-            self.assertEqual(successor.picture().decision, decision)
+            self.assertEqual(successor.picture().notice.state, decision)
 
     def test_newer_version_of_another_process(self) -> None:
         """It is taken, with its place among the versions. A version of the same epoch or a later one begins another."""

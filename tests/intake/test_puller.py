@@ -21,8 +21,10 @@ from livefeed.document.stored_version import StoredVersion
 from livefeed.exceptions import NotDueError, SourceError
 from livefeed.feed.feed import Feed
 from livefeed.feed.state import State
-from livefeed.intake.puller import MAX_LEFT, MAX_TIMEOUT_S, MIN_SPACING_S, Puller, PullOutcome
+from livefeed.intake.fetching import MAX_LEFT
+from livefeed.intake.puller import MAX_TIMEOUT_S, MIN_SPACING_S, Puller, PullOutcome
 from livefeed.testing import RecordingSubscriber
+from tests.helpers.desks import desk_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -100,7 +102,14 @@ class PollerTestCase(SynchronousTestCase):
 
     def start(self, interval_s: float = 1.0, max_bytes: int = 100, delay_s: float = 0.0) -> Puller:
         self.feed.interval_s = interval_s
-        puller = Puller(self.feed, self.source, clock=self.clock, max_bytes=max_bytes, delay_s=delay_s)
+        puller = Puller(
+            self.feed,
+            self.source,
+            clock=self.clock,
+            max_bytes=max_bytes,
+            desk=desk_of(self.feed),
+            delay_s=delay_s,
+        )
         puller.startService()
         return puller
 
@@ -199,7 +208,7 @@ class IntervalTests(PollerTestCase):
         """A pull may take an interval, but at least 1 s and at most 10 s."""
         for interval_s, timeout_s in ((0.05, 1.0), (1.0, 1.0), (4.0, 4.0), (3600.0, 10.0)):
             self.feed.interval_s = interval_s
-            puller = Puller(self.feed, self.source, clock=self.clock, max_bytes=100)
+            puller = Puller(self.feed, self.source, clock=self.clock, max_bytes=100, desk=desk_of(self.feed))
             self.assertEqual(puller.timeout_s, timeout_s)
 
     def test_stopping_ends_the_pulls(self) -> None:
@@ -431,15 +440,17 @@ class PullSoonTests(PollerTestCase):
         for answer, decision, why in (
             (SourceError("is away"), None, "is away"),
             (b"{", None, "not JSON"),
-            (b"[1]", State.HELD, "held back"),
-            (b"[2]", State.WITHDRAWN, "withdrawn"),
+            (b"[1]", puller.desk.hold, "held back"),
+            (b"[2]", puller.desk.withdraw, "withdrawn"),
+            (b"{}", None, "withdrawn"),
         ):
             self.clock.advance(1)
             if isinstance(answer, bytes):
                 self.source.gives(answer)
             else:
                 self.source.fails(answer)
-            self.feed.decide(decision)
+            if decision is not None:
+                self.successResultOf(Deferred.fromCoroutine(decision(by="me")))
             outcome = puller.pull_soon()
             self.clock.advance(0)
             found = self.successResultOf(outcome)
@@ -1016,7 +1027,13 @@ class LargeDocumentTests(PollerTestCase):
         self.work: list[tuple[partial[object], Deferred[Any]]] = []
         self.source.gives(self.LARGE)
         self.feed.interval_s = 1.0
-        self.puller = Puller(self.feed, self.source, self.clock, max_bytes=2 * SMALL_BYTES, in_thread=self.in_thread)
+        self.puller = Puller(
+            self.feed,
+            self.source,
+            self.clock,
+            max_bytes=2 * SMALL_BYTES,
+            desk=desk_of(self.feed, in_thread=self.in_thread),
+        )
         self.puller.startService()
 
     def in_thread(self, work: Callable[..., object], *arguments: Any) -> Deferred[Any]:
@@ -1105,7 +1122,13 @@ class LargeDocumentTests(PollerTestCase):
 
     def test_no_thread(self) -> None:
         """It is published without the slow codings."""
-        self.puller = Puller(self.feed, self.source, self.clock, max_bytes=2 * SMALL_BYTES, in_thread=self.no_thread)
+        self.puller = Puller(
+            self.feed,
+            self.source,
+            self.clock,
+            max_bytes=2 * SMALL_BYTES,
+            desk=desk_of(self.feed, in_thread=self.no_thread),
+        )
         self.puller.startService()
         self.assertEqual(self.codings(), {"identity", "gzip"})
         self.assertIs(self.feed.state, State.LIVE)

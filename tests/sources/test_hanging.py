@@ -16,6 +16,7 @@ from livefeed.sources import make_source
 from livefeed.sources.file import source as file_module
 from livefeed.sources.mongo import source as mongo_module
 from livefeed.sources.names import Names
+from tests.helpers.desks import desk_of
 
 REDIS = (
     "redis://127.0.0.1/0/key",
@@ -66,7 +67,8 @@ class HangingTests(SynchronousTestCase):
     def follow(self, url: str) -> Puller:
         source = make_source(url, reactor=self.reactor, max_bytes=1000)
         self.addCleanup(source.close)
-        return Puller(Feed("feed", clock=self.reactor, interval_s=1), source, clock=self.reactor, max_bytes=1000)
+        feed = Feed("feed", clock=self.reactor, interval_s=1)
+        return Puller(feed, source, clock=self.reactor, max_bytes=1000, desk=desk_of(feed))
 
     def answer(self, said: bytes) -> None:
         """Takes the connections that are being made, and says something on each."""
