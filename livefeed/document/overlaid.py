@@ -74,16 +74,13 @@ class Overlaid:
     :ivar data: its bytes: those of the source, if nothing was changed.
     :ivar places: the values that were changed, in the order of the entries.
     :ivar conflicts: everything that was not, in the order of the entries.
+    :ivar pointers: the pointers that messages list; see :func:`.overlaid_pointers.listed`.
     """
 
     data: bytes
     places: tuple[Place, ...] = ()
     conflicts: tuple[Conflict, ...] = ()
-
-    @property
-    def pointers(self) -> tuple[str, ...]:
-        """The pointers that messages list; see :func:`listed`."""
-        return listed(place.pointer for place in self.places)
+    pointers: tuple[str, ...] = ()
 
 
 def apply(data: bytes, entries: Sequence[Entry]) -> Overlaid:
@@ -92,6 +89,36 @@ def apply(data: bytes, entries: Sequence[Entry]) -> Overlaid:
     :param data: the document of the source, which may be anything.
     """
     return _Splicing(data).splice(entries) if entries else Overlaid(data)
+
+
+def pointers_in(data: bytes, entries: Sequence[Entry]) -> tuple[str, ...]:
+    """Gives the pointers that messages list of a document of which only the bytes are known.
+
+    These are the values that entries would have put there. The source may have given the same value.
+
+    :param data: a document that has passed the gate.
+    """
+    reader, pointers = SelectorReader(data), []
+    for entry in entries:
+        tokens = entry.selector.tokens
+        above = Selector(entry.selector.text.rpartition("/")[0], tokens[:-1])
+        try:
+            if entry.value is not None:
+                found = [
+                    each.tokens for each in reader.find(entry.selector).matches if bytes(each.value) == entry.value
+                ]
+            elif isinstance(tokens[-1], Name):
+                # The member is missing; of an array, an element is.
+                name, all_there = tokens[-1].name, {each.tokens for each in reader.find(entry.selector).matches}
+                found = [
+                    (*each.tokens, name) for each in reader.find(above).matches if (*each.tokens, name) not in all_there
+                ]
+            else:
+                found = [each.tokens for each in reader.find(above).matches]
+        except (MatchError, UnicodeDecodeError):
+            continue
+        pointers += [pointer_of(each) for each in found[:MAX_PLACES]]
+    return listed(pointers)
 
 
 @dataclass(slots=True, eq=False)
@@ -138,6 +165,7 @@ class _Splicing:
             _spliced(self.data, edits),
             tuple(sorted(places, key=lambda place: place.entry)),
             tuple(sorted(self._conflicts, key=lambda conflict: conflict.entry)),
+            listed(place.pointer for place in places),
         )
 
     def _refuse(self, number: int, pointer: str, why: str) -> None:

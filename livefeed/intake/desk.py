@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Self
 from livefeed.clocks import Moment
 from livefeed.exceptions import CommandError
 from livefeed.intake.archive import Archive
-from livefeed.intake.deciding import MAX_RELEASE_S, Deciding, Plan
+from livefeed.intake.deciding import MAX_RELEASE_S, Plan
 from livefeed.intake.desk_report import report_of
 from livefeed.intake.keeping import Keeping
 from livefeed.intake.making import Maker
+from livefeed.intake.overlaying import Overlaying
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True, eq=False)
-class Desk(Deciding):
+class Desk(Overlaying):
     """The desk of one feed."""
 
     @classmethod

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from livefeed.feed.feed import Feed
     from livefeed.intake.archive import Archive
     from livefeed.intake.keeping import Keeping
+    from livefeed.intake.overlay import FeedOverlay
     from livefeed.intake.waiting import Alarm, Rules, Waiting
     from livefeed.storage.desk_file import Decision
 
@@ -59,6 +60,10 @@ class Reported(Protocol):
     def released(self) -> Mapping[str, float]:
         """The rules that hold nothing for a time."""
 
+    @property
+    def overlay(self) -> FeedOverlay:
+        """An editor's values in the documents."""
+
     def now(self) -> Moment:
         """Gives the present time by both clocks."""
 
@@ -96,6 +101,7 @@ def report_of(desk: Reported) -> dict[str, Any]:
         },
         "rules": rules_of(desk),
         "alarms": alarms_of(desk),
+        "overlay": desk.overlay.report(),
         "versions": [
             {"version": each.version, "sequence": each.sequence, "at": timestamp(each.at.displayed(now))}
             for each in desk.archive.recent()

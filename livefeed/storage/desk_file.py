@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from livefeed.document.overlay import Edit  # noqa: TC001 - msgspec reads the annotation
 from livefeed.document.snapshot import version_of
 from livefeed.document.stored_version import (
     MAX_HEAD_BYTES,
@@ -74,11 +75,15 @@ class DeskRecord:
     :ivar decision: the decision in force; ``None`` for none.
     :ivar released: for each rule that holds nothing for a time, when that ends, in seconds since 1970.
     :ivar shown: the version that is shown as long as the decision is in force; ``None`` if any may be, or none.
+    :ivar overlay: the entries of the overlay.
+    :ivar marks: pointers to the values of an editor in the version that is shown.
     """
 
     decision: Decision | None = None
     released: Mapping[str, float] = field(default_factory=dict)
     shown: StoredVersion | None = None
+    overlay: tuple[Edit, ...] = ()
+    marks: tuple[str, ...] = ()
 
 
 class _Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +94,8 @@ class _Line(msgspec.Struct, frozen=True, kw_only=True):
     decision: Decision | None = None
     released: dict[str, float] = {}
     has_version: bool = False
+    overlay: tuple[Edit, ...] = ()
+    marks: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -147,7 +154,13 @@ class DeskFile:
 def _pieces_of(record: DeskRecord) -> list[bytes]:
     shown = record.shown
     line = msgspec.json.encode(
-        _Line(decision=record.decision, released=dict(record.released), has_version=shown is not None)
+        _Line(
+            decision=record.decision,
+            released=dict(record.released),
+            has_version=shown is not None,
+            overlay=record.overlay,
+            marks=record.marks,
+        )
     )
     first = b"%b %b\n" % (version_of(line).encode(), line)
     return [first] if shown is None else [first, shown.record()]
@@ -175,4 +188,4 @@ def _record_of(data: bytes) -> DeskRecord:
             raise DamagedRecordError
     elif rest:
         raise DamagedRecordError
-    return DeskRecord(read.decision, read.released, shown)
+    return DeskRecord(read.decision, read.released, shown, read.overlay, read.marks)
