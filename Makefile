@@ -14,7 +14,7 @@ CLIENTS := $(if $(shell command -v npm),tests/clients/node_modules/.package-lock
 # the tests start many hundreds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run certs chaos churn ferretdb test test-integration test-browsers test-sources test-workers test-twisted test-unit test-unit-debian bench bench-quick bench-there bench-quick-there bench-peers bench-patches check format lint types docs wheel-test coverage soak mutants lock pictures clean help
+.PHONY: run certs chaos churn kills ferretdb test test-integration test-browsers test-sources test-workers test-twisted test-unit test-unit-debian bench bench-quick bench-there bench-quick-there bench-peers bench-patches check format lint types docs wheel-test coverage soak mutants lock pictures clean help
 
 help:
 	@echo "make run      serve the demo feed on http://localhost:$(PLAIN_PORT)/ and https://localhost:$(PORT)/"
@@ -27,6 +27,7 @@ help:
 	@echo "make coverage measure the branch coverage of each module by its own test file, and compare it with tests/coverage.toml"
 	@echo "make chaos    reload, restart and kill livefeed while it is watched, and show what the watchers notice; CHAOS=OPTIONS"
 	@echo "make churn    reload a parent a thousand times, and kill one of its workers two hundred times, and show what grows; CHURN=OPTIONS"
+	@echo "make kills    kill livefeed ten times while documents are stored, and look for each that was answered; KILLS=OPTIONS"
 	@echo "make soak     run every kind of watcher for an hour, and a source that hangs, and show what grows"
 	@echo "make mutants  break the core in sixty places, one at a time, and show which of them the unit tests do not notice"
 	@echo "make format   rewrite the sources as the formatter wants them"
@@ -116,6 +117,10 @@ docs: $(READY)
 # The load is a program in Go. All options: make chaos CHAOS=--help
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos $(CHAOS)
+
+# All options: make kills KILLS=--help
+kills: $(READY)
+	$(BIN)/python -m tests.integration.killing --kills 10 $(KILLS)
 
 # This takes ten minutes on a machine that has nothing else to do. All options: make churn CHURN=--help
 churn: $(READY)

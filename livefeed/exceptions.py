@@ -3,6 +3,7 @@
     LivefeedError
     ├── ConfigurationError      a setting can never work; raised before anything is started
     ├── JournalError            the file in which versions are kept cannot be used
+    ├── RecordingError          a recording cannot be read or written
     ├── StoreError              the embedded store of a feed cannot be read or written
     ├── DeskError               the file of an operator's decisions about a feed cannot be used
     ├── LinkError               the other end of the link between parent and worker breaks its protocol
@@ -100,6 +101,17 @@ def newer_format(path: object, found: object, known: object, remedy: str) -> str
 
 class JournalError(LivefeedError):
     """The file in which versions are kept cannot be used. The message names the file and the reason."""
+
+
+class RecordingError(LivefeedError):
+    """A recording cannot be read or written. The message names the file, the place in it, and the reason.
+
+    :param offset: where the file is damaged, in bytes from its beginning; ``None`` if that is not the reason.
+    """
+
+    def __init__(self, why: str, offset: int | None = None) -> None:
+        super().__init__(why)
+        self.offset = offset
 
 
 class StoreError(LivefeedError):

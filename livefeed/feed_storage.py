@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.logger import Logger
 
-from livefeed.document.snapshot import version_of
 from livefeed.exceptions import StartError, StoreError
 
 if TYPE_CHECKING:
@@ -63,8 +62,8 @@ class FeedStorage:
             except StoreError as error:
                 raise StartError(f"livefeed: {self.place}: {error}") from None
         if self.journal is not None:
+            self.journal.restored = self.desk.archive.recall
             self.journal.startService()
-            self.desk.archive.recall(self.journal.journal.versions(), version_of)
         self.desk.open()
 
     def close(self) -> Deferred[None]:

@@ -8,16 +8,17 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from livefeed import clocks
 from livefeed.admin.access import Access, hosts_of, read_token
-from livefeed.admin.commands import METHODS, Commands
+from livefeed.admin.commands import METHODS, OF_THE_DESK, Commands
 from livefeed.admin.contents import Contents
 from livefeed.admin.curves import Counts, Curves
+from livefeed.admin.desk import DeskCommands, DeskFeed, DesksResource
 from livefeed.admin.health import Health, LiveResource, ReadyResource
 from livefeed.admin.metrics import MetricsResource, of_workers
-from livefeed.admin.publish import FeedsResource, limit_of
+from livefeed.admin.publish import FeedsResource, StoredFeed, limit_of
 from livefeed.admin.site import CommandResource, OperatorRoot, OperatorSite
 from livefeed.admin.socket import OperatorSocket
 from livefeed.admin.status import Status, StatusResource
@@ -35,11 +36,14 @@ if TYPE_CHECKING:
     from livefeed.admin.commands import Arguments
     from livefeed.admin.health import ServedFeed
     from livefeed.admin.metrics import Figures
-    from livefeed.admin.publish import StoredFeed
     from livefeed.admin.samples import Sample
     from livefeed.config.settings import Settings
     from livefeed.serving import ServiceReactor
     from livefeed.tls.options import Validity
+
+
+class OperatedFeed(StoredFeed, DeskFeed, Protocol):
+    """A feed that this process pulls."""
 
 
 @dataclass(eq=False)
@@ -51,7 +55,8 @@ class Operating:
     :param feeds: the feeds; read again at each request.
     :param figures: the samples of this process.
     :param certificates: the certificates in use; read again at each request.
-    :param stored: the feeds whose documents may be in a store, by their names; read again at each request.
+    :param pulled: the feeds that this process pulls, by their names; read again at each request. Their documents may be
+        in a store, and each has a desk.
     :ivar instance: claims the runtime directory. It is started before everything that makes sockets there.
     :ivar commands: the commands; other parts register theirs.
     :ivar health: decides whether livefeed is ready; other parts add their obstacles.
@@ -69,7 +74,7 @@ class Operating:
     feeds: Iterable[ServedFeed]
     figures: Figures
     certificates: Iterable[Validity]
-    stored: Mapping[str, StoredFeed] = field(default_factory=dict)
+    pulled: Mapping[str, OperatedFeed] = field(default_factory=dict)
 
     # internal state
     instance: Instance = field(init=False)
@@ -94,6 +99,7 @@ class Operating:
             self.figures.started_at,
             lambda: reactor.seconds() - started_s,
             self.certificates,
+            desks=self.pulled,
         )
         with settings.named():
             group = None if settings.admin_group is None else group_number(settings.admin_group)
@@ -105,9 +111,11 @@ class Operating:
         self.access = Access(reactor, hosts_of(settings.admin), token)
         self.tracing = Tracing(self.feeds)
         # One for all endpoints: they fill the same memory.
-        self._contents = Contents(partial(limit_of, self.stored))
+        self._contents = Contents(partial(limit_of, self.pulled))
         self.commands.offer("workers", self._report_workers)
         self.commands.register("trace", self.tracing.run)
+        for name in OF_THE_DESK:
+            DeskCommands(self.pulled).register(self.commands, name)
 
     def samples(self) -> list[Sample]:
         """Gives the samples of all processes together."""
@@ -166,7 +174,8 @@ class Operating:
             "status": StatusResource(self.status),
             "-/live": LiveResource(),
             "-/ready": ReadyResource(self.health),
-            "feeds": FeedsResource(self.stored, self.reactor),
+            "feeds": FeedsResource(self.pulled, self.reactor),
+            "-/desk": DesksResource(self.pulled),
             **commands,
         }
         return OperatorSite(OperatorRoot(access, paths), reactor=self.reactor, contents=self._contents)

@@ -137,12 +137,12 @@ class StartChecksTests(ChecksTestCase):
 
     def test_versions_of_a_newer_livefeed(self) -> None:
         """They are a problem for each feed that has such a file, and stay as they are."""
-        head = b'{"version":"","format":2}\n'
+        head = b'{"version":"","format":3}\n'
         path = self.folder / "b.versions"
         path.write_bytes(head)
         feeds = (FeedSettings(feed="a", source="demo:"), FeedSettings(feed="b", source="demo:"))
         (line,) = self.problems(feeds=feeds, state_dir=self.folder)
-        self.assertTrue(line.startswith("--state-dir: DIR/b.versions: has format 2, of a newer livefeed"), line)
+        self.assertTrue(line.startswith("--state-dir: DIR/b.versions: has format 3, of a newer livefeed"), line)
         self.assertEqual([*self.folder.iterdir(), path.read_bytes()], [path, head])
 
     def test_store(self) -> None:

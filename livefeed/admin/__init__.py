@@ -1,9 +1,11 @@
 """The operator's port: metrics, health, status and commands, apart from the watchers.
 
 - ``access``: the token, the host and the origin of a request.
+- ``caller``: the name of the operator behind a request.
 - ``commands``: the commands, which other parts register.
 - ``contents``: the documents that arrive as content, bounded in memory.
 - ``curves``: watchers, deliveries and delays of the last minutes, for the page.
+- ``desk``: the commands of the desks, and the documents that are shown and that wait.
 - ``health``: live and ready.
 - ``metrics``: the samples of this process, and all samples in the format of Prometheus.
 - ``publish``: the stored documents of feeds, which publishers read, write and change.

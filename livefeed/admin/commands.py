@@ -17,7 +17,11 @@ Run = Callable[[Arguments], Awaitable[Any]]
 It raises :class:`.CommandError` if the command fails.
 """
 
+OF_THE_DESK = ("hold", "release", "pin", "unpin", "rollback", "withdraw", "end", "resume", "overlay")
+"""The commands about one feed. Those about one feed wait for each other; their argument ``by`` is the operator."""
+
 METHODS: dict[str, Literal["GET", "POST"]] = {
+    **dict.fromkeys(OF_THE_DESK, "POST"),
     "reload": "POST",
     "upgrade": "POST",
     "drain": "POST",
@@ -37,7 +41,7 @@ class BusyError(CommandError):
 
 @dataclass(slots=True)
 class Commands:
-    """The registered commands. A command that changes something runs once at a time.
+    """The registered commands. A command that changes something runs once at a time, except those of the desk.
 
     :ivar refusal: why commands that change something are refused now; ``""`` if they are not.
     """
@@ -83,6 +87,8 @@ class Commands:
             raise CommandError(f"the command {name} is running already; wait for its end")
         if self.refusal:
             raise BusyError(f"the command {name} is refused: {self.refusal}")
+        if name in OF_THE_DESK:
+            return await run(arguments)
         self._running.add(name)
         try:
             return await run(arguments)

@@ -197,6 +197,12 @@ def _of_puller(name: str, puller: Puller) -> Iterator[Sample]:
     yield Sample("ticks_total", labels, times.ticks)
     yield Sample("tick_lateness_seconds_total", labels, times.late_s)
     yield Sample("tick_lateness_longest_seconds", labels, times.latest_s)
+    desk, waiting = puller.desk, puller.desk.waiting
+    yield Sample("waiting_seconds", labels, 0 if waiting is None else waiting.since.age_s(desk.now()))
+    # From the start, so that an increase from nothing to one can be seen.
+    for spec in desk.rules.specs:
+        of_rule: Labels = (*labels, ("rule", spec.name), ("action", spec.action))
+        yield Sample("rule_violations_total", of_rule, desk.violations[spec.name, spec.action])
 
 
 def of_workers(reports: Iterable[Mapping[str, Any]]) -> Iterator[Sample]:

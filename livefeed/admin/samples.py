@@ -73,6 +73,8 @@ _OF_PARENT = _families(
         "ticks_total": "Number of ticks since the start.",
         "tick_lateness_seconds_total": "Total seconds that ticks began later than they were due.",
         "tick_lateness_longest_seconds": "Seconds of the largest lateness of a tick since the start.",
+        "waiting_seconds": "Seconds for which a newer document has been held back; 0 if none is.",
+        "rule_violations_total": "Number of documents that violated a rule, by rule and action.",
         "max_subscribers": "Largest number of subscribers; 0 for no limit.",
         "workers": "Number of workers, by state.",
         "generation": "Number of upgrades that have led to this process since the first start.",

@@ -14,7 +14,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.web.server import NOT_DONE_YET
 
-from livefeed.admin.commands import METHODS, BusyError, NotOfferedError
+from livefeed.admin.caller import caller_of
+from livefeed.admin.commands import METHODS, OF_THE_DESK, BusyError, NotOfferedError
 from livefeed.admin.reports import NO_ORIGIN, json_answer, watch_end
 from livefeed.exceptions import LivefeedError
 from livefeed.web.answers import answer, refuse
@@ -248,6 +249,8 @@ class CommandResource(Node):
         if isinstance(arguments, str):
             status = 415 if arguments == _WRONG_TYPE else 400
             return refuse(request, status, arguments)
+        if self._name in OF_THE_DESK:
+            arguments["by"] = caller_of(request)
         ended = watch_end(request)
         Deferred.fromCoroutine(self._run(request, arguments, ended))
         return NOT_DONE_YET

@@ -10,10 +10,12 @@ from livefeed import __version__
 from livefeed.admin.reports import Reading, json_answer
 from livefeed.admin.samples import total_of
 from livefeed.document.timestamps import timestamp
+from livefeed.intake.desk_report import alarms_of, decision_of, waiting_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from livefeed.admin.desk import DeskFeed
     from livefeed.admin.health import Health, ServedFeed
     from livefeed.admin.samples import Sample
     from livefeed.tls.options import Validity
@@ -37,6 +39,7 @@ class Status:
     :ivar workers: gives a report of each worker: an object with ``index``, ``state``, ``restarts``, ``canary_s`` and
         any other members that JSON has.
     :ivar is_draining: tells whether a drain has begun.
+    :ivar desks: the feeds with desks, by their names; read again at each request.
     """
 
     instance: str
@@ -48,6 +51,7 @@ class Status:
     certificates: Iterable[Validity] = ()
     workers: Callable[[], list[Any]] = field(default=list)
     is_draining: Callable[[], bool] = field(default=lambda: False)
+    desks: Mapping[str, DeskFeed] = field(default_factory=dict)
 
     def report(self) -> dict[str, Any]:
         """Gives the report, as of now."""
@@ -75,6 +79,13 @@ class Status:
             ],
         }
 
+    def _desk(self, name: str) -> dict[str, Any]:
+        found = self.desks.get(name)
+        if found is None:
+            return {"decision": None, "waiting": None, "alarms": []}
+        desk = found.desk
+        return {"decision": decision_of(desk.decision), "waiting": waiting_of(desk), "alarms": alarms_of(desk)}
+
     def _feed(self, served: ServedFeed, samples: Sequence[Sample]) -> dict[str, Any]:
         feed = served.published.feed
         snapshot = feed.snapshot
@@ -90,6 +101,7 @@ class Status:
             "confirmed_at": None if snapshot is None else timestamp(feed.confirmed_at),
             "interval_s": feed.interval_s,
             "versions": feed.versions,
+            **self._desk(feed.name),
             "last_error": None if error is None else {"why": error.why, "at": timestamp(error.at)},
             "watchers": {way: _whole(total_of(samples, "subscribers", feed=feed.name, by=way)) or 0 for way in WAYS},
             "max_subscribers": served.published.max_subscribers or None,

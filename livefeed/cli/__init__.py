@@ -8,6 +8,7 @@
 - ``desk_text``: the text about decisions, waiting documents and alarms.
 - ``main``: the choice of the subcommand, errors and exit codes.
 - ``operator_client``: requests to the operator's socket, and the search for it.
+- ``operator_options``: the options and exit codes of the commands for the operator's port.
 - ``overlay_commands``: the command ``livefeed ctl overlay``.
 - ``overlay_text``: the text about overlaid values.
 - ``publish``: the subcommand that stores a document in a feed, once or after each change of a file.

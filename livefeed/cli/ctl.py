@@ -8,12 +8,12 @@ import os
 import sys
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from livefeed.cli import desk_commands, overlay_commands
-from livefeed.cli.operator_client import Answer, ChoiceError, NotRunningError, OperatorClient, find_socket
+from livefeed.cli.operator_client import Answer, NotRunningError, OperatorClient, find_socket
+from livefeed.cli.operator_options import DONE, FAILED, add_instance_arguments, add_timeout_argument, exit_code_of
 from livefeed.cli.status_text import status_lines
 from livefeed.cli.tables import Cell, Painter, count, duration, outline, wants_colour
 from livefeed.cli.trace_text import trace_lines
@@ -30,16 +30,14 @@ DESCRIPTION = (
     "instances run; 3 no livefeed runs there; 4 (status) a feed is not live."
 )
 
-DONE, FAILED, WRONG_USE, NOT_RUNNING, NOT_LIVE = range(5)
-"""The exit codes."""
+NOT_LIVE = 4
+"""An exit code, besides those that all commands share."""
 
 _GROUPS = (desk_commands, overlay_commands)
 """The modules of further commands, each with ``add_commands``, ``handles``, ``ask`` and ``lines``."""
 
 REFRESH_S = 1.0
 """Seconds between two reports of ``status --watch``."""
-
-MAX_TIMEOUT_S = 86_400.0
 
 _READ_S, _RELOAD_S, _UPGRADE_S = 10.0, 60.0, 600.0
 
@@ -62,12 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--json", action="store_true", help="print the report as livefeed gives it, in JSON")
     which = shared.add_mutually_exclusive_group()
-    which.add_argument("--instance", metavar="NAME", help="the instance [default: the only one that runs]")
-    which.add_argument("--runtime-dir", type=Path, metavar="PATH", help="the runtime directory of the instance")
+    add_instance_arguments(which)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="ctl_command")
     for name, (text, timeout_s) in _COMMANDS.items():
         command = commands.add_parser(name, parents=[shared], help=text, description=f"{text[0].upper()}{text[1:]}.")
-        _add_timeout(command, timeout_s)
+        add_timeout_argument(command, timeout_s)
         if name == "status":
             command.add_argument("--watch", action="store_true", help="show it again each second, until Ctrl-C")
         if name == "drain":
@@ -81,24 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if name == "trace":
             command.add_argument("version", metavar="VERSION", help="a version, its beginning, a sequence, or newest")
     for group in _GROUPS:
-        group.add_commands(commands, shared, _add_timeout)
-
-
-def _add_timeout(command: argparse.ArgumentParser, default_s: float) -> None:
-    command.add_argument(
-        "--timeout",
-        type=_seconds,
-        default=default_s,
-        metavar="SECONDS",
-        help=f"seconds to wait for the answer [default: {default_s:g}]",
-    )
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds <= MAX_TIMEOUT_S:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds up to {MAX_TIMEOUT_S:g}")
-    return seconds
+        group.add_commands(commands, shared, add_timeout_argument)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -114,9 +94,7 @@ def run(options: argparse.Namespace) -> int:
         return _run_once(client, options)
     except CommandError as error:
         print(f"livefeed: {error}", file=sys.stderr)
-        if isinstance(error, NotRunningError):
-            return NOT_RUNNING
-        return WRONG_USE if isinstance(error, ChoiceError) else FAILED
+        return exit_code_of(error)
     except BrokenPipeError:
         # The reader, such as head, has enough. Python would complain about it again at the exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

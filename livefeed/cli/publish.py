@@ -5,7 +5,6 @@ Rule: a token is read from a file. It is in no argument, which all users of the 
 
 from __future__ import annotations
 
-import argparse
 import http.client
 import json
 import os
@@ -19,16 +18,18 @@ from urllib.parse import quote
 
 from livefeed.cli.operator_client import (
     ChoiceError,
-    NotRunningError,
     OperatorClient,
     TokenClient,
     find_socket,
     parse_base,
     read_token,
 )
+from livefeed.cli.operator_options import DONE, FAILED, add_instance_arguments, add_timeout_argument, exit_code_of
 from livefeed.exceptions import CommandError, first_line
 
 if TYPE_CHECKING:
+    import argparse
+
     from livefeed.cli.operator_client import Answer, Client
 
 HELP = "store a document in a feed whose source is store:"
@@ -40,8 +41,8 @@ DESCRIPTION = (
     "stored, and watchers are not shown it yet, with the reason."
 )
 
-DONE, FAILED, WRONG_USE, NOT_RUNNING, NOT_SHOWN = range(5)
-"""The exit codes."""
+NOT_SHOWN = 4
+"""An exit code, besides those that all commands share."""
 
 MAX_DOCUMENT_BYTES = 256 * 1024 * 1024
 """Size of the largest document that is read. No feed can have a larger one."""
@@ -53,7 +54,6 @@ RETRY_S = 1.0
 """Seconds after which a watched document that could not be stored is sent again."""
 
 TIMEOUT_S = 30.0
-MAX_TIMEOUT_S = 86_400.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,26 +65,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     conditions.add_argument("--if-match", metavar="VERSION", help="only if this version is stored")
     conditions.add_argument("--if-new", action="store_true", help="only if no document is stored")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--instance", metavar="NAME", help="the instance [default: the only one that runs]")
-    which.add_argument("--runtime-dir", type=Path, metavar="PATH", help="the runtime directory of the instance")
+    add_instance_arguments(which)
     which.add_argument("--url", metavar="URL", help="an endpoint of --admin, such as https://HOST:9443")
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="the file with the token, for --url")
     parser.add_argument("--cacert", type=Path, metavar="FILE", help="PEM file of the authorities that are trusted")
     parser.add_argument("--json", action="store_true", help="print the answer of livefeed, one line for each document")
-    parser.add_argument(
-        "--timeout",
-        type=_seconds,
-        default=TIMEOUT_S,
-        metavar="SECONDS",
-        help=f"seconds to wait for the answer [default: {TIMEOUT_S:g}]",
-    )
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds <= MAX_TIMEOUT_S:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds up to {MAX_TIMEOUT_S:g}")
-    return seconds
+    add_timeout_argument(parser, TIMEOUT_S)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -107,15 +93,9 @@ def run(options: argparse.Namespace) -> int:
         return _show(_publish(client, options, document), options)
     except CommandError as error:
         print(f"livefeed: {error}", file=sys.stderr)
-        return _code_of(error)
+        return exit_code_of(error)
     except KeyboardInterrupt:
         return DONE if options.watch else FAILED
-
-
-def _code_of(error: CommandError) -> int:
-    if isinstance(error, NotRunningError):
-        return NOT_RUNNING
-    return WRONG_USE if isinstance(error, ChoiceError) else FAILED
 
 
 def _client(options: argparse.Namespace) -> Client:

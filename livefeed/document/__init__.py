@@ -9,11 +9,12 @@
 - ``history``: the last versions, and the patches from them to the newest one.
 - ``matches``: the values that selectors find in a document.
 - ``merge_patch``: applies merge patches (RFC 7396).
-- ``overlaid``: a document with an editor's values in place of those of the source.
 - ``overlaid_pointers``: the pointers of these values, as messages list them.
+- ``overlaid``: a document with an editor's values in place of those of the source.
 - ``overlay``: the entries of an editor, and their limits.
 - ``patch``: applies patches.
 - ``pointer``: JSON Pointers (RFC 6901), and the bytes of the part that one names.
+- ``recording``: the records of a recording, and the chain of their hashes.
 - ``requirements``: the checks that look at values of one document alone.
 - ``rule_checks``: the interface of checks, the refusals that they give, and the text of these.
 - ``rules``: the rules of a feed, and what they say about a document.

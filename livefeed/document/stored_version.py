@@ -1,7 +1,7 @@
-"""A version as it is stored in a file, and the record that it is stored as.
+"""A version as it is stored in a file, its confirmation, and the record that earlier releases stored it as.
 
 A record is a head, one line of JSON, and the document's bytes with a line feed behind them. A confirmation is one line:
-the hash of a head, a space, and the head.
+the hash of a head, a space, and the head. Versions are stored as records of :mod:`livefeed.document.recording` now.
 
 Rules: a stored version is only returned if its bytes are those that were stored, by their hash. Each head has the
 number of its format. Members of a head that a reader does not know are passed over, so that a new member needs no new
@@ -25,7 +25,7 @@ MAX_CONFIRMATION_BYTES = 512
 """The longest confirmation, in bytes. A disk writes a sector of this size as a whole."""
 
 FORMAT = 1
-"""The number of the format that is written. Heads of the format 0 have no number."""
+"""The number of the format of confirmations, and of the last such records. Heads of the format 0 have no number."""
 
 _HEAD_BEGIN = b'{"version"'
 _NUMBERED = re.compile(rb'(?:[0-9a-f]{32} )?\{"version".*?"format": ?(\d{1,9})', re.DOTALL)
@@ -80,10 +80,6 @@ class StoredVersion:
     at: float
     boot: str = ""
     since_boot_s: float = 0.0
-
-    def record(self) -> bytes:
-        """Gives the record of the version."""
-        return b"%b\n%b\n" % (self._head(), self.data)
 
     def confirmation(self) -> bytes:
         """Gives the line that says when a pull last gave the version."""

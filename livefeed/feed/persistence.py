@@ -20,7 +20,7 @@ from livefeed.document.stored_version import StoredVersion
 from livefeed.exceptions import JournalError, StartError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from twisted.internet.interfaces import IReactorTime
 
@@ -63,6 +63,7 @@ class JournalService(Service):
     :param in_thread: calls a function in a thread.
     :param boot: the machine's boot, by which the next process measures the age of the versions; ``None`` if only the
         wall clock tells it.
+    :ivar restored: is given the kept versions at the start, the oldest first; the owner may set it.
     """
 
     # required parameters
@@ -74,6 +75,7 @@ class JournalService(Service):
     boot: Boot | None = None
 
     # internal state
+    restored: Callable[[Sequence[StoredVersion]], object] = field(default=lambda _: None)
     _newest: Snapshot | None = None
     _waiting: deque[StoredVersion] = field(default_factory=lambda: deque(maxlen=VERSIONS))
     _is_writing: bool = False
@@ -110,6 +112,7 @@ class JournalService(Service):
                 feed=self.feed.name,
                 path=str(self.journal.unconfirmed),
             )
+        self.restored(versions)
         followed = self.feed.snapshot
         if followed is not None:
             self.feed.recall(versions)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from livefeed.clocks import Moment
 from livefeed.document.history import VERSIONS
+from livefeed.document.snapshot import version_of
 from livefeed.exceptions import CommandError
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Archive:
         if not self._entries or self._entries[-1].version != snapshot.version:
             self._entries.append(Entry(snapshot.version, str(snapshot.sequence), self.now()))
 
-    def recall(self, versions: Iterable[StoredVersion], version_of: Callable[[bytes], str]) -> None:
+    def recall(self, versions: Iterable[StoredVersion]) -> None:
         """Takes the versions of an earlier process, the oldest first."""
         now = self.now()
         for each in versions:

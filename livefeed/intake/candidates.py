@@ -12,20 +12,26 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from twisted.internet.defer import TimeoutError  # noqa: A004
 from twisted.logger import Logger
 
 from livefeed.clocks import Moment
+from livefeed.document.codings import is_large
+from livefeed.document.rules import Rules, same_refusal
 from livefeed.document.snapshot import version_of
+from livefeed.document.timestamps import length_of
+from livefeed.exceptions import SourceError
+from livefeed.intake.making import MAX_S
 from livefeed.intake.waiting import Alarm, Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
 
     from twisted.internet.interfaces import IReactorTime
 
+    from livefeed.document.rules import Verdict, Violation
     from livefeed.feed.feed import Feed
     from livefeed.intake.making import Maker
-    from livefeed.intake.waiting import Rules, Violation
 
 _log = Logger()
 
@@ -45,6 +51,24 @@ class _Refusal:
 
 
 @dataclass(slots=True, eq=False)
+class _Checked:
+    """The candidate that was checked last.
+
+    :ivar verdicts: the verdicts on it, by the rules that were left out.
+    :ivar counted: the rules whose violations were counted.
+    """
+
+    # required parameters
+    rules: Rules
+    shown: bytes | None
+    data: bytes
+
+    # internal state
+    verdicts: dict[frozenset[str], Verdict] = field(default_factory=dict)
+    counted: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True, eq=False)
 class Candidates:
     """The candidates of one feed.
 
@@ -52,7 +76,7 @@ class Candidates:
     :param clock: measures.
     :param wall: gives the time for display, in seconds since 1970.
     :param maker: makes snapshots, and calls functions in threads.
-    :param rules: the rules; ``None`` for none.
+    :param rules: the rules.
     :ivar waiting: the newest candidate that is held back; ``None`` if none is.
     :ivar alarms: the violations by the newest candidate of rules that only raise an alarm, by the rules' names.
     :ivar violations: the number of candidates that violated a rule, by the rule's name and action.
@@ -64,7 +88,7 @@ class Candidates:
     clock: IReactorTime
     wall: Callable[[], float]
     maker: Maker
-    rules: Rules | None = None
+    rules: Rules = field(default_factory=Rules)
 
     # internal state
     waiting: Waiting | None = None
@@ -72,6 +96,7 @@ class Candidates:
     violations: Counter[tuple[str, str]] = field(default_factory=Counter)
     released: dict[str, float] = field(default_factory=dict)
     _refusals: dict[str, _Refusal] = field(default_factory=dict)
+    _checked: _Checked | None = None
 
     def now(self) -> Moment:
         """Gives the present time by both clocks."""
@@ -84,12 +109,106 @@ class Candidates:
             del self.released[rule]
         return {*self.released}
 
-    async def refusal(self, data: bytes, *, released: Collection[str] | None = None) -> Violation | None:
+    async def refusal(
+        self, data: bytes, *, released: Collection[str] | None = None, is_pull: bool = False
+    ) -> Violation | None:
         """Gives the violation for which a rule holds a candidate; ``None`` if no rule does.
 
         :param released: the rules that hold nothing; ``None`` for those that hold nothing now.
+        :param is_pull: whether the candidate was just pulled, which counts for the release of rules by themselves.
+        :raises SourceError: if the check takes too long.
         """
-        return None
+        if not self.rules.specs:
+            return None
+        skip = self.released_now() if released is None else {*released}
+        refusals: dict[str, _Refusal] = {}
+        verdict = await self._check(data, skip, is_pull=is_pull)
+        while is_pull and (held := verdict.held) is not None:
+            refusals[held.rule] = refusal = self._counted(held)
+            if not self._is_due(refusal):
+                break
+            _log.warn(
+                'feed "{feed}": the rule {rule} lets the same value through after {pulls} pulls in {s} s: {why}',
+                feed=self.feed.name,
+                rule=held.rule,
+                pulls=refusal.pulls,
+                s=length_of(self.clock.seconds() - refusal.since_s),
+                why=held.why,
+            )
+            skip.add(held.rule)
+            verdict = await self._check(data, skip, is_pull=is_pull)
+        if is_pull:
+            self._refusals = refusals
+            self._take_alarms(verdict.alarms)
+        return verdict.held
+
+    async def _check(self, data: bytes, skip: Collection[str], *, is_pull: bool) -> Verdict:
+        """Checks a candidate, in a thread if it is large. The same candidate is checked once."""
+        shown = None if self.feed.snapshot is None else self.feed.snapshot.data
+        checked, names = self._checked, frozenset(skip)
+        if checked is None or checked.shown is not shown or checked.rules is not self.rules or checked.data != data:
+            checked = self._checked = _Checked(self.rules, shown, data)
+        verdict = checked.verdicts.get(names)
+        if verdict is None:
+            check = checked.rules.check
+            if not is_large(data):
+                verdict = check(shown, data, names)
+            else:
+                try:
+                    verdict = await self.maker.thread(check, shown, data, names)
+                except OSError:
+                    # There is no thread, and the reactor's thread does it.
+                    verdict = check(shown, data, names)
+                except TimeoutError:
+                    raise SourceError(f"to check the document by the rules takes longer than {MAX_S:g} s") from None
+            assert verdict is not None
+            checked.verdicts[names] = verdict
+        if is_pull:
+            for each in (*((verdict.held,) if verdict.held is not None else ()), *verdict.alarms):
+                if each.rule not in checked.counted:
+                    checked.counted.add(each.rule)
+                    self.violations[each.rule, each.action] += 1
+        return verdict
+
+    def _counted(self, violation: Violation) -> _Refusal:
+        """Counts a pull whose document a rule refuses."""
+        before = self._refusals.get(violation.rule)
+        if before is None or not same_refusal(before.violation, violation):
+            return _Refusal(violation, 1, self.clock.seconds())
+        return _Refusal(violation, before.pulls + 1, before.since_s)
+
+    def _is_due(self, refusal: _Refusal) -> bool:
+        """Tells whether a rule lets a value through by itself, because it has refused it for long."""
+        pulls, seconds = self.until_release(refusal.violation.rule, refusal)
+        return (pulls is not None and pulls <= 0) or (seconds is not None and seconds <= 0)
+
+    def until_release(self, rule: str, refusal: _Refusal | None = None) -> tuple[int | None, float | None]:
+        """Gives the number of pulls, and the seconds, until a rule lets the refused value through by itself.
+
+        :returns: each is ``None`` if it never does.
+        """
+        refusal = refusal or self._refusals.get(rule)
+        spec = next((each for each in self.rules.specs if each.name == rule), None)
+        if refusal is None or spec is None:
+            return None, None
+        seconds = refusal.since_s + spec.release_after_s - self.clock.seconds()
+        return (
+            spec.release_pulls - refusal.pulls if spec.release_pulls else None,
+            seconds if spec.release_after_s else None,
+        )
+
+    def _take_alarms(self, violations: Iterable[Violation]) -> None:
+        before, self.alarms = self.alarms, {}
+        for each in violations:
+            known = before.pop(each.rule, None)
+            since = self.now() if known is None else known.since
+            self.alarms[each.rule] = Alarm(each.rule, each.pointer, each.why, since)
+            if known is None:
+                _log.warn(
+                    'feed "{feed}": alarm of the rule {rule}: {why}', feed=self.feed.name, rule=each.rule, why=each.why
+                )
+        for rule in before:
+            _log.info('feed "{feed}": the alarm of the rule {rule} is over', feed=self.feed.name, rule=rule)
 
     def keep(self, data: bytes, violation: Violation | None, why: str) -> None:
         """Has a candidate wait, in the place of the one before.

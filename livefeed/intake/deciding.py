@@ -31,11 +31,14 @@ from livefeed.storage.desk_file import Decision, DeskRecord
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from twisted.python.failure import Failure
+
     from livefeed.clocks import Boot
+    from livefeed.document.rules import Rules, Violation
     from livefeed.intake.archive import Archive
     from livefeed.intake.keeping import Keeping
     from livefeed.intake.making import Made
-    from livefeed.intake.waiting import Violation, Waiting
+    from livefeed.intake.waiting import Waiting
     from livefeed.storage.desk_file import Kind
 
 STATES: Mapping[Kind, State] = {
@@ -204,8 +207,41 @@ class Deciding(Candidates):
         shown = self.feed.snapshot
         if shown is not None and data == shown.data:
             return True, None
-        violation = await self.refusal(data)
+        violation = await self.refusal(data, is_pull=True)
         return self.decision is None and violation is None, violation
+
+    def take_rules(self, rules: Rules) -> Deferred[None]:
+        """Takes other rules. The waiting document is judged anew.
+
+        :returns: fires when it is. An error is in the log.
+        """
+        self.rules = rules
+        self.released = {rule: until_s for rule, until_s in self.released.items() if rule in rules.names}
+        self._refusals.clear()
+        self.alarms.clear()
+
+        def log(failure: Failure) -> None:
+            _log.failure('feed "{feed}": the waiting document was not judged anew', failure, feed=self.feed.name)
+
+        return Deferred.fromCoroutine(self._judge_again()).addErrback(log)
+
+    async def _judge_again(self) -> None:
+        await self.turn.acquire()
+        try:
+            waiting = self.waiting
+            if waiting is None:
+                return
+            refusal = await self.refusal(waiting.data)
+            is_shown = refusal is None and self.decision is None
+            shows, confirmed = (waiting.data, waiting.pulled) if is_shown else (None, None)
+            plan = Plan(self.decision, shows, confirmed, refusal)
+            made = await self._made(plan)
+            self._put_into_effect(plan, made)
+        finally:
+            self.turn.release()
+        if made is not None:
+            _log.info('feed "{feed}": by the new rules, no document is held back any more', feed=self.feed.name)
+            await self.maker.complete(made)
 
     def hold_back(self, data: bytes, violation: Violation | None, *, is_tick: bool) -> None:
         """Has a candidate wait. The caller has the turn since :meth:`judge`."""
@@ -304,7 +340,10 @@ class Deciding(Candidates):
         }
         await self.turn.acquire()
         try:
-            planned = await plan()
+            try:
+                planned = await plan()
+            except SourceError as error:
+                raise CommandError(str(error)) from None
             made = await self._made(planned)
             await self.keeping.store(self._record(planned, made), {**entry, "outcome": "done"})
             self._put_into_effect(planned, made)

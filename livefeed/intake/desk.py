@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from livefeed.clocks import Moment
+from livefeed.document.rules import Rules
 from livefeed.exceptions import CommandError
 from livefeed.intake.archive import Archive
 from livefeed.intake.deciding import MAX_RELEASE_S, Plan
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
     from livefeed.clocks import Boot
     from livefeed.feed.feed import Feed
     from livefeed.intake.keeping import Audit, Records
-    from livefeed.intake.waiting import Rules
     from livefeed.storage.desk_file import Decision
+
+
+NO_RULES = Rules()
 
 
 @dataclass(slots=True, eq=False)
@@ -42,7 +45,7 @@ class Desk(Overlaying):
         in_thread: Callable[..., Deferred[Any]],
         wall: Callable[[], float],
         *,
-        rules: Rules | None = None,
+        rules: Rules = NO_RULES,
         file: Records | None = None,
         audit: Audit | None = None,
         place: str = "",
@@ -53,7 +56,7 @@ class Desk(Overlaying):
         :param clock: measures.
         :param in_thread: calls a function in a thread.
         :param wall: gives the time for display, in seconds since 1970.
-        :param rules: the rules; ``None`` for none.
+        :param rules: the rules.
         :param file: keeps the decisions; ``None`` if a restart forgets them.
         :param audit: has a line for each command; ``None`` for none.
         :param place: the beginning of the message if the file cannot be used.
@@ -126,7 +129,7 @@ class Desk(Overlaying):
         return await self.run("release", by, arguments, plan)
 
     async def _plan_release_of_rule(self, rule: str, for_s: float | None) -> Plan:
-        names = () if self.rules is None else self.rules.names
+        names = self.rules.names
         if rule not in names:
             raise CommandError(f"the feed has no rule {rule}; its rules: {', '.join(names) or 'none'}")
         if for_s is None or not 0 < for_s <= MAX_RELEASE_S:

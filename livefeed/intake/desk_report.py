@@ -10,11 +10,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from livefeed.clocks import Moment
+    from livefeed.document.rules import Rules
     from livefeed.feed.feed import Feed
     from livefeed.intake.archive import Archive
     from livefeed.intake.keeping import Keeping
     from livefeed.intake.overlay import FeedOverlay
-    from livefeed.intake.waiting import Alarm, Rules, Waiting
+    from livefeed.intake.waiting import Alarm, Waiting
     from livefeed.storage.desk_file import Decision
 
 NOT_KEPT = "there is no --state-dir: a restart forgets the decisions"
@@ -53,12 +54,15 @@ class Reported(Protocol):
         """The violations of rules that only raise an alarm."""
 
     @property
-    def rules(self) -> Rules | None:
+    def rules(self) -> Rules:
         """The rules."""
 
     @property
     def released(self) -> Mapping[str, float]:
         """The rules that hold nothing for a time."""
+
+    def until_release(self, rule: str) -> tuple[int | None, float | None]:
+        """Gives the number of pulls, and the seconds, until a rule lets the refused value through by itself."""
 
     @property
     def overlay(self) -> FeedOverlay:
@@ -127,6 +131,7 @@ def waiting_of(desk: Reported) -> dict[str, Any] | None:
     waiting, now = desk.waiting, desk.now()
     if waiting is None:
         return None
+    pulls, seconds = (None, None) if waiting.rule is None else desk.until_release(waiting.rule)
     return {
         "version": waiting.version,
         "bytes": len(waiting.data),
@@ -136,15 +141,24 @@ def waiting_of(desk: Reported) -> dict[str, Any] | None:
         "pointer": waiting.pointer or None,
         "why": waiting.why,
         "pulls": waiting.pulls,
-        "releases_in_s": None,
-        "releases_after_pulls": None,
+        "releases_in_s": None if seconds is None else round(max(0.0, seconds), 3),
+        "releases_after_pulls": None if pulls is None else max(0, pulls),
     }
 
 
 def rules_of(desk: Reported) -> list[dict[str, Any]]:
     """Gives the rules of the feed."""
-    names = () if desk.rules is None else desk.rules.names
-    return [{"name": name} for name in names]
+    now = desk.now()
+    ends = {rule: now.wall_s + until_s - now.measured_s for rule, until_s in desk.released.items()}
+    return [
+        {
+            "name": each.name,
+            "kind": each.check.kind,
+            "action": each.action,
+            "released_until": timestamp(ends[each.name]) if ends.get(each.name, 0.0) > now.wall_s else None,
+        }
+        for each in desk.rules.specs
+    ]
 
 
 def alarms_of(desk: Reported) -> list[dict[str, Any]]:

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
     from livefeed.document.history import Deltas
+    from livefeed.document.rules import Violation
     from livefeed.document.snapshot import Snapshot
     from livefeed.feed.feed import Feed
     from livefeed.intake.desk import Desk
     from livefeed.intake.making import Made
-    from livefeed.intake.waiting import Violation
     from livefeed.sources import Source
 
 MIN_TIMEOUT_S = 1.0

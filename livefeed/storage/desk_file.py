@@ -1,7 +1,7 @@
 """The decisions about a feed in a file, so that a restart does not show what an operator has withdrawn.
 
-The file is one line, and behind it the record of the version that is shown, if the decision is about one. The line is
-the hash of a JSON object, a space, and the object.
+The file is one line, and behind it the document that is shown, if the decision is about one. The line is the hash of a
+JSON object, a space, and the object, which has the document's hash.
 
 Rules: the file is replaced in one step, and a write returns once it survives a loss of power. A damaged file is never
 taken for one without decisions. A file that a newer livefeed has written in another format is neither used nor changed.
@@ -18,15 +18,8 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from livefeed.document.overlay import Edit  # noqa: TC001 - msgspec reads the annotation
-from livefeed.document.snapshot import version_of
-from livefeed.document.stored_version import (
-    MAX_HEAD_BYTES,
-    DamagedRecordError,
-    NewerFormatError,
-    StoredVersion,
-    parse_head,
-    stored_version,
-)
+from livefeed.document.snapshot import Sequence, version_of
+from livefeed.document.stored_version import StoredVersion
 from livefeed.exceptions import DeskError, newer_format
 from livefeed.storage.files import Files, SystemFiles
 
@@ -43,7 +36,7 @@ FORMAT = 1
 MAX_LINE_BYTES = 4 * 1024 * 1024
 """The longest first line, in bytes. It has the texts of an operator."""
 
-MAX_FILE_BYTES = MAX_LINE_BYTES + MAX_HEAD_BYTES + 256 * 1024 * 1024
+MAX_FILE_BYTES = MAX_LINE_BYTES + 256 * 1024 * 1024
 """The largest file, in bytes: the longest line, and the largest document that the settings allow."""
 
 _NUMBERED = re.compile(rb'[0-9a-f]{32} \{"livefeed":"desk","format":(\d{1,9})')
@@ -86,6 +79,17 @@ class DeskRecord:
     marks: tuple[str, ...] = ()
 
 
+class _Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """The version that is shown; see :class:`.StoredVersion`. Its document is behind the line."""
+
+    version: str
+    epoch: int
+    number: int
+    at: float
+    boot: str = ""
+    since_boot_s: float = 0.0
+
+
 class _Line(msgspec.Struct, frozen=True, kw_only=True):
     """The object on the first line. The first two members stay the first two in every format."""
 
@@ -93,7 +97,7 @@ class _Line(msgspec.Struct, frozen=True, kw_only=True):
     format: int = FORMAT
     decision: Decision | None = None
     released: dict[str, float] = {}
-    has_version: bool = False
+    shown: _Shown | None = None
     overlay: tuple[Edit, ...] = ()
     marks: tuple[str, ...] = ()
 
@@ -128,10 +132,10 @@ class DeskFile:
                 f"move the file away; the feed then starts without decisions: what {self.path.name} withdraws is shown"
             )
             raise DeskError(newer_format(self.path, int(numbered[1]), FORMAT, remedy))
-        try:
-            return _record_of(data)
-        except (DamagedRecordError, NewerFormatError):
-            raise DeskError(f"{self.path}: is damaged", is_damaged=True) from None
+        record = _record_of(data)
+        if record is None:
+            raise DeskError(f"{self.path}: is damaged", is_damaged=True)
+        return record
 
     def write(self, record: DeskRecord) -> None:
         """Replaces the file. It takes some milliseconds, or as long as the disk hangs.
@@ -153,39 +157,46 @@ class DeskFile:
 
 def _pieces_of(record: DeskRecord) -> list[bytes]:
     shown = record.shown
+    facts = None
+    if shown is not None:
+        facts = _Shown(
+            version=version_of(shown.data),
+            epoch=shown.sequence.epoch,
+            number=shown.sequence.number,
+            at=shown.at,
+            boot=shown.boot,
+            since_boot_s=shown.since_boot_s,
+        )
     line = msgspec.json.encode(
         _Line(
             decision=record.decision,
             released=dict(record.released),
-            has_version=shown is not None,
+            shown=facts,
             overlay=record.overlay,
             marks=record.marks,
         )
     )
     first = b"%b %b\n" % (version_of(line).encode(), line)
-    return [first] if shown is None else [first, shown.record()]
+    return [first] if shown is None else [first, shown.data]
 
 
-def _record_of(data: bytes) -> DeskRecord:
+def _record_of(data: bytes) -> DeskRecord | None:
     """Reads the bytes of a file.
 
-    :raises DamagedRecordError: if they are not those that were written.
-    :raises NewerFormatError: if the version has a format that this livefeed does not know.
+    :returns: ``None`` if they are not those that were written.
     """
-    first, end, rest = data.partition(b"\n")
+    first, end, document = data.partition(b"\n")
     digest, _, line = first.partition(b" ")
     if not end or digest != version_of(line).encode():
-        raise DamagedRecordError
+        return None
     try:
         read = msgspec.json.decode(line, type=_Line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise DamagedRecordError from None
-    shown = None
-    if read.has_version:
-        head, _, document = rest.partition(b"\n")
-        shown = stored_version(parse_head(head), document[:-1])
-        if document[-1:] != b"\n":
-            raise DamagedRecordError
-    elif rest:
-        raise DamagedRecordError
+        return None
+    facts, shown = read.shown, None
+    if (facts.version if facts else "") != (version_of(document) if document else ""):
+        return None
+    if facts is not None:
+        sequence = Sequence(facts.epoch, facts.number)
+        shown = StoredVersion(document, sequence, facts.at, facts.boot, facts.since_boot_s)
     return DeskRecord(read.decision, read.released, shown, read.overlay, read.marks)

@@ -3,8 +3,8 @@
 A second, small file says when a pull last gave the newest of them.
 
 Rules: this file knows no feed. A version is appended in one write, and a record that a killed process left incomplete
-counts as not written. The format of the records is that of :mod:`livefeed.document.stored_version`. A file that a newer
-livefeed has written in another format is neither read nor changed.
+counts as not written. The format of the file is that of recordings; one of an earlier release is read once, and written
+anew. A file that a newer livefeed has written in another format is neither read nor changed.
 """
 
 from __future__ import annotations
@@ -12,32 +12,25 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
 from livefeed.document.history import MAX_BYTES, VERSIONS
+from livefeed.document.recording import FORMAT, Facts
+from livefeed.document.stored_version import FORMAT as CONFIRMATION_FORMAT
 from livefeed.document.stored_version import (
-    FORMAT,
     MAX_CONFIRMATION_BYTES,
-    MAX_HEAD_BYTES,
     DamagedRecordError,
     NewerFormatError,
-    check_format,
-    is_beginning_of_head,
-    parse_head,
-    stored_version,
+    StoredVersion,
 )
 from livefeed.exceptions import JournalError, newer_format
+from livefeed.storage.earlier_journal import is_earlier, read_earlier
+from livefeed.storage.ring import Kept, Ring
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from livefeed.document.stored_version import StoredVersion
-
-GROWTH = 2
-"""The file is rewritten when its size exceeds that of the versions that may be kept by this factor."""
 
 _FILE_MODE = 0o600
 
@@ -63,20 +56,16 @@ class Journal:
     unconfirmed: Path | None = field(default=None, init=False)
 
     # internal state
-    _versions: deque[StoredVersion] = field(default_factory=deque)
-    _versions_bytes: int = 0
-    _file: BinaryIO | None = None
+    _ring: Ring = field(init=False)
     _lock: BinaryIO | None = None
-    _size: int = 0
+
+    def __post_init__(self) -> None:
+        self._ring = Ring(self.path, VERSIONS + 1, MAX_BYTES, self.path.stem)
 
     @property
     def is_open(self) -> bool:
         """Whether this process uses the file."""
-        return self._file is not None
-
-    def versions(self) -> list[StoredVersion]:
-        """Gives the versions that are kept, the oldest first."""
-        return list(self._versions)
+        return self._ring.is_open
 
     def open(self) -> list[StoredVersion]:
         """Locks the file and reads it.
@@ -86,8 +75,6 @@ class Journal:
             read or written.
         """
         check_folder(self.path.parent)
-        self._versions.clear()
-        self._versions_bytes = 0
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = self._open(self.path.with_name(f"{self.path.name}.lock"))
@@ -95,13 +82,11 @@ class Journal:
             found, is_whole = self._read()
             if found:
                 found[-1] = self._confirmed(found[-1])
-            for version in found:
-                self._keep(version)
             if not is_whole:
                 # There is at most one such file. It is for the operator, and nothing reads it again.
                 self.damaged = self.path.replace(self.path.with_name(f"{self.path.name}.damaged"))
             # This removes an incomplete version at the end, and the versions beyond the limits.
-            self._rewrite()
+            self._ring.fill(map(_kept, found))
         except BlockingIOError:
             self.close()
             raise JournalError(f"{self.path}: another process keeps its versions there") from None
@@ -111,7 +96,7 @@ class Journal:
         except OSError as error:
             self.close()
             raise JournalError(f"{error.filename or self.path}: {error.strerror or error}") from None
-        return list(self._versions)
+        return [*map(_version, self._ring.kept)]
 
     def inspect(self) -> None:
         """Checks that the file can be read, without locking or changing anything. It need not exist.
@@ -130,18 +115,7 @@ class Journal:
 
         :raises OSError: if it cannot be written, as on a full disk. The other versions are still there then.
         """
-        if self._file is None:
-            return
-        self._keep(version)
-        record = version.record()
-        if self._size + len(record) > GROWTH * (MAX_BYTES + len(record)):
-            self._rewrite()
-            return
-        written = self._file.write(record)
-        self._size += written
-        if written < len(record):
-            # The disk is full, and the next record must begin on a new line.
-            self._rewrite()
+        self._ring.append(_kept(version))
 
     def confirm(self, version: StoredVersion) -> None:
         """Writes when a pull last gave a version that was appended, in the place of the last confirmation.
@@ -150,7 +124,7 @@ class Journal:
 
         :raises OSError: if it cannot be written.
         """
-        if self._file is None:
+        if not self.is_open:
             return
         line = version.confirmation()
         with self._open(self._confirmation) as file:
@@ -160,17 +134,10 @@ class Journal:
 
     def close(self) -> None:
         """Closes the file and releases the lock."""
-        for file in (self._file, self._lock):
-            if file is not None:
-                file.close()
-        self._file = self._lock = None
-
-    def _keep(self, version: StoredVersion) -> None:
-        """Takes a version as the newest one, and forgets the versions beyond the limits."""
-        self._versions.append(version)
-        self._versions_bytes += len(version.data)
-        while len(self._versions) > VERSIONS + 1 or self._versions_bytes > MAX_BYTES + len(version.data):
-            self._versions_bytes -= len(self._versions.popleft().data)
+        self._ring.close()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
     @property
     def _confirmation(self) -> Path:
@@ -188,7 +155,7 @@ class Journal:
             # It confirms another version if the process was killed before it wrote a confirmation of this one.
             return newest.confirmed_by(line)
         except NewerFormatError as error:
-            raise self._refusal(self._confirmation, error) from None
+            raise _refusal(self._confirmation, error, CONFIRMATION_FORMAT) from None
         except DamagedRecordError:
             # A process that is killed before it writes leaves an empty file.
             self.unconfirmed = self._confirmation if line else None
@@ -196,58 +163,33 @@ class Journal:
 
     def _read(self) -> tuple[list[StoredVersion], bool]:
         """Gives the versions before the first damage, and whether there is no damage."""
-        found: deque[StoredVersion] = deque(maxlen=VERSIONS + 1)
-        if not self.path.exists():
-            return [], True
-        with self.path.open("rb") as file:
-            try:
-                while (line := file.readline(MAX_HEAD_BYTES)).endswith(b"\n"):
-                    head = parse_head(line)
-                    if head.bytes > GROWTH * MAX_BYTES + self.max_version_bytes:
-                        return list(found), False
-                    data, end = file.read(head.bytes), file.read(1)
-                    if not end:
-                        # The process was killed while it wrote this version.
-                        return list(found), True
-                    version = stored_version(head, data)
-                    if end != b"\n":
-                        return list(found), False
-                    if len(data) <= self.max_version_bytes:
-                        found.append(version)
-                # The heads of another format may be longer.
-                check_format(line)
-            except NewerFormatError as error:
-                raise self._refusal(self.path, error) from None
-            except DamagedRecordError:
-                return list(found), False
-        # Or while it wrote this line, which is then the beginning of a head.
-        return list(found), is_beginning_of_head(line)
-
-    @staticmethod
-    def _refusal(path: Path, error: NewerFormatError) -> JournalError:
-        remedy = "move the file away to start without its versions, or give another --state-dir"
-        return JournalError(newer_format(path, error.format, FORMAT, remedy))
-
-    def _rewrite(self) -> None:
-        """Replaces the file by a new one with the versions that are kept."""
-        new = self.path.with_name(f"{self.path.name}.new")
-        with self._open(new) as file:
-            file.truncate()
-            for version in self._versions:
-                record = version.record()
-                if file.write(record) < len(record):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(new))
-        new.replace(self.path)
-        if self._file is not None:
-            self._file.close()
-        self._file = self._open(self.path)
-        self._size = self._file.seek(0, os.SEEK_END)
+        try:
+            if is_earlier(self.path):
+                return read_earlier(self.path, self.max_version_bytes)
+            kept, is_whole = self._ring.read(self.max_version_bytes)
+        except NewerFormatError as error:
+            raise _refusal(self.path, error, FORMAT) from None
+        return [*map(_version, kept)], is_whole
 
     @staticmethod
     def _open(path: Path) -> BinaryIO:
         # Unbuffered: the system has the bytes immediately, even if the process is killed.
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
         return os.fdopen(descriptor, "r+b", buffering=0)
+
+
+def _kept(version: StoredVersion) -> Kept:
+    return Kept(version.data, Facts(version.sequence, version.at, version.boot, version.since_boot_s))
+
+
+def _version(kept: Kept) -> StoredVersion:
+    facts = kept.facts
+    return StoredVersion(kept.data, facts.sequence, facts.at, facts.boot, facts.since_boot_s)
+
+
+def _refusal(path: Path, error: NewerFormatError, known: int) -> JournalError:
+    remedy = "move the file away to start without its versions, or give another --state-dir"
+    return JournalError(newer_format(path, error.format, known, remedy))
 
 
 def check_folder(folder: Path) -> None:

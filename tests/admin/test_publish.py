@@ -134,7 +134,7 @@ class DocumentTests(PublishTestCase):
         self.assertEqual((again.status, json.loads(again.body)["changed"], len(self.store.store.kept)), (200, False, 1))
 
     def test_delete(self) -> None:
-        """There is no document any more; another one is a new one. What watchers are shown stays."""
+        """There is no document any more; another one is a new one. Watchers keep the document that they are shown."""
         self.put(b"[1]")
         self.assertEqual(self.ask("DELETE").status, 204)
         self.assertEqual((self.ask("GET").status, self.ask("DELETE").status), (404, 404))

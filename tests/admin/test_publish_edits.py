@@ -116,7 +116,7 @@ class PatchingTests(EditsTestCase):
         self.assertIs(patching(MERGE_PATCH, b"{}", MAX_BYTES)(view(compact)), UNCHANGED)
 
     def test_errors(self) -> None:
-        """What is no patch is another error than a patch that cannot be applied."""
+        """Bytes that are no patch are another error than a patch that cannot be applied."""
         for kind, patch, status in (
             (MERGE_PATCH, b"{", 400),
             (JSON_PATCH, b'{"op": "remove"}', 400),

@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.cli import ctl
 from livefeed.cli.main import main
 from livefeed.cli.operator_client import OperatorClient
+from livefeed.cli.operator_options import DONE, FAILED, NOT_RUNNING, WRONG_USE
 from tests.helpers.operators_socket import operators_socket
 from tests.helpers.status_reports import feed, report
 
@@ -68,7 +69,7 @@ class StatusTests(CtlTestCase):
 
     def test_all_live(self) -> None:
         """Exit code 0, and text without colours in a pipe."""
-        self.assertEqual(self.run_it("status", answers=((200, report(feed())),)), ctl.DONE)
+        self.assertEqual(self.run_it("status", answers=((200, report(feed())),)), DONE)
         text = self.stdout.getvalue()
         self.assertIn("results  live", text)
         self.assertNotIn("\x1b", text)
@@ -100,7 +101,7 @@ class StatusTests(CtlTestCase):
     def test_pipe_that_is_closed(self) -> None:
         """Such as that of head: no traceback."""
         self.use(_Output(is_closed=True))
-        self.assertEqual(self.run_it("status", answers=((200, report(feed())),)), ctl.DONE)
+        self.assertEqual(self.run_it("status", answers=((200, report(feed())),)), DONE)
 
 
 class WatchTests(CtlTestCase):
@@ -121,7 +122,7 @@ class WatchTests(CtlTestCase):
     def test_until_interrupted(self) -> None:
         """Each second, with the rate of answers from the second report on; Ctrl-C is the way to end it."""
         answers = ((200, report(feed(), answers=10)), (200, report(feed(), answers=20)))
-        self.assertEqual(self.run_it("status", "--watch", answers=answers), ctl.DONE)
+        self.assertEqual(self.run_it("status", "--watch", answers=answers), DONE)
         text = self.stdout.getvalue()
         self.assertEqual((text.count("results  live"), text.count(" per second now")), (2, 1))
         self.assertTrue(0 <= self.slept[0] <= ctl.REFRESH_S)
@@ -134,7 +135,7 @@ class WatchTests(CtlTestCase):
 
     def test_restart(self) -> None:
         """A livefeed that is away for a moment is waited for."""
-        self.assertEqual(self.run_it("status", "--watch"), ctl.DONE)
+        self.assertEqual(self.run_it("status", "--watch"), DONE)
         self.assertEqual(self.stdout.getvalue().count("; waiting for it"), 2)
 
     def test_json(self) -> None:
@@ -155,7 +156,7 @@ class CommandTests(CtlTestCase):
             ("drain", ("POST", "/-/drain", b"{}")),
         ):
             self.use(_Output())
-            self.assertEqual(self.run_it(name, answers=((200, {"changed_feeds": ["a"]}),)), ctl.DONE)
+            self.assertEqual(self.run_it(name, answers=((200, {"changed_feeds": ["a"]}),)), DONE)
             self.assertEqual((self.requests, self.stdout.getvalue()), ([request], "changed feeds:\n  a\n"))
         self.use(_Output())
         self.run_it("reload", answers=((200, {}),))
@@ -163,12 +164,12 @@ class CommandTests(CtlTestCase):
 
     def test_undo_of_a_drain(self) -> None:
         """It is the same command with an argument."""
-        self.assertEqual(self.run_it("drain", "--undo", answers=((200, {"phase": "serving"}),)), ctl.DONE)
+        self.assertEqual(self.run_it("drain", "--undo", answers=((200, {"phase": "serving"}),)), DONE)
         self.assertEqual(self.requests, [("POST", "/-/drain", b'{"undo": true}')])
 
     def test_trace(self) -> None:
         """The version is in the path."""
-        self.assertEqual(self.run_it("trace", "1.2/3", answers=((200, [{"feed": "a"}]),)), ctl.DONE)
+        self.assertEqual(self.run_it("trace", "1.2/3", answers=((200, [{"feed": "a"}]),)), DONE)
         self.assertIn("a  version", self.stdout.getvalue())
         self.assertEqual(self.requests, [("GET", "/-/trace/1.2%2F3", b"")])
 
@@ -194,9 +195,9 @@ class CommandTests(CtlTestCase):
     def test_failures(self) -> None:
         """The exit code tells the kind, and standard error the reason."""
         answer = (409, {"title": "Conflict", "status": 409, "detail": "chain.pem: has expired"})
-        self.assertEqual(self.run_it("reload", answers=(answer,)), ctl.FAILED)
+        self.assertEqual(self.run_it("reload", answers=(answer,)), FAILED)
         self.assertEqual((self.stdout.getvalue(), self.stderr.getvalue()), ("", "livefeed: chain.pem: has expired\n"))
-        self.assertEqual(self.run_it("reload"), ctl.NOT_RUNNING)
+        self.assertEqual(self.run_it("reload"), NOT_RUNNING)
         self.assertIn(f"no livefeed runs at {self.folder}/admin.sock", self.stderr.getvalue())
 
     def test_several_instances(self) -> None:
@@ -207,7 +208,7 @@ class CommandTests(CtlTestCase):
             operators_socket(self.folder / "a" / "admin.sock", (200, {})),
             operators_socket(self.folder / "b" / "admin.sock", (200, {})),
         ):
-            self.assertEqual(main(["ctl", "status"]), ctl.WRONG_USE)
+            self.assertEqual(main(["ctl", "status"]), WRONG_USE)
         self.assertIn("choose one with --instance", self.stderr.getvalue())
 
     def test_interrupted(self) -> None:
@@ -217,14 +218,14 @@ class CommandTests(CtlTestCase):
             raise KeyboardInterrupt
 
         self.patch(OperatorClient, "post", interrupt)
-        self.assertEqual(self.run_it("reload"), ctl.FAILED)
+        self.assertEqual(self.run_it("reload"), FAILED)
 
 
 class CommandLineTests(CtlTestCase):
     """The options."""
 
     def refusal(self, *arguments: str) -> str:
-        self.assertEqual(self.assertRaises(SystemExit, main, ["ctl", *arguments]).code, ctl.WRONG_USE)
+        self.assertEqual(self.assertRaises(SystemExit, main, ["ctl", *arguments]).code, WRONG_USE)
         return self.stderr.getvalue()
 
     def test_wrong(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from livefeed.cli import ctl
 from livefeed.cli.desk_commands import COMMANDS, MAX_REASON
 from livefeed.cli.main import main
+from livefeed.cli.operator_options import DONE, FAILED, WRONG_USE
 from tests.helpers.ctl_runs import DeskCommandTestCase
 from tests.helpers.desk_reports import WAITING, answer, desk_report
 from tests.helpers.operators_socket import operators_socket
@@ -38,22 +39,22 @@ class RequestTests(DeskCommandTestCase):
     def test_only_feed(self) -> None:
         """Without a name it is the only one."""
         answers = ((200, report(feed())), (200, answer("held")), (200, desk_report("held")))
-        self.assertEqual(self.ctl("hold", answers=answers), ctl.DONE)
+        self.assertEqual(self.ctl("hold", answers=answers), DONE)
         self.assertEqual(
             [each[:2] for each in self.requests], [("GET", "/status"), ("POST", "/-/hold"), ("GET", "/-/desk/results")]
         )
-        self.assertEqual(self.ctl("pin", "3f2a", answers=answers), ctl.DONE)
+        self.assertEqual(self.ctl("pin", "3f2a", answers=answers), DONE)
         self.assertEqual(json.loads(self.requests[1][2]), {"feed": "results", "version": "3f2a"})
 
     def test_several_feeds(self) -> None:
         """None is chosen by chance, and nothing is changed."""
         answers = ((200, report(feed(), feed(name="b"))),)
-        self.assertEqual(self.ctl("withdraw", answers=answers), ctl.WRONG_USE)
+        self.assertEqual(self.ctl("withdraw", answers=answers), WRONG_USE)
         self.assertEqual(len(self.requests), 1)
         self.assertIn("as in `livefeed ctl withdraw results`: results, b", self.err.getvalue())
         nothing: tuple[Any, ...] = (report(), [])
         for body in nothing:
-            self.assertEqual(self.ctl("withdraw", answers=((200, body),)), ctl.FAILED)
+            self.assertEqual(self.ctl("withdraw", answers=((200, body),)), FAILED)
         self.assertIn("this livefeed has no feed", self.err.getvalue())
 
     def test_wrong(self) -> None:
@@ -63,7 +64,7 @@ class RequestTests(DeskCommandTestCase):
             (["release", "a", "--for", "10m"], "go together"),
             (["release", "a", "--once", "--rule", "votes", "--for", "10m"], "exclude each other"),
         ):
-            self.assertEqual(self.ctl(*arguments), ctl.WRONG_USE)
+            self.assertEqual(self.ctl(*arguments), WRONG_USE)
             self.assertEqual(self.requests, [])
             self.assertIn(why, self.err.getvalue())
         for arguments, why in (
@@ -81,7 +82,7 @@ class AnswerTests(DeskCommandTestCase):
     def test_text(self) -> None:
         """What watchers see, with the age that the report of the feed has, and the way back for this livefeed."""
         answers = ((200, answer("held", waiting=WAITING)), (200, desk_report("held", waiting=WAITING)))
-        self.assertEqual(self.ctl("hold", "results", answers=answers), ctl.DONE)
+        self.assertEqual(self.ctl("hold", "results", answers=answers), DONE)
         first, *_, last = self.out.getvalue().splitlines()
         self.assertIn("(12.0 s old), marked held.", first)
         self.assertEqual(last, f"Undo: livefeed ctl release results --runtime-dir {self.folder}")
@@ -91,7 +92,7 @@ class AnswerTests(DeskCommandTestCase):
         others: tuple[tuple[int, Any], ...] = ((500, {"detail": "no"}), (200, []), (200, desk_report("expired")))
         for later in others:
             answers = ((200, answer("withdrawn", warning="a restart forgets it")), later)
-            self.assertEqual(self.ctl("withdraw", "results", answers=answers), ctl.DONE)
+            self.assertEqual(self.ctl("withdraw", "results", answers=answers), DONE)
             text = self.out.getvalue()
             self.assertIn("results: withdrawn. Watchers are shown no document", text)
             self.assertIn("Warning: a restart forgets it", text)
@@ -104,19 +105,19 @@ class AnswerTests(DeskCommandTestCase):
 
     def test_json(self) -> None:
         """The answer as it came."""
-        self.assertEqual(self.ctl("end", "results", "--json", answers=((200, answer("ended")),)), ctl.DONE)
+        self.assertEqual(self.ctl("end", "results", "--json", answers=((200, answer("ended")),)), DONE)
         self.assertEqual(json.loads(self.out.getvalue()), answer("ended"))
         self.assertEqual(len(self.requests), 1)
 
     def test_refused(self) -> None:
         """The reason of livefeed."""
         code = self.ctl("pin", "results", "ab", answers=((409, {"detail": "no version begins with ab"}),))
-        self.assertEqual((code, self.out.getvalue()), (ctl.FAILED, ""))
+        self.assertEqual((code, self.out.getvalue()), (FAILED, ""))
         self.assertEqual(self.err.getvalue(), "livefeed: no version begins with ab\n")
 
     def test_desk(self) -> None:
         """The report of a feed, with the commands that help."""
-        self.assertEqual(self.ctl("desk", "re/sults", answers=((200, desk_report()),)), ctl.DONE)
+        self.assertEqual(self.ctl("desk", "re/sults", answers=((200, desk_report()),)), DONE)
         self.assertEqual(self.requests, [("GET", "/-/desk/re%2Fsults", b"")])
         self.assertIn(f"livefeed ctl hold results --runtime-dir {self.folder}", self.out.getvalue())
 
@@ -127,7 +128,7 @@ class AnswerTests(DeskCommandTestCase):
             self.out = io.StringIO()
             self.patch(sys, "stdout", self.out)
             with operators_socket(self.folder / "admin.sock", (200, answer("held"))):
-                self.assertEqual(main(["ctl", "hold", "results", *arguments]), ctl.DONE)
+                self.assertEqual(main(["ctl", "hold", "results", *arguments]), DONE)
             self.assertTrue(self.out.getvalue().endswith(f"{end}\n"), self.out.getvalue())
 
 

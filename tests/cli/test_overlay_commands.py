@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from livefeed.cli import ctl
+from livefeed.cli.operator_options import DONE, FAILED, WRONG_USE
 from tests.helpers.ctl_runs import DeskCommandTestCase
 from tests.helpers.desk_reports import answer, desk_report, entry
 from tests.helpers.status_reports import feed, report
@@ -35,13 +35,13 @@ class RequestTests(DeskCommandTestCase):
 
     def test_list(self) -> None:
         """It changes nothing."""
-        self.assertEqual(self.ctl("overlay", "a", "list", answers=((200, desk_report()),)), ctl.DONE)
+        self.assertEqual(self.ctl("overlay", "a", "list", answers=((200, desk_report()),)), DONE)
         self.assertEqual([each[:2] for each in self.requests], [("GET", "/-/desk/a")])
 
     def test_only_feed(self) -> None:
         """Without a name it is the only one. A feed may be called like an action."""
         answers = ((200, report(feed())), (200, answer()), (200, desk_report()))
-        self.assertEqual(self.ctl("overlay", "drop", "/a", answers=answers), ctl.DONE)
+        self.assertEqual(self.ctl("overlay", "drop", "/a", answers=answers), DONE)
         self.assertEqual(self.requests[1][:2], ("POST", "/-/overlay"))
         self.assertEqual(self.sent("overlay", "drop", "drop", "/a")[1]["feed"], "drop")
 
@@ -58,7 +58,7 @@ class RequestTests(DeskCommandTestCase):
             (["a", "add", "/a", "1", "--expect", "1"], "--expect belongs to set and remove, and not to add"),
         ):
             self.err.truncate(0)
-            self.assertEqual(self.ctl("overlay", *words), ctl.WRONG_USE)
+            self.assertEqual(self.ctl("overlay", *words), WRONG_USE)
             self.assertEqual(self.requests, [])
             self.assertIn(why, self.err.getvalue())
 
@@ -69,7 +69,7 @@ class AnswerTests(DeskCommandTestCase):
     def test_set(self) -> None:
         """The entry with the value that it hides, what watchers see now, and the way back."""
         answers = ((200, answer()), (200, desk_report(overlay=[entry()])))
-        self.assertEqual(self.ctl("overlay", "results", "set", POINTER, '"C"', answers=answers), ctl.DONE)
+        self.assertEqual(self.ctl("overlay", "results", "set", POINTER, '"C"', answers=answers), DONE)
         first, hidden, _, state, *_, last = self.out.getvalue().splitlines()
         self.assertEqual(first, f'{POINTER}  set to "C"')
         self.assertEqual(hidden, '  at /districts/3/winner, the source has "A"')
@@ -79,7 +79,7 @@ class AnswerTests(DeskCommandTestCase):
 
     def test_drop(self) -> None:
         """What watchers see now; there is no undo of an undo."""
-        self.assertEqual(self.ctl("overlay", "results", "drop", "/a"), ctl.DONE)
+        self.assertEqual(self.ctl("overlay", "results", "drop", "/a"), DONE)
         self.assertNotIn("Undo", self.out.getvalue())
 
     def test_list(self) -> None:
@@ -95,7 +95,7 @@ class AnswerTests(DeskCommandTestCase):
     def test_refused(self) -> None:
         """The reason of livefeed."""
         why = {"detail": "the overlay has no entries"}
-        self.assertEqual(self.ctl("overlay", "results", "drop", "/a", answers=((409, why),)), ctl.FAILED)
+        self.assertEqual(self.ctl("overlay", "results", "drop", "/a", answers=((409, why),)), FAILED)
         self.assertIn("the overlay has no entries", self.err.getvalue())
 
     def test_help(self) -> None:

@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.cli import publish
 from livefeed.cli.main import main
 from livefeed.cli.operator_client import parse_base, read_token
+from livefeed.cli.operator_options import DONE, FAILED, NOT_RUNNING, WRONG_USE
 from livefeed.exceptions import CommandError
 from tests.helpers.operators_socket import operators_socket
 
@@ -48,16 +49,16 @@ class PublishTests(PublishTestCase):
     def test_stored(self) -> None:
         """The file is sent as it is, to the feed that is named, and the answer is told in one line."""
         with operators_socket(self.socket, (201, LIVE)) as requests:
-            self.assertEqual(self.publish(str(self.file), "--feed", "a"), publish.DONE)
+            self.assertEqual(self.publish(str(self.file), "--feed", "a"), DONE)
         self.assertEqual(requests, [("PUT", "/feeds/a", b"[1]")])
         self.assertEqual(self.out.getvalue(), "a: 0123456789ab stored, and is shown as 1.2\n")
 
     def test_only_feed(self) -> None:
         """Without a name it is the only feed with a store. None, or several, are an error that names them."""
         for feeds, code, why in (
-            ([{"feed": "a"}], publish.DONE, ""),
-            ([], publish.FAILED, "no feed"),
-            ([{"feed": "a"}, {"feed": "b"}], publish.WRONG_USE, "--feed: a, b"),
+            ([{"feed": "a"}], DONE, ""),
+            ([], FAILED, "no feed"),
+            ([{"feed": "a"}, {"feed": "b"}], WRONG_USE, "--feed: a, b"),
         ):
             with operators_socket(self.socket, (200, feeds), (200, LIVE)) as requests:
                 self.assertEqual(self.publish(str(self.file)), code)
@@ -80,22 +81,22 @@ class PublishTests(PublishTestCase):
 
         self.patch(sys, "stdin", Input)
         with operators_socket(self.socket, (200, LIVE)) as requests:
-            self.assertEqual(self.publish("-", "--feed", "a"), publish.DONE)
+            self.assertEqual(self.publish("-", "--feed", "a"), DONE)
         self.assertEqual(requests[0][2], b"[2]")
 
     def test_failures(self) -> None:
         """Each has its exit code and one line."""
         refused = {"status": 422, "detail": "The document is empty."}
         with operators_socket(self.socket, (422, refused)):
-            self.assertEqual(self.publish(str(self.file), "--feed", "a"), publish.FAILED)
+            self.assertEqual(self.publish(str(self.file), "--feed", "a"), FAILED)
         self.assertEqual(self.err.getvalue(), "livefeed: The document is empty.\n")
         for arguments, code, why in (
-            (["a.json"], publish.FAILED, "a.json: No such file"),
-            ([str(self.folder)], publish.FAILED, "Is a directory"),
-            ([str(self.file), "--feed", "a"], publish.NOT_RUNNING, "no livefeed runs"),
-            (["-", "--watch"], publish.WRONG_USE, "--watch needs a file"),
-            ([str(self.file), "--watch", "--if-new"], publish.WRONG_USE, "takes no condition"),
-            ([str(self.file), "--token-file", "a"], publish.WRONG_USE, "go together"),
+            (["a.json"], FAILED, "a.json: No such file"),
+            ([str(self.folder)], FAILED, "Is a directory"),
+            ([str(self.file), "--feed", "a"], NOT_RUNNING, "no livefeed runs"),
+            (["-", "--watch"], WRONG_USE, "--watch needs a file"),
+            ([str(self.file), "--watch", "--if-new"], WRONG_USE, "takes no condition"),
+            ([str(self.file), "--token-file", "a"], WRONG_USE, "go together"),
         ):
             self.err.truncate(0)
             self.assertEqual(self.publish(*arguments), code, arguments)
@@ -163,7 +164,7 @@ class WatchTests(PublishTestCase):
             code = self.watch(
                 lambda: None, lambda: self.rewrite(b"[2]"), lambda: os.utime(self.file, (1, 1)), lambda: None
             )
-        self.assertEqual((code, [content for *_, content in requests]), (publish.DONE, [b"[1]", b"[2]"]))
+        self.assertEqual((code, [content for *_, content in requests]), (DONE, [b"[1]", b"[2]"]))
 
     def test_failures(self) -> None:
         """A refused document is not sent again; one that could not be stored is, and the reason is told once."""
@@ -171,7 +172,7 @@ class WatchTests(PublishTestCase):
         wrong = {"status": 422, "detail": "The document is empty."}
         with operators_socket(self.socket, (507, full), (507, full), (200, LIVE), (422, wrong)) as requests:
             code = self.watch(*[lambda: None] * 4, lambda: self.rewrite(b""), *[lambda: None] * 3)
-        self.assertEqual((code, [content for *_, content in requests]), (publish.DONE, [b"[1]"] * 3 + [b""]))
+        self.assertEqual((code, [content for *_, content in requests]), (DONE, [b"[1]"] * 3 + [b""]))
         self.assertEqual(self.err.getvalue(), "livefeed: The disk is full.\nlivefeed: The document is empty.\n")
 
     def test_livefeed_that_is_away(self) -> None:
@@ -181,5 +182,5 @@ class WatchTests(PublishTestCase):
             code = self.watch(
                 lambda: self.rewrite(b"[1]"), lambda: None, lambda: self.socket.parent.symlink_to("other"), lambda: None
             )
-        self.assertEqual((code, len(requests)), (publish.DONE, 1))
+        self.assertEqual((code, len(requests)), (DONE, 1))
         self.assertEqual(len(self.err.getvalue().splitlines()), 2)

@@ -9,7 +9,6 @@ from hashlib import sha256
 from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
-from unittest import SkipTest
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -24,7 +23,6 @@ from livefeed.web.cors import Origins
 from livefeed.web.site import Site
 
 NOW = 1_795_000_000.25
-PACKAGE = Path(__file__).resolve().parents[1] / "clients" / "node_modules" / "uplot"
 
 NAMES = frozenset({"livefeed", "JSON", "Enter", "Escape", "Date", "{{feed}}"})
 """Names that are the same in every language, keys of a keyboard, and the names of fields."""
@@ -203,17 +201,6 @@ class VendoredTests(SynchronousTestCase):
         self.assertEqual({f"vendor/{name}" for name in names}, {*VENDORED, "vendor/uPlot.LICENSE"})
         self.assertEqual({name: sha256((self.folder / name).read_bytes()).hexdigest() for name in names}, sums)
         self.assertIn("MIT", (self.folder / "uPlot.LICENSE").read_text("utf-8"))
-
-    def test_from_the_package(self) -> None:
-        """They are those of the package, byte for byte, and its version is the one that the comment names."""
-        if not PACKAGE.exists():
-            raise SkipTest("uplot is not installed: make test installs it with npm")
-        version = json.loads((PACKAGE / "package.json").read_text("utf-8"))["version"]
-        self.assertIn(f"uPlot (v{version})", (self.folder / "uPlot.iife.min.js").read_text("utf-8"))
-        for name in VENDORED:
-            vendored = self.folder.parent / name
-            self.assertEqual(vendored.read_bytes(), (PACKAGE / "dist" / vendored.name).read_bytes())
-        self.assertEqual((self.folder / "uPlot.LICENSE").read_bytes(), (PACKAGE / "LICENSE").read_bytes())
 
 
 class TranslationTests(SynchronousTestCase):

@@ -20,6 +20,7 @@ from livefeed.document.stored_version import (
     parse_head,
     stored_version,
 )
+from tests.helpers.earlier_records import earlier_record
 
 NUMBERS = st.integers(0, 10**13)
 TIMES = st.floats(0, 10**11)
@@ -47,19 +48,19 @@ class RecordTests(SynchronousTestCase):
     @given(VERSIONS)
     def test_round_trip(self, version: StoredVersion) -> None:
         """Each version has a record, whose head is short enough to be found."""
-        record = version.record()
+        record = earlier_record(version)
         self.assertEqual(read(record), version)
         self.assertTrue(record.endswith(b"\n"))
         self.assertLessEqual(record.index(b"\n") + 1, MAX_HEAD_BYTES)
 
     def test_other_bytes(self) -> None:
         """The bytes after a head must be those that it was written for."""
-        record = VERSION.record()
+        record = earlier_record(VERSION)
         self.assertRaises(DamagedRecordError, read, record.replace(b'"a": 1', b'"a": 2'))
 
     def test_lines_that_are_no_head(self) -> None:
         """They are damage, as is a time before 1970 and an empty document."""
-        head = VERSION.record().partition(b"\n")[0]
+        head = earlier_record(VERSION).partition(b"\n")[0]
         self.assertEqual(parse_head(head), parse_head(head + b"\n"))
         for line in (
             *(b"", b"{}", b"[]", b"\xff", head[:-1], head.replace(b'"number":3', b'"number":"3"')),
@@ -70,7 +71,7 @@ class RecordTests(SynchronousTestCase):
 
     def test_beginning_of_a_head(self) -> None:
         """A killed process may leave any part of a head, and nothing else."""
-        head = VERSION.record().partition(b"\n")[0]
+        head = earlier_record(VERSION).partition(b"\n")[0]
         for end in range(len(head) + 1):
             self.assertTrue(is_beginning_of_head(head[:end]), end)
         for line in (b"x", b"\0", b'{"versoin"', b'{"version"' + b"x" * MAX_HEAD_BYTES):
@@ -82,21 +83,21 @@ class FormatTests(SynchronousTestCase):
 
     def test_number_is_written(self) -> None:
         """A later release knows by it what it reads."""
-        self.assertEqual(parse_head(VERSION.record().partition(b"\n")[0]).format, 1)
+        self.assertEqual(parse_head(earlier_record(VERSION).partition(b"\n")[0]).format, 1)
 
     def test_without_a_number(self) -> None:
         """The first releases wrote none."""
-        old = VERSION.record().replace(b'"format":1,', b"")
+        old = earlier_record(VERSION).replace(b'"format":1,', b"")
         self.assertEqual(parse_head(old.partition(b"\n")[0]).format, 0)
         self.assertEqual(read(old), VERSION)
 
     def test_unknown_members_are_passed_over(self) -> None:
         """A later release may add them under the same number."""
-        self.assertEqual(read(VERSION.record().replace(b'"format":1,', b'"format":1,"signed":[true],')), VERSION)
+        self.assertEqual(read(earlier_record(VERSION).replace(b'"format":1,', b'"format":1,"signed":[true],')), VERSION)
 
     def test_greater_number(self) -> None:
         """It is no damage, wherever the number is, and whatever else the head has or lacks."""
-        head, line = VERSION.record().partition(b"\n")[0], VERSION.confirmation()
+        head, line = earlier_record(VERSION).partition(b"\n")[0], VERSION.confirmation()
         for newer in (
             head.replace(b'"format":1', b'"format":2'),
             head.replace(b'"format":1,', b"").replace(b"}", b',"format":2}'),

@@ -67,7 +67,7 @@ class RecordingFiles(SystemFiles):
 
 @dataclass
 class Disk:
-    """What is on the disk for certain, and the changes since, which may be there or not."""
+    """The bytes that the disk has for certain, and the changes since, which may be there or not."""
 
     files: dict[int, bytes] = field(default_factory=dict)
     names: dict[str, int] = field(default_factory=dict)

@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from livefeed.cli import ctl
 from livefeed.cli.main import main
+from livefeed.cli.operator_options import DONE
 from tests.helpers.desk_reports import answer
 from tests.helpers.operators_socket import operators_socket
 from tests.helpers.zones import ZoneTestCase
@@ -36,7 +36,7 @@ class DeskCommandTestCase(ZoneTestCase):
 
     def sent(self, *arguments: str) -> tuple[str, Any]:
         """Runs a command for a feed, and gives the path and the arguments that it has sent."""
-        self.assertEqual(self.ctl(*arguments), ctl.DONE, self.err.getvalue())
+        self.assertEqual(self.ctl(*arguments), DONE, self.err.getvalue())
         method, path, content = self.requests[0]
         self.assertEqual(method, "POST")
         return path, json.loads(content)

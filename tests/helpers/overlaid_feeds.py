@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from livefeed.document.rules import Rules
 from livefeed.feed.feed import Feed
 from livefeed.intake.overlaying import OverlayChange
 from livefeed.intake.puller import Puller
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from livefeed.intake.desk import Desk
-    from livefeed.intake.waiting import Rules
 
 MAX_BYTES = 100_000
 
@@ -34,7 +34,7 @@ class OverlaidFeed:
     """
 
     # required parameters
-    rules: Rules | None = None
+    rules: Rules = field(default_factory=Rules)
 
     # internal state
     clock: Clock = field(default_factory=Clock)

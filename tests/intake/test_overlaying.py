@@ -277,8 +277,8 @@ class LargeTests(OverlayTestCase):
 
 # Random orders of changes.
 
-RULES: dict[str, Rules | None] = {
-    "none": None,
+RULES = {
+    "none": Rules(),
     "some": Rules.compile([RuleSpec("complete", Required((parse_selector("/{name=North}/votes"),)))]),
 }
 POINTERS = ("/{name=North}/votes", "/{name=*}/votes", "/0", "/{name=South}", "/{name=West}/votes", "")

@@ -36,7 +36,7 @@ function follow(url) {
 
 
 class Browser(Protocol):
-    """What a page needs of a browser, with the names of Selenium."""
+    """The requirements of a page on a browser, with the names of Selenium."""
 
     def get(self, url: str) -> None:
         """Opens a page, and returns once it has loaded."""

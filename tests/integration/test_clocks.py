@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from livefeed.document.stored_version import StoredVersion
+from livefeed.storage.ring import Ring
+from tests.helpers.earlier_records import earlier_record
 from tests.integration.harness import TLS, TWIST, TWISTD, WAIT_S, Livefeed, missing_peer, replace_file
 
 if TYPE_CHECKING:
@@ -216,9 +219,8 @@ def test_document_of_unknown_age(start: Start, wall: WallClock, path: Path, tmp_
     assert livefeed.terminate() == 0
     path.unlink()
     (file,) = (tmp_path / "state").glob("*.versions")
-    head, _, rest = file.read_bytes().partition(b"\n")
-    known = {name: value for name, value in json.loads(head).items() if "boot" not in name}
-    file.write_bytes(json.dumps(known).encode() + b"\n" + rest)
+    (kept,) = Ring(file, 1, 0).read(1_000_000)[0]
+    file.write_bytes(earlier_record(StoredVersion(kept.data, kept.facts.sequence, kept.facts.at)))
     for confirmed in (tmp_path / "state").glob("*.confirmed"):
         confirmed.unlink()
     wall.set_by(-DAY_S)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import livefeed
+from livefeed.delivery.pages import VENDORED
 from livefeed.delivery.scripts import NAMES
 from livefeed.document.snapshot import version_of
 from tests.integration.harness import TCP, missing_peer, peer, replace_file
@@ -138,3 +139,14 @@ def test_package_in_typescript(installed: Path) -> None:
     options = ("--noEmit", "--strict", "--skipLibCheck", "false", "--module", "nodenext", "--target", "es2022")
     tsc = str(CLIENTS / "node_modules" / "typescript" / "bin" / "tsc")
     run(tsc, *options, "--lib", "es2022,dom", "typed.ts", cwd=installed)
+
+
+def test_vendored_files_are_those_of_the_package() -> None:
+    """uPlot is its package's, byte for byte, in the version that its comment names."""
+    needs("uplot")
+    package, folder = CLIENTS / "node_modules" / "uplot", STATIC / "page"
+    version = json.loads((package / "package.json").read_text("utf-8"))["version"]
+    assert f"uPlot (v{version})" in (folder / "vendor" / "uPlot.iife.min.js").read_text("utf-8")
+    for name in VENDORED:
+        assert (folder / name).read_bytes() == (package / "dist" / Path(name).name).read_bytes()
+    assert (folder / "vendor" / "uPlot.LICENSE").read_bytes() == (package / "LICENSE").read_bytes()

@@ -13,7 +13,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.integration.browsing import call
-from tests.integration.harness import TLS, WAIT_S, replace_file
+from tests.integration.harness import TLS, WAIT_S, missing_peer, replace_file
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -186,7 +186,7 @@ def test_page_says_why_there_is_no_document(browser: Chrome, start: Start, tmp_p
 def test_page_has_no_accessibility_faults(browser: Chrome, start: Start, tmp_path: Path) -> None:
     """axe finds nothing on the page of an election, of any document, and on the list, in the light and dark theme."""
     if not AXE.exists():
-        pytest.skip("axe-core is not installed: make test installs it with npm")
+        missing_peer("axe-core is not installed: make test installs it with npm")
     replace_file(tmp_path / "document.json", rows(1))
     (tmp_path / "a.toml").write_text("[feeds.night]\nsource = 'demo:'\n[feeds.results]\nsource = 'file:document.json'")
     livefeed = start("--config", "a.toml", "--page-figures", "true", live=False)
