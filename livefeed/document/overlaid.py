@@ -178,7 +178,7 @@ class _Splicing:
         """
         found = self._added_by(entry) if entry.action == "add" else self._named_by(entry)
         if not found:
-            self._refuse(number, entry.selector.text, "the source's document has no such value now")
+            self._refuse(number, entry.selector.text, f"the source's document has no {self._lacking(entry)} now")
         elif len(found) > 1 and entry.selector.is_single:
             self._refuse(number, entry.selector.text, f"{len(found)} elements of the source's document have this name")
         elif len(found) > MAX_PLACES:
@@ -186,6 +186,17 @@ class _Splicing:
         else:
             for tokens, hidden in found:
                 self._want(number, entry, tokens, hidden)
+
+    def _lacking(self, entry: Entry) -> str:
+        """Gives the beginning of a selector at which the document has nothing any more."""
+        segments, tokens = entry.selector.text.split("/"), entry.selector.tokens
+        for depth in range(1, len(tokens)):
+            beginning = Selector("/".join(segments[: depth + 1]), tokens[:depth])
+            if not self._reader.find(beginning).matches:
+                return beginning.text
+        if entry.action == "add":
+            return f"object at {'/'.join(segments[:-1]) or 'the top'} for another member"
+        return entry.selector.text
 
     def _want(self, number: int, entry: Entry, tokens: _Tokens, hidden: bytes | None) -> None:
         if entry.expected is not None and (hidden is None or not _are_equal(hidden, entry.expected)):

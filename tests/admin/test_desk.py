@@ -132,7 +132,9 @@ class DeskTests(SynchronousTestCase):
             self.assertEqual((status, answer["overlay"][0]["value"]), (200, value))
             assert self.feeds["results"].feed.snapshot is not None
             self.assertEqual(self.feeds["results"].feed.snapshot.data, b'{"a":%b}' % value.encode())
-        self.assertEqual((answer["overlay"][0]["by"], answer["overlay"][0]["reason"]), ("token@192.168.1.1", "by phone"))
+        self.assertEqual(
+            (answer["overlay"][0]["by"], answer["overlay"][0]["reason"]), ("token@192.168.1.1", "by phone")
+        )
         self.assertEqual(json.loads(self.ask(b"GET /-/desk/results").body)["overlay"], answer["overlay"])
         for arguments, why in (
             ({}, "the command overlay needs the argument 'action'"),

@@ -177,7 +177,10 @@ class AddTests(SynchronousTestCase):
 
     def test_only_objects_have_members(self) -> None:
         entry = Entry.of("/districts/0", "add", b"1")
-        self.assertEqual(why_not(NIGHT, entry), ["/districts/0: the source's document has no such value now"])
+        self.assertEqual(
+            why_not(NIGHT, entry),
+            ["/districts/0: the source's document has no object at /districts for another member now"],
+        )
         several = Entry.of("/districts/*/checked", "add", b"true")
         self.assertEqual(apply(NIGHT, [several]).pointers, ("/districts/0/checked", "/districts/1/checked"))
 
@@ -186,10 +189,17 @@ class ConflictTests(SynchronousTestCase):
     """An entry that does not fit changes nothing, and the others do."""
 
     def test_nothing_is_there(self) -> None:
-        entry = Entry.of("/districts/{name=West}/winner", "set", b"1")
-        self.assertEqual(
-            why_not(NIGHT, entry), ["/districts/{name=West}/winner: the source's document has no such value now"]
-        )
+        """The reason says from where on."""
+        for selector, lacking in (
+            ("/districts/{name=West}/winner", "/districts/{name=West}"),
+            ("/districts/{name=North}/winer", "/districts/{name=North}/winer"),
+            ("/distrcts/*/winner", "/distrcts"),
+            ("/distrcts", "/distrcts"),
+        ):
+            (why,) = why_not(NIGHT, Entry.of(selector, "set", b"1"))
+            self.assertEqual(why, f"{selector}: the source's document has no {lacking} now")
+        (why,) = why_not(b"[]", Entry.of("/notice", "add", b"1"))
+        self.assertEqual(why, "/notice: the source's document has no object at the top for another member now")
 
     def test_two_elements_of_one_name(self) -> None:
         entry = Entry.of("/{n=1}/v", "set", b"9")

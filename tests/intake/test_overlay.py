@@ -98,7 +98,7 @@ class AlarmTests(SynchronousTestCase):
                 overlay.take(overlay.trial)
         told = [(event["log_level"], eventAsText(event, includeTimestamp=False)) for event in events]
         lines = [line.partition("] ")[2] for _, line in told]
-        missing = 'feed "results": the overlay of /a changes nothing: the source\'s document has no such value now'
+        missing = 'feed "results": the overlay of /a changes nothing: the source\'s document has no /a now'
         self.assertEqual(lines[0].partition(": the source has")[0], 'feed "results": the overlay of "" changes nothing')
         self.assertEqual(lines[1:], [missing, 'feed "results": the overlay of /a fits again', missing])
         self.assertEqual([level for level, _ in told], [LogLevel.warn] * 2 + [LogLevel.info, LogLevel.warn])
@@ -137,7 +137,7 @@ class ReportTests(SynchronousTestCase):
             },
         )
         self.assertEqual((does_not["value"], does_not["expected"], does_not["changes"]), (None, "7", 0))
-        why = "the source's document has no such value now"
+        why = "the source's document has no /9 now"
         self.assertEqual(does_not["conflicts"], [{"pointer": "/9", "why": why}])
         self.assertEqual(added["places"], [{"pointer": "/0/x", "hidden": None}])
 
