@@ -143,10 +143,10 @@ class Serving:
             if curves is not None:
                 curves.turn(is_on=settings.page_figures)
 
-        return SimplePart(frozenset({"page_figures", "page_reasons"}), take)
+        return SimplePart(frozenset({"page_figures", "public_reasons"}), take)
 
     def _show(self, settings: Settings) -> None:
-        self.root.show(PageOptions(settings.page_figures, settings.page_reasons))
+        self.root.show(PageOptions(settings.page_figures, settings.public_reasons))
 
     def _take(self, settings: Settings) -> None:
         self.site.configure(

@@ -75,8 +75,8 @@ _PARAMETERS = {
     "admin-group": "group whose members may use the operator's socket",
     "ready-public": "true: the endpoints of the feeds also answer /-/live and /-/ready [default: false]",
     "page-figures": "true: the page shows everybody the watchers, deliveries and delays of livefeed [default: false]",
-    "page-reasons": (
-        "true: the page shows everybody why a feed has no new document; a reason may name hosts [default: false]"
+    "public-reasons": (
+        "true: watchers are told why a feed has no new document; a reason may name hosts [default: false]"
     ),
     "workers": (
         "processes that hold the connections; auto: one for each processor; 0: all in this process (fast transport) "
@@ -157,7 +157,7 @@ class Options(usage.Options):
             "admin-group": usage.CompleteGroups(),
             "ready-public": usage.CompleteList(["true", "false"]),
             "page-figures": usage.CompleteList(["true", "false"]),
-            "page-reasons": usage.CompleteList(["true", "false"]),
+            "public-reasons": usage.CompleteList(["true", "false"]),
             "push": usage.CompleteList(["tick", "change"]),
             "transport": usage.CompleteList(["fast", "twisted"]),
             "log-level": usage.CompleteList(["debug", "info", "warn", "error"]),

@@ -51,7 +51,7 @@ class ServingTests(SynchronousTestCase):
 
     def test_page(self) -> None:
         """A reload changes the facts that pages show, and has the figures sampled or not."""
-        serving = Serving(Settings(page_reasons=True), self.reactor)
+        serving = Serving(Settings(public_reasons=True), self.reactor)
 
         def status() -> int:
             return request(serving.site, b"GET /-/figures.json HTTP/1.1").status
@@ -61,7 +61,7 @@ class ServingTests(SynchronousTestCase):
         curves: Any = SimpleNamespace(turn=lambda *, is_on: turned.append(is_on))
         settings = Settings(page_figures=True)
         change = serving.reloaded_page(curves).prepare(serving.settings, settings)
-        self.assertEqual([each.setting for each in change.changes()], ["page_figures", "page_reasons"])
+        self.assertEqual([each.setting for each in change.changes()], ["page_figures", "public_reasons"])
         change.commit()
         self.assertEqual((status(), turned), (200, [True]))
         serving.reloaded_page().prepare(settings, Settings()).commit()

@@ -98,7 +98,7 @@ class OptionsTests(SynchronousTestCase):
             *("--instance", "green"),
             *("--ready-public", "true"),
             *("--page-figures", "true"),
-            *("--page-reasons", "true"),
+            *("--public-reasons", "true"),
         ).settings
         (feed,) = settings.feeds
         self.assertEqual((feed.source, feed.feed, feed.interval), ("file:/srv/a.json", "results", 0.5))
@@ -108,7 +108,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual((settings.listen, settings.admin), (("tcp:8080",), ("tcp:9090",)))
         self.assertEqual((settings.admin_token, settings.instance), (Path("/t"), "green"))
         self.assertIs(settings.ready_public, True)
-        self.assertEqual((settings.page_figures, settings.page_reasons), (True, True))
+        self.assertEqual((settings.page_figures, settings.public_reasons), (True, True))
 
     def test_environment_and_file(self) -> None:
         """Options that are missing on the command line come from the environment and the file."""

@@ -82,7 +82,7 @@ _ALLOWED = {
     "admin_group": "the name or the number of a group",
     "ready_public": "true or false",
     "page_figures": "true or false",
-    "page_reasons": "true or false",
+    "public_reasons": "true or false",
     "workers": "a whole number from 0 to 1024, or auto",
     "orphan_after": _AGE,
     "log_level": "debug, info, warn or error",
@@ -188,7 +188,7 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     :ivar admin_group: the group whose members may use the operator's socket; ``None`` for none.
     :ivar ready_public: whether the endpoints of the feeds also answer ``/-/live`` and ``/-/ready``.
     :ivar page_figures: whether the page shows the watchers, deliveries and delays of this server to everybody.
-    :ivar page_reasons: whether the page and the list show to everybody why a feed has no new document.
+    :ivar public_reasons: whether watchers are told why a feed has no new document, by messages, pages and the list.
     :ivar workers: number of processes that hold the connections, ``auto`` for one per processor; 0 for none besides
         this process.
     :ivar orphan_after: seconds without a parent after which a worker ends; 0 for never.
@@ -223,7 +223,7 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     admin_group: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     ready_public: bool = False
     page_figures: bool = False
-    page_reasons: bool = False
+    public_reasons: bool = False
     workers: Workers = 0
     orphan_after: Age = 300.0
     log_level: Level = "info"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from functools import partial
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import quote
 
 from twisted.web.server import NOT_DONE_YET
 
@@ -57,6 +58,9 @@ STALE_IF_ERROR_S = 300
 PREFLIGHT_MAX_AGE_S = 86_400
 """Seconds for which a browser may remember a preflight. No browser accepts more."""
 
+_PLAIN = "".join(chr(each) for each in range(0x20, 0x7F) if chr(each) not in '"\\%')
+"""The characters of a reason that are not percent-encoded in a field."""
+
 Form = Literal["document", "events", "either"]
 _DEPENDS_ON: dict[Form, list[bytes]] = {
     "document": [b"Accept-Encoding"],
@@ -79,6 +83,7 @@ _REQUEST_FIELDS = b"If-None-Match, Cache-Control, Prefer, A-IM, Last-Event-ID"
 _RESPONSE_FIELDS = (
     b"Age, Date, ETag, Retry-After, Repr-Digest, Preference-Applied, IM, Delta-Base, "
     b"Livefeed-Version, Livefeed-Sequence, Livefeed-State, Livefeed-At, Livefeed-Age, Livefeed-Next, Livefeed-Lifetime"
+    b", Livefeed-Waiting, Livefeed-Reason"
 )
 _EXPOSED = (b"Access-Control-Expose-Headers", _RESPONSE_FIELDS)
 
@@ -173,11 +178,24 @@ class DocumentResource(FeedResource):
                 self._feed.tally.refused["limit"] += 1
             return refuse_events(request, fields)
         have, delta = _last_event_id(request), request.args.get(b"delta")
+        if self._has_last(request) and self._feed.state is State.ENDED:
+            # No other status ends an EventSource for good (the HTML standard, 9.2.3).
+            return answer(request, 204, [*fields, (b"Cache-Control", b"no-store")], None)
         if delta == [b"2"]:
             have = have or named_version(request.args.get(b"have"))
             visit = Visit.of(request)
             return self._delivery.streams.begin(request, fields, have=have, visit=visit, delivery=self._delivery)
         return self._delivery.streams.begin(request, fields, delta=delta == [b"1"], have=have)
+
+    def _has_last(self, request: Request) -> bool:
+        """Tells whether a stream would bring nothing but the version that its client has, by the field of the client.
+
+        The version in the query counts for nothing: a page that begins with it would see an error, and no event.
+        """
+        snapshot, named = self._feed.snapshot, request.fields.last_event_ids
+        if snapshot is None or self._feed.is_missing or not named or Visit.of(request).wishes:
+            return False
+        return named_version(named) == snapshot.version
 
     def _document(self, request: Request, *, may_wait: bool = True) -> int:
         snapshot, fields = self._feed.snapshot, request.fields
@@ -373,6 +391,11 @@ class DocumentResource(FeedResource):
         left_s = self._lifetime_s()
         if left_s < math.inf and not self._feed.is_gone():
             headers.append((b"Livefeed-Lifetime", b"%d" % (1000 * left_s)))
+        waiting_s = self._feed.waiting_s()
+        if waiting_s is not None:
+            headers.append((b"Livefeed-Waiting", b"%d" % waiting_s))
+        if self._feed.told.reason:
+            headers.append((b"Livefeed-Reason", _reason_field(self._feed.told.reason)))
         return headers
 
     def _lifetime_s(self) -> float:
@@ -397,6 +420,14 @@ class DocumentResource(FeedResource):
             min(math.ceil(self._feed.interval_s), more_s),
             min(STALE_IF_ERROR_S, more_s),
         )
+
+
+def _reason_field(reason: str) -> bytes:
+    """Gives a reason as a string (RFC 8941, 3.3.3), which has no characters but those of ASCII.
+
+    All others, and the three that have a meaning, are percent-encoded in UTF-8.
+    """
+    return b'"%b"' % quote(reason, safe=_PLAIN).encode("ascii")
 
 
 def _selected(snapshot: Snapshot, codings: Mapping[str, float]) -> Representation:

@@ -17,7 +17,7 @@ from livefeed.delivery.flow_control import PausableSubscriber
 from livefeed.delivery.framing import chunked_document_event, document_event, http_chunk, server_sent_event
 from livefeed.delivery.heartbeats import Heartbeats
 from livefeed.delivery.items import Items
-from livefeed.delivery.messages import MessageOutlet
+from livefeed.delivery.messages import MessageOutlet, desk_facts
 from livefeed.document.timestamps import timestamp
 from livefeed.web.answers import EVENT_STREAM, EVERY_ANSWER
 from livefeed.web.reconnect_slots import RECONNECT_DELAYS_S
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from livefeed.delivery.messages import Messages
     from livefeed.document.snapshot import Snapshot
     from livefeed.feed.feed import Feed
-    from livefeed.feed.state import State
+    from livefeed.feed.notice import Told
     from livefeed.web.reconnect_slots import ReconnectSlots
     from livefeed.web.request import Request
 
@@ -107,9 +107,9 @@ class EventStream(PausableSubscriber, Protocol):
         self._have = have
         self._visit, self._delivery = visit, delivery
         self.follows_items = visit is not None
-        # The state that was sent last. The first event is always a state: the client may come back from another
+        # All that the last state event said. The first event is always a state: the client may come back from another
         # process with any state, and without a document that may be shown it has no version, like a new client.
-        self._state: State | None = None
+        self._told: Told | None = None
         self._closed = False
         self._received = 0
 
@@ -170,9 +170,9 @@ class EventStream(PausableSubscriber, Protocol):
             self.transport.write(snapshot.form(chunked_document_event if self._chunked else document_event))
 
     def _send_state(self) -> None:
-        state = self._streams.feed.state
-        if state is not self._state:
-            self._state = state
+        told = self._streams.feed.told
+        if told is not self._told:
+            self._told = told
             if self._streams.feed.is_gone():
                 self._have = None  # the document is sent again when it may be shown again
             self.transport.write(self._streams.state_event(chunked=self._chunked))
@@ -235,7 +235,7 @@ class EventStreams:
 
     # internal state
     open: Heartbeats[EventStream] = field(init=False)
-    _stated: tuple[State, float | None] | None = None  # what the state events say
+    _stated: tuple[Told, float | None, int | None] | None = None  # what the state events say
     _state_events: dict[bool, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -250,10 +250,11 @@ class EventStreams:
 
     def state_event(self, *, chunked: bool) -> bytes:
         """Gives the event that says the state, and when the document was confirmed last. It is made once for all."""
-        stated = self.feed.state, None if self.feed.snapshot is None else self.feed.confirmed_at
+        desk = desk_facts(self.feed)
+        stated = self.feed.told, None if self.feed.snapshot is None else self.feed.confirmed_at, desk.get("waiting")
         if stated != self._stated:
-            state, at = stated
-            facts = {"state": state.value, "at": None if at is None else timestamp(at)}
+            told, at, _ = stated
+            facts = {"state": told.state.value, "at": None if at is None else timestamp(at), **desk}
             # This takes the last id back: a client that comes back after an expiry or a withdrawal has no version.
             no_id = b"id: \n" if self.feed.is_gone() else b""
             event = b"event: state\n%sdata: %s\n\n" % (no_id, json.dumps(facts).encode())

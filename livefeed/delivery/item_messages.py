@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from livefeed.delivery.framing import deflated_text, document_text
-from livefeed.delivery.messages import PreparedMessages
+from livefeed.delivery.messages import PreparedMessages, desk_facts
 from livefeed.document.codings import is_large
 from livefeed.document.history import DeltaForm
 from livefeed.document.timestamps import timestamp
@@ -140,6 +140,7 @@ class ItemMessages(PreparedMessages):
         if left_s < math.inf and kind != "missing" and not feed.is_gone():
             # The message may be used again for FRESH_S.
             facts["lifetime"] = math.floor(1000 * max(0.0, left_s - FRESH_S))
+        facts |= desk_facts(feed)
         return json.dumps(facts, separators=(",", ":")).encode()[:-1] + rest + b"}"
 
 

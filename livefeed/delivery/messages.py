@@ -36,6 +36,20 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 binary frames unchecked, and follows members that it does not know to any depth."""
 
 
+def desk_facts(feed: Feed) -> dict[str, Any]:
+    """Gives the members of messages that say why there is no new document, and for how long one has been held back.
+
+    Each is there only if there is something to say.
+    """
+    facts: dict[str, Any] = {}
+    if feed.told.reason:
+        facts["reason"] = feed.told.reason
+    waiting_s = feed.waiting_s()
+    if waiting_s is not None:
+        facts["waiting"] = int(1000 * waiting_s)
+    return facts
+
+
 @dataclass(slots=True, eq=False)
 class _Outlet:
     """Where messages go. The message depends on the version that the client has, or all clients of a group have.
@@ -220,5 +234,6 @@ class Messages(PreparedMessages):
             "sequence": str(snapshot.sequence),
             "state": self.feed.state.value,
             "at": timestamp(self.feed.confirmed_at),
+            **desk_facts(self.feed),
         }
         return json.dumps(facts, separators=(",", ":")).encode()[:-1] + rest + b"}"

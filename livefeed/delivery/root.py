@@ -70,7 +70,8 @@ class Root(Node):
         self.update()
 
     def _list(self, published: PublishedFeed) -> None:
-        """Has a feed followed by connections to the other feeds, and these by those to it."""
+        """Has a feed followed by connections to the other feeds, and these by those to it, and its reasons told."""
+        published.feed.tell_reasons(are_public=self._options.reasons)
         self._directory.feeds[published.feed.name] = published
         published.directory = self._directory
 
@@ -87,6 +88,8 @@ class Root(Node):
         self._options = options
         if not options.figures:
             self.board.clear()
+        for published in self._published.values():
+            published.feed.tell_reasons(are_public=options.reasons)
         self.update()
 
     def arrange(self, names: Iterable[str]) -> None:

@@ -201,6 +201,12 @@ class Transitions(Freshness):
             _log.info(text, feed=self.name, state=self.state.value, earlier=earlier.value)
         self._announce_state(before)
 
+    def tell_reasons(self, *, are_public: bool) -> None:
+        """Has watchers told why there is no new document, or not any more."""
+        if are_public != self.reasons_are_public:
+            before, self.reasons_are_public = self._standing, are_public
+            self._announce_state(before, is_sign_of_life=False)
+
     def note_held(self, at_s: float | None = None, *, is_tick: bool = True) -> None:
         """Takes note of a good pull whose document is held back.
 

@@ -16,11 +16,13 @@ import zstandard
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from livefeed.clocks import Moment
 from livefeed.document.codings import MAX_MEMBERS, compress_well
 from livefeed.document.patch import apply_patch
 from livefeed.document.snapshot import version_of
 from livefeed.document.splices import apply_splices
 from livefeed.feed.feed import Feed
+from livefeed.feed.notice import Notice
 from livefeed.feed.state import State
 from livefeed.testing import Response, make_site, publish, request
 
@@ -614,6 +616,33 @@ class MethodTests(DocumentTestCase):
             self.get(b"Connection: Upgrade", b"Upgrade: " + value)
         self.assertEqual(len(self.upgraded), 3)
         self.assertEqual(self.get(b"Connection: Upgrade", b"Upgrade: h2c").status, 200)
+
+
+class HeldTests(DocumentTestCase):
+    """The fields while the desk holds a document back."""
+
+    def test_waiting_and_reason(self) -> None:
+        """The reason is public only if the operator says so, and is a string of RFC 8941 whatever it contains."""
+        publish(self.feed, b"1")
+        now_s = self.clock.seconds()
+        waiting = Moment(now_s - 61.9, now_s - 61.9)
+        self.feed.heed(Notice(State.HELD, 'We check 5 % of "é" \\\n', waiting, "hold"))
+        fields = self.get().headers
+        self.assertEqual((fields["livefeed-waiting"], fields.get("livefeed-reason")), ("61", None))
+        self.feed.tell_reasons(are_public=True)
+        self.assertEqual(self.get().headers["livefeed-reason"], '"We check 5 %25 of %22%C3%A9%22 %5C%0A"')
+        self.assertIn("Livefeed-Waiting, Livefeed-Reason", fields["access-control-expose-headers"])
+        self.feed.decide(None)
+        self.assertFalse({"livefeed-waiting", "livefeed-reason"} & self.get().headers.keys())
+
+    def test_withdrawn(self) -> None:
+        """The refusal has the reason, too, and nothing of the documents behind it."""
+        publish(self.feed, b"1")
+        self.feed.tell_reasons(are_public=True)
+        self.feed.heed(Notice(State.WITHDRAWN, "wrong", None, "withdraw"))
+        answer = self.get()
+        self.assertEqual((answer.status, answer.headers["livefeed-reason"]), (410, '"wrong"'))
+        self.assertEqual(answer.headers["cache-control"], "no-store")
 
 
 class GoneTests(DocumentTestCase):

@@ -15,11 +15,13 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET
 
+from livefeed.clocks import Moment
 from livefeed.delivery import events, framing
 from livefeed.delivery.events import HEARTBEAT_S, MAX_RECEIVED_BYTES, MISSED_HEARTBEATS
 from livefeed.delivery.framing import http_chunk, server_sent_event
 from livefeed.document.snapshot import version_of
 from livefeed.feed.fanout import SLICE
+from livefeed.feed.notice import Notice
 from livefeed.feed.state import State
 from livefeed.testing import Response, make_site, publish, request
 from livefeed.web.reconnect_slots import RECONNECT_DELAYS_S, ReconnectSlots
@@ -835,3 +837,62 @@ class ExpiryTests(StreamTestCase):
             self.assertEqual([identifier for _, _, identifier in each.source.events][-2:], ["", version_of(FIRST)])
             state = json.loads(each.source.events[-2][1])
             self.assertEqual((state["state"], "data" in state), ("expired", False))
+
+
+class DeskTests(StreamTestCase):
+    """Streams while the desk holds a document back, and after the end."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.clock.advance(1000)
+        publish(self.feed, FIRST)
+        self.version = self.feed.snapshot.version if self.feed.snapshot else ""
+
+    def notice(self, why: str, *, waits: bool) -> Notice:
+        return Notice(State.HELD, why, Moment(900.0, 900.0) if waits else None, "hold")
+
+    def test_changes_are_told(self) -> None:
+        """A document that begins to wait, one that waits no more, and another public reason: each is one event."""
+        client = Client(self.site)
+        client.events()
+        self.feed.tell_reasons(are_public=True)
+        for notice in (
+            self.notice("a", waits=False),
+            self.notice("a", waits=True),
+            self.notice("a", waits=True),
+            self.notice("b", waits=True),
+            self.notice("b", waits=False),
+        ):
+            self.feed.heed(notice)
+            publish(self.feed, FIRST)
+        client.events()
+        told = [(each.get("reason"), each.get("waiting")) for each in client.states[1:]]
+        self.assertEqual(told, [("a", None), ("a", 100_000), ("b", 100_000), ("b", None)])
+
+    def test_reason_that_is_not_public(self) -> None:
+        """Its change is told nobody."""
+        client = Client(self.site)
+        self.feed.heed(self.notice("a", waits=False))
+        self.feed.heed(self.notice("b", waits=False))
+        client.events()
+        self.assertEqual([each["state"] for each in client.states], ["live", "held"])
+        self.assertNotIn("reason", client.states[-1])
+
+    def test_end(self) -> None:
+        """A client that comes back with the last version is told to come no more, on all kinds of streams."""
+        self.feed.decide(State.ENDED)
+        last = b"Last-Event-ID: " + self.version.encode()
+        for path in (b"/feed.sse", b"/feed.sse?delta=1", b"/feed.sse?delta=2"):
+            answer = self.ask(last, path=path)
+            self.assertEqual((answer.status, answer.headers["cache-control"]), (204, "no-store"))
+        # All others have something to learn.
+        for path, fields in (
+            (b"/feed.sse", []),
+            (b"/feed.sse", [b"Last-Event-ID: " + b"0" * 32]),
+            (b"/feed.sse?last-event-id=" + self.version.encode(), []),
+            (b"/feed.sse?delta=2&have=" + self.version.encode(), []),
+            (b"/feed.sse?delta=2&follow=/feed", [last]),
+        ):
+            self.assertEqual(Client(self.site, *fields, path=path).head.status, 200, (path, fields))
+        self.feed.decide(None)
+        self.assertEqual(Client(self.site, last).head.status, 200)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from livefeed.clocks import Moment
 from livefeed.delivery.framing import document_text
 from livefeed.delivery.item_messages import FRESH_S, ItemMessages
 from livefeed.delivery.messages import MessageOutlet
@@ -18,6 +19,7 @@ from livefeed.delivery.websocket.outlets import compressed_item_frame, message_f
 from livefeed.document.history import AT_ONCE_BYTES, History
 from livefeed.document.snapshot import Sequence, Snapshot, version_of
 from livefeed.feed.feed import Feed
+from livefeed.feed.notice import Notice
 from livefeed.feed.state import State
 from livefeed.testing import publish
 from tests.helpers.item_client import ItemClient
@@ -54,6 +56,16 @@ class ItemMessagesTests(SynchronousTestCase):
         self.clock.advance(NOW)
         self.feed = Feed("feed", clock=self.clock)
         self.messages = ItemMessages(self.feed)
+
+    def test_held_back(self) -> None:
+        """Messages say for how long a newer document has been held back, and why if that is public."""
+        publish(self.feed, b"1")
+        now_s = self.clock.seconds()
+        self.feed.heed(Notice(State.HELD, "a recount", Moment(now_s - 61, now_s - 61), "hold"))
+        facts = json.loads(self.messages.get(None, plain))
+        self.assertEqual((facts["state"], facts["waiting"], facts.get("reason")), ("held", 61_000, None))
+        self.feed.tell_reasons(are_public=True)
+        self.assertEqual(json.loads(self.messages.get(None, plain))["reason"], "a recount")
 
     def follow(self, **had: bytes) -> ItemClient:
         client = ItemClient(had={f"/{name}": data for name, data in had.items()})

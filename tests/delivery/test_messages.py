@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from livefeed.clocks import Moment
 from livefeed.delivery.messages import MessageOutlet, Messages
 from livefeed.delivery.websocket.outlets import compressed_message_frame
 from livefeed.document import codings
@@ -21,6 +22,8 @@ from livefeed.document.history import DeltaForm
 from livefeed.document.patch import apply_patch
 from livefeed.document.snapshot import Sequence, Snapshot, make_large, version_of
 from livefeed.feed.feed import Feed
+from livefeed.feed.notice import Notice
+from livefeed.feed.state import State
 from livefeed.testing import publish
 from tests.helpers.websocket_client import Raw
 
@@ -269,3 +272,35 @@ class LargeTests(SynchronousTestCase):
             self.messages.get(have, compressed_message_frame), self.messages.get(None, compressed_message_frame)
         )
         self.assertLess(max(sizes), 300)
+
+
+class HeldTests(SynchronousTestCase):
+    """Messages while the desk holds a document back."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(NOW)
+        self.feed = Feed("feed", clock=self.clock)
+        publish(self.feed, b"1")
+        self.messages = Messages(self.feed)
+
+    def facts(self) -> dict[str, Any]:
+        facts: dict[str, Any] = json.loads(self.messages.get(None, plain))
+        return facts
+
+    def test_reason_and_waiting(self) -> None:
+        """The time is always there, the reason only if the operator allows it, and neither without need."""
+        self.assertFalse({"reason", "waiting"} & self.facts().keys())
+        now_s = self.clock.seconds()
+        self.feed.heed(Notice(State.HELD, "a recount", Moment(now_s - 1.5, now_s - 1.5), "hold"))
+        self.assertEqual((self.facts()["waiting"], self.facts().get("reason")), (1500, None))
+        self.feed.tell_reasons(are_public=True)
+        self.assertEqual(self.facts()["reason"], "a recount")
+        self.feed.decide(None)
+        self.assertFalse({"reason", "waiting"} & self.facts().keys())
+
+    def test_reasons_of_pulls(self) -> None:
+        """A feed that is stale has a reason, too. It is cut, and has no times that change all the time."""
+        self.feed.tell_reasons(are_public=True)
+        self.feed.mark_stale("x" * 300)
+        self.assertEqual(self.facts()["reason"], "x" * 197 + "...")

@@ -167,7 +167,7 @@ def test_plots(browser: Chrome, start: Start) -> None:
 
 def test_page_says_why_there_is_no_document(browser: Chrome, start: Start, tmp_path: Path) -> None:
     """While it waits for the first document, and while the feed is stale, if the operator shows reasons."""
-    options = ("--source", "file:document.json", "--feed", "results", "--page-reasons", "true")
+    options = ("--source", "file:document.json", "--feed", "results", "--public-reasons", "true")
     livefeed = start(*options, live=False)
     browser.get(f"https://{livefeed.authority}/")
     wait = WebDriverWait(browser, WAIT_S)

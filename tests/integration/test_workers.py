@@ -140,7 +140,7 @@ def test_every_worker_shows_the_same_facts(start: Start, tmp_path: Path) -> None
     """The figures of all workers together, and the reason why the feed is stale, which the parent knows."""
     document = tmp_path / "document.json"
     document.write_text("[1]")
-    options = ("--source", "file:document.json", "--page-figures", "true", "--page-reasons", "true")
+    options = ("--source", "file:document.json", "--page-figures", "true", "--public-reasons", "true")
     livefeed = start(*TWO, *options, listen=(TCP,))
     wait_until_ready(livefeed)
     with contextlib.ExitStack() as stack, subscribers(livefeed, 10):

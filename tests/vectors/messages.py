@@ -188,6 +188,18 @@ def _unknown() -> Iterator[Case]:
         _shown(FEED, FIRST),
     )
     yield _case(
+        "a document that is held, with the reason and the time",
+        {FEED: None},
+        _document(FEED, FIRST, "held", waiting=61_000, reason='We check 5 % of "district 7" \\ é'),
+        _shown(FEED, FIRST, "held"),
+    )
+    yield _case(
+        "a heartbeat while a newer document begins to wait",
+        {FEED: FIRST},
+        _heartbeat(FEED, FIRST, "held", waiting=0),
+        _shown(FEED, FIRST, "held"),
+    )
+    yield _case(
         "ages that are not known",
         {FEED: FIRST},
         _heartbeat(FEED, FIRST, "stale", at=None, age=None),
