@@ -74,6 +74,7 @@ class Shown:
     :ivar unknown_state: the name of the state, if this client does not know it; otherwise ``""``.
     :ivar reason: why the document is in its state, if the operator tells it; otherwise ``""``.
     :ivar is_waiting: whether a newer document is held back.
+    :ivar overlay: pointers to the values that an editor has put in the place of those of the source.
     """
 
     content: bytes | None = None
@@ -87,6 +88,7 @@ class Shown:
     unknown_state: str = ""
     reason: str = ""
     is_waiting: bool = False
+    overlay: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,8 @@ class Update(Generic[T_co]):
     :ivar reason: why the document is in its state, in a few words for readers; ``""`` unless the operator tells it.
     :ivar waiting_s: seconds for which a newer document had been held back when this update was delivered; ``None`` if
         none waits.
+    :ivar overlay: pointers (RFC 6901) to the values that an editor has put in the place of those of the source. Each
+        such value is at or below one of them.
     """
 
     data: T_co | None
@@ -123,6 +127,7 @@ class Update(Generic[T_co]):
     unknown_state: str
     reason: str
     waiting_s: float | None
+    overlay: tuple[str, ...]
 
     @property
     def is_live(self) -> bool:
@@ -151,6 +156,7 @@ class Update(Generic[T_co]):
             shown.unknown_state,
             shown.reason,
             waiting_s if shown.is_waiting else None,
+            shown.overlay,
         )
 
 
