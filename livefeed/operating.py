@@ -16,6 +16,7 @@ from livefeed.admin.commands import METHODS, OF_THE_DESK, Commands
 from livefeed.admin.contents import Contents
 from livefeed.admin.curves import Counts, Curves
 from livefeed.admin.desk import DeskCommands, DeskFeed, DesksResource
+from livefeed.admin.desk_page import DeskPage
 from livefeed.admin.health import Health, LiveResource, ReadyResource
 from livefeed.admin.metrics import MetricsResource, of_workers
 from livefeed.admin.publish import FeedsResource, StoredFeed, limit_of
@@ -175,7 +176,7 @@ class Operating:
             "-/live": LiveResource(),
             "-/ready": ReadyResource(self.health),
             "feeds": FeedsResource(self.pulled, self.reactor),
-            "-/desk": DesksResource(self.pulled),
+            "-/desk": DeskPage(DesksResource(self.pulled)),
             **commands,
         }
         return OperatorSite(OperatorRoot(access, paths), reactor=self.reactor, contents=self._contents)

@@ -6,6 +6,7 @@
 - ``contents``: the documents that arrive as content, bounded in memory.
 - ``curves``: watchers, deliveries and delays of the last minutes, for the page.
 - ``desk``: the commands of the desks, and the documents that are shown and that wait.
+- ``desk_page``: the page of the desk, whose files everybody may load.
 - ``health``: live and ready.
 - ``metrics``: the samples of this process, and all samples in the format of Prometheus.
 - ``publish``: the stored documents of feeds, which publishers read, write and change.

@@ -3,6 +3,9 @@
 A page of any site can have a browser send requests to addresses that the browser reaches, also to loopback. Browsers
 name the origin of such a page. With DNS rebinding, the page's own host name leads to this machine, and the browser
 takes the request for one of the same origin: only its ``Host`` tells.
+
+So the page of the desk has access like any other client: its origin is that of the host that the request names, which
+is one of ours, and each of its requests has the token. No cookie gives access, so no other page can borrow it.
 """
 
 from __future__ import annotations
@@ -109,7 +112,7 @@ class Denial:
 _WRONG_HOST = Denial(
     403, "The Host of the request is neither localhost, nor an IP address, nor the interface= of the endpoint."
 )
-_FROM_A_PAGE = Denial(403, "The request comes from a web page.")
+_FROM_A_PAGE = Denial(403, "The request comes from a web page of another origin.")
 _WRONG_TOKEN = Denial(
     401,
     "The request needs the field 'Authorization: Bearer TOKEN', with the token of --admin-token.",
@@ -138,12 +141,18 @@ class Access:
 
     def denial(self, request: Request) -> Denial | None:
         """Gives the reason to refuse a request; ``None`` if it may be answered."""
-        fields = request.requestHeaders
-        if fields.hasHeader(b"Origin") or _first(request, b"Sec-Fetch-Site") not in _SAME_PAGE:
+        if not _is_of_same_origin(request) or _first(request, b"Sec-Fetch-Site") not in _SAME_PAGE:
             return _FROM_A_PAGE
-        if not self._is_host_of_ours(_first(request, b"Host") or b""):
-            return _WRONG_HOST
-        return None if self.token is None else self._without_token(request, self.token)
+        return self.denial_of_file(request) or (
+            None if self.token is None else self._without_token(request, self.token)
+        )
+
+    def denial_of_file(self, request: Request) -> Denial | None:
+        """Gives the reason to refuse a request for a file of the page, which says nothing; ``None`` if there is none.
+
+        A page of another site may lead to it, and cannot read it.
+        """
+        return None if self._is_host_of_ours(_first(request, b"Host") or b"") else _WRONG_HOST
 
     def _is_host_of_ours(self, authority: bytes) -> bool:
         host = authority.lower()
@@ -171,6 +180,16 @@ class Access:
             return _TOO_MANY
         self._failures[address] = failures + 1
         return _WRONG_TOKEN
+
+
+def _is_of_same_origin(request: Request) -> bool:
+    """Tells whether no page has sent the request, or one whose origin has the host and port that the request names.
+
+    The scheme is not compared: the port belongs to one scheme, and a proxy in between may take off TLS.
+    """
+    host = (_first(request, b"Host") or b"").lower()
+    origins = request.requestHeaders.getRawHeaders(b"Origin", [])
+    return all(each.lower() in (b"http://" + host, b"https://" + host) for each in origins)
 
 
 def _first(request: Request, name: bytes) -> bytes | None:

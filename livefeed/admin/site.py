@@ -1,6 +1,7 @@
 """The operator's port: a site of its own, on a Unix socket and optionally on TCP, apart from the watchers.
 
-Rule: everything that this site answers has passed :class:`.access.Access`.
+Rule: everything that this site answers has passed :class:`.access.Access`. The files of the page of the desk, which are
+the same on every machine, pass without the token.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from livefeed.admin.caller import caller_of
 from livefeed.admin.commands import METHODS, OF_THE_DESK, BusyError, NotOfferedError
+from livefeed.admin.desk_page import is_page_file
 from livefeed.admin.reports import NO_ORIGIN, json_answer, watch_end
 from livefeed.exceptions import LivefeedError
 from livefeed.web.answers import answer, refuse
@@ -48,6 +50,8 @@ MAX_CONTENT_BYTES = 64 * 1024
 CONTENT_TIMEOUT_S = 10
 """Seconds that the content of a command may take, after its head."""
 
+_READS = (b"GET", b"HEAD")
+
 MAX_ARGUMENT_CHARACTERS = 256
 """Characters of the longest argument in a path, such as a version."""
 
@@ -67,10 +71,14 @@ class OperatorRequest(Request):
     _denial: Denial | None = None
     _was_judged = False
 
-    def denial(self, access: Access) -> Denial | None:
-        """Gives the reason to refuse the request; ``None`` if it may be answered. A wrong token counts once."""
+    def denial(self, access: Access, *, is_file: bool = False) -> Denial | None:
+        """Gives the reason to refuse the request; ``None`` if it may be answered. A wrong token counts once.
+
+        :param is_file: whether it asks for a file of the page.
+        """
         if not self._was_judged:
-            self._was_judged, self._denial = True, access.denial(self)
+            self._was_judged = True
+            self._denial = access.denial_of_file(self) if is_file else access.denial(self)
         return self._denial
 
     def gotLength(self, length: int | None) -> None:
@@ -129,6 +137,11 @@ class OperatorChannel(Channel):
             # The clients that ask for it wait up to a second for the permission (RFC 9110, 10.1.1).
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         return True
+
+    def requestDone(self, request: Any) -> None:
+        """HTTPChannel API. No answer of this port is repeated for another request."""
+        request.select = None
+        super().requestDone(request)
 
     def allContentReceived(self) -> None:
         """HTTPChannel API."""
@@ -195,11 +208,12 @@ class OperatorRoot(Node):
 
     def getChildWithDefault(self, path: bytes, request: Any) -> Any:
         """IResource API."""
-        denial = request.denial(self.access)
+        is_file = path == b"-" and request.method in _READS and is_page_file(request.postpath)
+        denial = request.denial(self.access, is_file=is_file)
         if denial is not None:
             return _Denied(denial)
         channel: Any = request.channel
-        channel.is_known = True
+        channel.is_known = channel.is_known or not is_file
         return super().getChildWithDefault(path, request)
 
 

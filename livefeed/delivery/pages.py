@@ -25,12 +25,14 @@ if TYPE_CHECKING:
 ASSETS = b"-"
 """The first segment of the paths of the files that pages load. No feed can have this name."""
 
-_POLICY = (
+POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
     b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+"""The policy of all pages: nothing from elsewhere, no scripts and styles in the page itself, no frames around it."""
+
 _FIELDS = [
-    (b"Content-Security-Policy", _POLICY),
+    (b"Content-Security-Policy", POLICY),
     (b"Cross-Origin-Opener-Policy", b"same-origin"),
     (b"Referrer-Policy", b"no-referrer"),
     (b"Cache-Control", b"no-cache"),
@@ -115,7 +117,7 @@ def feed_page(feed: Feed, origins: Origins, options: PageOptions, *, is_only: bo
     :param is_only: whether there is no other feed, and so no list to link to.
     """
     replacements = {
-        "{{noscript}}": _from_strings("noscript"),
+        "{{noscript}}": text_of("page/strings.js", "noscript"),
         "{{feed}}": feed.name,
         "{{link}}": "" if is_only else _LINK,
         "{{preload}}": _PRELOAD,
@@ -125,13 +127,16 @@ def feed_page(feed: Feed, origins: Origins, options: PageOptions, *, is_only: bo
 
 def _common(options: PageOptions) -> dict[str, str]:
     """Gives the texts that replace the placeholders of all pages."""
-    return {"{{language}}": _from_strings("LANGUAGE"), "{{shows}}": str(options)}
+    return {"{{language}}": text_of("page/strings.js", "LANGUAGE"), "{{shows}}": str(options)}
 
 
 @cache
-def _from_strings(name: str) -> str:
-    """Gives a text of ``strings.js``: no script can write it into the page, and translators look for it there."""
-    found = re.search(rf'\b{name}(?: =|:) "([^"]*)"', _file("page/strings.js"))
+def text_of(file: str, name: str) -> str:
+    """Gives a text of a ``strings.js``: no script can write it into the page, and translators look for it there.
+
+    :param file: the path of the file in ``livefeed/static``.
+    """
+    found = re.search(rf'\b{name}(?: =|:) "([^"]*)"', _file(file))
     assert found is not None
     return found[1]
 

@@ -102,11 +102,38 @@ class PageTests(AccessTestCase):
         ):
             self.assertEqual(self.ask(access, host=host).status, status, host)
 
+    def test_the_page_of_the_desk(self) -> None:
+        """A page of the host and port that the request names, which is one of ours, has access like other clients."""
+        access = Access(self.clock, frozenset({b"ops.example"}))
+        for host, origin, status in (
+            (b"localhost:9090", b"http://localhost:9090", 404),
+            (b"127.0.0.1:9090", b"https://127.0.0.1:9090", 404),
+            (b"Ops.example:9090", b"https://ops.example:9090", 404),
+            (b"[::1]:9090", b"http://[::1]:9090", 404),
+            (b"localhost:9090", b"http://localhost:3000", 403),
+            (b"localhost:9090", b"http://localhost", 403),
+            (b"localhost:9090", b"http://127.0.0.1:9090", 403),
+            (b"localhost:9090", b"null", 403),
+            (b"localhost:9090", b"ws://localhost:9090", 403),
+            # DNS rebinding: the page and the request name the same host, which is none of ours.
+            (b"evil.example:9090", b"http://evil.example:9090", 403),
+        ):
+            answer = self.ask(access, b"Origin: " + origin, b"Sec-Fetch-Site: same-origin", host=host)
+            self.assertEqual(answer.status, status, (host, origin))
+            self.assertNotIn("access-control-allow-origin", answer.headers)
+        own = b"Origin: http://localhost"
+        for more in (b"Origin: http://evil.example", b"Sec-Fetch-Site: same-site", b"Sec-Fetch-Site: cross-site"):
+            self.assertEqual(self.ask(access, own, more).status, 403, more)
+        locked = Access(self.clock, token=TOKEN)
+        self.assertEqual(self.ask(locked, own).status, 401)
+        self.assertEqual(self.ask(locked, own, b"Cookie: token=" + TOKEN).status, 401)
+        self.assertEqual(self.ask(locked, own, b"Authorization: Bearer " + TOKEN).status, 404)
+
     def test_origins(self) -> None:
         """A page is named by its origin, or the browser says that it belongs to another site."""
         access = Access(self.clock)
         for field, status in (
-            (b"Origin: http://localhost", 403),
+            (b"Origin: http://localhost:1", 403),
             (b"Origin: null", 403),
             (b"Sec-Fetch-Site: cross-site", 403),
             (b"Sec-Fetch-Site: same-site", 403),

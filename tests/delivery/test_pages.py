@@ -6,7 +6,6 @@ import gzip
 import json
 import re
 from hashlib import sha256
-from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
 
@@ -21,53 +20,9 @@ from livefeed.feed.feed import Feed
 from livefeed.testing import make_site, publish, request
 from livefeed.web.cors import Origins
 from livefeed.web.site import Site
+from tests.helpers.page_texts import NAMES, TextFinder, texts_of_module
 
 NOW = 1_795_000_000.25
-
-NAMES = frozenset({"livefeed", "JSON", "Enter", "Escape", "Date", "{{feed}}"})
-"""Names that are the same in every language, keys of a keyboard, and the names of fields."""
-
-SPOKEN = ("aria-label", "title", "placeholder", "alt")
-"""The attributes that readers see or hear."""
-
-_LITERAL = re.compile(r"\"([^\"\n]*)\"|'([^'\n]*)'|`([^`]*)`")
-_SENTENCE = re.compile(r"[A-Z][a-z]+( [a-z$].*)?|[^./<>{}()=]*[a-z]+ [a-z]+ [a-z]+.*\.")
-
-
-class TextFinder(HTMLParser):
-    """Finds the texts of a page, without those of scripts, styles and placeholders."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.texts: list[str] = []
-        self._inside = ""
-
-    @classmethod
-    def texts_of(cls, html: str) -> list[str]:
-        finder = cls()
-        finder.feed(html)
-        return finder.texts
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._inside = tag
-        self.texts += [value for name, value in attrs if name in SPOKEN and value]
-
-    def handle_data(self, data: str) -> None:
-        text = re.sub(r"\{\{\w+\}\}(?:\.\w+)?", "", data).strip()
-        if text and self._inside not in ("style", "script"):
-            self.texts.append(text)
-
-
-def texts_of_module(code: str) -> list[str]:
-    """Gives the literals of a module that look like texts for readers."""
-    code = re.sub(r"(?m)^\s*//.*$|\s//\s.*$", "", code)
-    literals = [(match.start(), next(filter(None, match.groups()), "")) for match in _LITERAL.finditer(code)]
-    spoken = re.compile(rf"(?:{'|'.join(SPOKEN)})\"?: $")
-    return [
-        text
-        for start, text in literals
-        if _SENTENCE.fullmatch(text) or (text and spoken.search(code[max(0, start - 20) : start]) and "${" not in text)
-    ]
 
 
 class PageTests(SynchronousTestCase):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
@@ -12,11 +13,13 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.chrome.service import Service
 
 from tests.helpers.chromium import chromium_options
-from tests.integration.harness import HOST, WAIT_S, peer
+from tests.integration.harness import HOST, WAIT_S, missing_peer, peer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+AXE = Path(__file__).resolve().parent.parent / "clients" / "node_modules" / "axe-core" / "axe.min.js"
+_FAULTS = "axe.run().then((found) => found.violations.map((one) => [one.id, ...one.nodes.map((node) => node.html)]))"
 
 OTHER_PAGE = b"""<!doctype html><title>another origin</title><script>
 async function poll(url) {
@@ -100,6 +103,15 @@ def call(browser: Browser, expression: str) -> Any:
     return browser.execute_async_script(
         f"const done = arguments[0]; ({expression}).then(done, (error) => done(String(error)))"
     )
+
+
+def faults(browser: Browser) -> list[Any]:
+    """Gives the rules of accessibility that a page breaks, with the elements, as axe finds them."""
+    if not AXE.exists():
+        missing_peer("axe-core is not installed: make test installs it with npm")
+    browser.execute_script(AXE.read_text())
+    found: list[Any] = call(browser, _FAULTS)
+    return found
 
 
 def close_tabs(browser: Chrome, first: str) -> None:

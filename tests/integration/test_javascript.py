@@ -89,8 +89,8 @@ def test_in_node() -> None:
 
 
 def test_page_in_node() -> None:
-    """The modules of the page that need no browser."""
-    run("--test", *(str(each) for each in sorted((CLIENTS / "page").glob("*.test.mjs"))))
+    """The modules of the pages that need no browser."""
+    run("--test", *(str(each) for folder in ("page", "desk") for each in sorted((CLIENTS / folder).glob("*.test.mjs"))))
 
 
 def test_what_is_served_is_what_is_built(tmp_path: Path) -> None:

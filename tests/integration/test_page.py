@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -12,10 +11,12 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.integration.browsing import call
-from tests.integration.harness import TLS, WAIT_S, missing_peer, replace_file
+from tests.integration.browsing import call, faults
+from tests.integration.harness import TLS, WAIT_S, replace_file
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from selenium.webdriver import Chrome
 
     from tests.integration.conftest import Start
@@ -25,8 +26,6 @@ pytestmark = pytest.mark.peers
 
 FIRST = b'{"count": 1.50, "big": 12345678901234567890, "name": "a { b, c: \\" d", "empty": []}'
 SECOND = b'{"count": 2.25}'
-FAULTS = "axe.run().then((found) => found.violations.map((one) => [one.id, ...one.nodes.map((node) => node.html)]))"
-AXE = Path(__file__).resolve().parent.parent / "clients" / "node_modules" / "axe-core" / "axe.min.js"
 
 
 def text_of(browser: Chrome, identifier: str) -> str:
@@ -185,22 +184,18 @@ def test_page_says_why_there_is_no_document(browser: Chrome, start: Start, tmp_p
 
 def test_page_has_no_accessibility_faults(browser: Chrome, start: Start, tmp_path: Path) -> None:
     """axe finds nothing on the page of an election, of any document, and on the list, in the light and dark theme."""
-    if not AXE.exists():
-        missing_peer("axe-core is not installed: make test installs it with npm")
     replace_file(tmp_path / "document.json", rows(1))
     (tmp_path / "a.toml").write_text("[feeds.night]\nsource = 'demo:'\n[feeds.results]\nsource = 'file:document.json'")
     livefeed = start("--config", "a.toml", "--page-figures", "true", live=False)
     livefeed.wait_for_log('feed "results" is live')
-    axe = AXE.read_text()
     for path, ready in (("", "//*[@class='badge']"), ("night.html", "//article"), ("results.html", "//main//table")):
         browser.get(f"https://{livefeed.authority}/{path}")
         wait_for(browser, ready)
         open_panels(browser)
         wait_for(browser, "//figure//canvas")
-        browser.execute_script(axe)
         for theme in ("light", "dark"):
             browser.execute_script(f"document.documentElement.dataset.theme = '{theme}'")
-            found = call(browser, FAULTS)
+            found = faults(browser)
             assert (path, theme, found) == (path, theme, [])
     browser.get_log("browser")
 

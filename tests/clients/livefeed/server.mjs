@@ -12,6 +12,8 @@ export class Server {
   /** Why, and for how many ms a newer document waits; undefined if it is not said. */
   reason = undefined;
   waiting = undefined;
+  /** Pointers to overlaid values; undefined if there are none. */
+  overlay = undefined;
   requests = [];
   streams = new Set();
   /** Answers a request, or a handshake, in place of the usual answer; gives whether it did. */
@@ -64,6 +66,7 @@ export class Server {
       lifetime: 300_000,
       reason: this.reason,
       waiting: this.waiting,
+      overlay: this.overlay,
     };
   }
 
@@ -100,6 +103,7 @@ export class Server {
       "Livefeed-Lifetime": "300000",
     };
     if (this.reason) fields["Livefeed-Reason"] = JSON.stringify(encodeURI(this.reason));
+    if (this.overlay) fields["Livefeed-Overlay"] = this.overlay.map((each) => JSON.stringify(encodeURI(each))).join(", ");
     if (this.waiting !== undefined) fields["Livefeed-Waiting"] = String(Math.floor(this.waiting / 1000));
     const isNewest = request.headers["if-none-match"] === `"${this.version}"`;
     response.writeHead(isNewest ? 304 : 200, fields);

@@ -1,0 +1,254 @@
+"""The page of the desk in a real browser, and a real livefeed whose watchers see what it decides."""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+
+from tests.integration.browsing import call, faults
+from tests.integration.harness import TEXT, WAIT_S, Livefeed, free_port, replace_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from selenium.webdriver import Chrome
+
+    from tests.integration.conftest import Start
+
+pytestmark = pytest.mark.peers
+
+TOKEN = "0123456789abcdefghijklmnop"
+MOST_TABS = 60
+ONE = "const one = document.activeElement;"
+FRAME = """new Promise((done) => {
+  const frame = document.createElement("iframe");
+  frame.src = %s;
+  frame.onload = () => done(frame.contentDocument === null);
+  document.body.append(frame);
+})"""
+"""Shows a page in a frame, and tells whether nothing of it is there for the page around it."""
+
+SCREENS = ((1440, 900), (390, 844), (3840, 2160))
+
+
+def counted(votes: int) -> bytes:
+    """Gives a document with the votes of two districts."""
+    return json.dumps(
+        {"counted": votes // 20, "districts": [{"name": "A", "votes": votes}, {"name": "B", "votes": 7}]}
+    ).encode()
+
+
+class Desk:
+    """The page of the desk in a browser, and the livefeed that it belongs to."""
+
+    def __init__(self, browser: Chrome, livefeed: Livefeed, origin: str, document: Path) -> None:
+        self.browser = browser
+        self.livefeed = livefeed
+        self.origin = origin
+        self.document = document
+        self.wait = WebDriverWait(browser, WAIT_S, poll_frequency=0.05)
+
+    def open(self) -> None:
+        """Opens the page, as somebody who has never been there."""
+        self.browser.get(f"{self.origin}/-/desk/")
+        self.browser.execute_script("sessionStorage.clear()")
+        self.browser.refresh()
+        self.wait.until(lambda _: self.browser.find_elements(By.ID, "token"))
+
+    def enter(self, token: str = TOKEN) -> None:
+        """Logs in."""
+        self.find("#token").clear()
+        self.find("#token").send_keys(token + Keys.ENTER)
+
+    def find(self, selector: str) -> Any:
+        """Gives the first element of a selector."""
+        return self.browser.find_element(By.CSS_SELECTOR, selector)
+
+    def text(self, selector: str) -> str:
+        """Gives the text of an element."""
+        text: str = self.find(selector).text
+        return text
+
+    def wait_for(self, selector: str, text: str) -> None:
+        """Returns once a text is in an element."""
+        self.wait.until(lambda _: text in self.text(selector), f"{text!r} is never in {selector}")
+
+    def press(self, kind: str, result: str) -> None:
+        """Gives a command, and waits for its result."""
+        self.find(f"[data-command={kind}]").click()
+        self.wait_for(".result", result)
+
+    def tab_to(self, condition: str) -> None:
+        """Moves the focus by the keyboard, until a condition holds for the element that has it; each shows it."""
+        for _ in range(MOST_TABS):
+            self.browser.switch_to.active_element.send_keys(Keys.TAB)
+            outline = self.browser.execute_script(
+                f"{ONE} return one === document.body || getComputedStyle(one).outlineStyle"
+            )
+            assert outline != "none", self.browser.execute_script(f"{ONE} return one.outerHTML")
+            if self.browser.execute_script(f"{ONE} return {condition}"):
+                return
+        raise AssertionError(f"the keyboard does not reach {condition}")
+
+
+@pytest.fixture
+def desk(browser: Chrome, start: Start, tmp_path: Path) -> Iterator[Desk]:
+    """The page, of a livefeed that shows a document from a file."""
+    token, document = tmp_path / "token", tmp_path / "document.json"
+    token.write_text(TOKEN)
+    token.chmod(0o600)
+    replace_file(document, counted(1200))
+    port = free_port()
+    admin = ("--admin", f"tcp:{port}:interface=127.0.0.1", "--admin-token", str(token))
+    livefeed = start("--source", "file:document.json", "--state-dir", "state", *admin)
+    browser.get_log("browser")
+    yield Desk(browser, livefeed, f"http://127.0.0.1:{port}", document)
+    assert TOKEN not in livefeed.log()
+
+
+def test_an_operator_decides(desk: Desk) -> None:
+    """A wrong token says so. A held version is compared, released, and taken back; watchers see each decision."""
+    desk.open()
+    desk.enter("wrong" * 5)
+    desk.wait_for("#token-error", "not the token")
+    desk.enter()
+    desk.wait_for("#state", "Live")
+    assert TOKEN not in desk.browser.current_url
+    with desk.livefeed.subscriber_wire() as wire:
+        assert wire.frame_of(TEXT) == counted(1200)
+        desk.find("#reason").send_keys("we call district A")
+        desk.press("hold", "Held.")
+        assert "we call district A" in desk.text(".decision")
+        replace_file(desk.document, counted(0))
+        desk.wait.until(lambda _: "districts/name=A/votes" in desk.text(".differences"))
+        rows = [row.text for row in desk.browser.find_elements(By.CSS_SELECTOR, ".differences tbody tr")]
+        assert rows == ["/counted 60 0", "/districts/name=A/votes 1200 0"]
+        assert "1 min" not in desk.text(".side.waits")
+        assert desk.livefeed.http.get("/feed").json()["counted"] == 60
+        desk.press("release", "Released.")
+        while wire.frame_of(TEXT) != counted(0):
+            pass
+        desk.wait.until(lambda _: desk.find(".result button").is_displayed())
+        desk.find(".result button").click()
+        desk.wait_for(".result", "Rolled back.")
+        while wire.frame_of(TEXT) != counted(1200):
+            pass
+    desk.wait_for("#state", "Held")
+    desk.press("unpin", "Unpinned.")
+    desk.find("[data-command=end]").click()
+    desk.find("dialog .danger").click()
+    desk.wait_for("#state", "Ended")
+    assert desk.livefeed.http.get("/feed").headers["Livefeed-State"] == "ended"
+    desk.press("resume", "Resumed.")
+    desk.browser.find_element(By.XPATH, "//button[text()='Log out']").click()
+    assert desk.find("#token").is_displayed()
+    assert desk.browser.execute_script("return sessionStorage.length") == 0
+
+
+def test_by_keyboard(desk: Desk) -> None:
+    """Everything is reached and done without a mouse: the focus is visible, and stays when the page changes."""
+    desk.open()
+    desk.browser.switch_to.active_element.send_keys(TOKEN + Keys.ENTER)
+    desk.wait_for("#state", "Live")
+    desk.tab_to("one.dataset.command === 'hold'")
+    desk.browser.switch_to.active_element.send_keys(Keys.ENTER)
+    desk.wait_for(".result", "Held.")
+    assert desk.browser.execute_script("return document.activeElement.dataset.command") == "hold"
+    desk.browser.switch_to.active_element.send_keys(Keys.ENTER)
+    desk.tab_to("one.dataset.command === 'withdraw'")
+    desk.browser.switch_to.active_element.send_keys(Keys.ENTER)
+    assert desk.browser.switch_to.active_element.text == "Cancel"
+    desk.browser.switch_to.active_element.send_keys(Keys.ESCAPE)
+    assert desk.browser.execute_script("return document.activeElement.dataset.command") == "withdraw"
+    desk.browser.switch_to.active_element.send_keys(Keys.ENTER)
+    desk.tab_to("one.className === 'danger'")
+    desk.browser.switch_to.active_element.send_keys(Keys.ENTER)
+    desk.wait_for("#state", "Withdrawn")
+    assert desk.livefeed.http.get("/feed").status_code == 410
+    desk.tab_to("one.tagName === 'SUMMARY' && one.textContent.includes('Earlier')")
+    desk.browser.switch_to.active_element.send_keys(Keys.ENTER)
+    # Behind the last element the browser itself is next: nothing keeps the focus.
+    desk.tab_to("one === document.body")
+
+
+def test_no_barriers(desk: Desk) -> None:
+    """No rule of accessibility is broken, in both themes and on each screen, and nothing is wider than the screen."""
+    desk.open()
+    assert faults(desk.browser) == []
+    desk.enter()
+    desk.wait_for("#state", "Live")
+    desk.press("hold", "Held.")
+    replace_file(desk.document, counted(0))
+    desk.wait.until(lambda _: desk.browser.find_elements(By.CSS_SELECTOR, ".differences tbody tr"))
+    desk.browser.execute_script("for (const one of document.querySelectorAll('details')) one.open = true")
+    try:
+        for theme in ("light", "dark"):
+            scheme = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
+            desk.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", scheme)
+            assert faults(desk.browser) == [], theme
+        for width, height in SCREENS:
+            screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < height}
+            desk.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+            over = "const page = document.documentElement; return page.scrollWidth - page.clientWidth"
+            assert (width, desk.browser.execute_script(over)) == (width, 0)
+            assert faults(desk.browser) == [], width
+        desk.find("[data-command=withdraw]").click()
+        assert faults(desk.browser) == []
+    finally:
+        desk.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+        desk.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_other_pages_and_names(desk: Desk, other_origin: str) -> None:
+    """A page of another site cannot use the port, although it knows the token, nor show the page in a frame."""
+    desk.browser.get(other_origin)
+    options = {
+        "method": "POST",
+        "headers": {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"},
+        "body": "{}",
+    }
+    for ask in (
+        f"fetch('{desk.origin}/status', {{headers: {{Authorization: 'Bearer {TOKEN}'}}}})",
+        f"fetch('{desk.origin}/-/hold', {json.dumps(options)})",
+        f"fetch('{desk.origin}/-/hold', {{method: 'POST', mode: 'no-cors', body: '{{}}'}})",
+    ):
+        assert "TypeError" in call(
+            desk.browser, f"{ask}.then((answer) => answer.type === 'opaque' ? 'TypeError' : answer.status)"
+        )
+    assert call(desk.browser, FRAME % json.dumps(f"{desk.origin}/-/desk/")) is True
+    refused = [entry["message"] for entry in desk.browser.get_log("browser") if "frame-ancestors" in entry["message"]]
+    assert refused
+    fields = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+    for more in (
+        {"Host": "evil.example"},
+        {"Host": "evil.example", "Origin": "http://evil.example", "Sec-Fetch-Site": "same-origin"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+    ):
+        for path in ("/-/hold", "/-/withdraw"):
+            answer = httpx.post(f"{desk.origin}{path}", content=b"{}", headers={**fields, **more}, timeout=WAIT_S)
+            assert answer.status_code == 403, more
+    assert httpx.get(f"{desk.origin}/-/desk/", headers={"Host": "evil.example"}, timeout=WAIT_S).status_code == 403
+    assert desk.livefeed.http.get("/feed").headers["Livefeed-State"] == "live"
+
+
+def test_a_livefeed_that_is_silent(desk: Desk) -> None:
+    """The page says that it may be old, and goes on by itself."""
+    desk.open()
+    desk.enter()
+    desk.wait_for("#state", "Live")
+    desk.livefeed.process.signal(signal.SIGSTOP)
+    try:
+        desk.wait_for("#trouble", "may be old")
+        assert desk.browser.execute_script("return document.body.classList.contains('silent')")
+    finally:
+        desk.livefeed.process.signal(signal.SIGCONT)
+    desk.wait.until(lambda _: not desk.find("#trouble").is_displayed())
