@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred, DeferredList, TimeoutError  # noqa:
 from livefeed import clocks
 from livefeed.admin.access import read_token
 from livefeed.document.gate import check_document
+from livefeed.document.rules import Rules
 from livefeed.document.snapshot import version_of
 from livefeed.exceptions import ConfigurationError, JournalError, LivefeedError, PullError, RuntimeDirError, first_line
 from livefeed.process.certificates import CertificateChoice
@@ -154,6 +155,7 @@ class StartChecks:
                 return Pulled(feed.feed, None, None, "it says that nothing has changed, and has given nothing before")
             size, version = len(data), version_of(data)
             check_document(data, max_bytes=feed.max_bytes)
+            self._check_rules(feed, data)
         except PullError as error:
             return Pulled(feed.feed, size, version, str(error))
         except TimeoutError:
@@ -161,6 +163,17 @@ class StartChecks:
         except Exception as error:
             return Pulled(feed.feed, None, None, f"the source broke: {type(error).__name__}: {first_line(error)}")
         return Pulled(feed.feed, size, version, None)
+
+    def _check_rules(self, feed: FeedSettings, data: bytes) -> None:
+        """Warns of rules that would hold the document of a source back, and of pointers that find nothing in it."""
+        rules = Rules.compile(feed.rules)
+        held = rules.check(None, data).held
+        if held is not None:
+            place = f"{feed.place('rules')}.{held.rule}"
+            self._add(Problem(place, f"would hold the document that the source gives: {held.why}", is_warning=True))
+        for rule, pointer in rules.idle(data):
+            why = f"there is no {pointer} in the document that the source gives, so this pointer checks nothing"
+            self._add(Problem(f"{feed.place('rules')}.{rule}", why, is_warning=True))
 
     @contextmanager
     def _reported(self, place: str = "", *, is_warning: bool = False) -> Iterator[None]:

@@ -18,6 +18,7 @@ from livefeed import clocks
 from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.delivery.websocket.handshake import Handshakes
 from livefeed.document.history import History
+from livefeed.document.rules import Rules
 from livefeed.exceptions import ConfigurationError, StoreError
 from livefeed.feed.feed import Feed
 from livefeed.feed.persistence import JournalService
@@ -238,6 +239,7 @@ class PulledFeedService(FeedService):
             shared.reactor,
             shared.in_thread,
             shared.wall,
+            rules=Rules.compile(settings.rules),
             file=file,
             audit=shared.audit,
             place=shared.state_place,
@@ -320,6 +322,9 @@ class PulledFeedService(FeedService):
         if source is not None:
             # Its stop is immediate: it has nothing to wait for.
             old.disownServiceParent()
+        if settings.rules != self.settings.rules:
+            # A document of the old source is not shown any more.
+            self.desk.take_rules(Rules.compile(settings.rules), judges=source is None)
         self._take(settings, change.origins)
         if source is None:
             return

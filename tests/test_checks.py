@@ -15,6 +15,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed import checks
 from livefeed.checks import Problem, Pulled, StartChecks
 from livefeed.config.settings import FeedSettings, Settings
+from livefeed.document.requirements import Required
+from livefeed.document.rules import RuleSpec
+from livefeed.document.selectors import parse_selector
 from livefeed.document.snapshot import version_of
 from livefeed.exceptions import SourceError
 from livefeed.process import runtime_dir
@@ -166,6 +169,17 @@ class StartChecksTests(ChecksTestCase):
 
 class PullTests(ChecksTestCase):
     """StartChecks.pull."""
+
+    def test_rules(self) -> None:
+        """A rule that would hold the document, and a pointer that finds nothing in it, are warnings."""
+        rules = tuple(
+            RuleSpec(name, Required((parse_selector(text),))) for name, text in (("ok", "/a"), ("no", "/b/c"))
+        )
+        _, problems = self.pulled(b'{"a": 1}', rules=rules, places={"rules": "f:3: feeds.a.rules"})
+        self.assertEqual([problem.place for problem in problems], ["f:3: feeds.a.rules.no"] * 2)
+        self.assertEqual([problem.is_warning for problem in problems], [True] * 2)
+        self.assertIn("would hold the document that the source gives: /b/c is missing", problems[0].why)
+        self.assertIn("there is no /b/c in the document", problems[1].why)
 
     def pulled(self, answer: Any, **settings: Any) -> tuple[Pulled, list[Problem]]:
         source = MemorySource(deque([answer]))

@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     for folder, names in {
         "document": "",
         "client": "document",
-        "config": "",
+        "config": "document",
         "tls": "",
         "sources": "document tls",
         "storage": "document",

@@ -18,6 +18,7 @@
 - ``tables``: aligned columns, colours, and escaped characters.
 - ``times``: durations and points in time on the command line.
 - ``trace_text``: the text of ``livefeed ctl trace``.
+- ``tried_document``: the part of ``livefeed check`` that tries a document on the rules of a feed.
 - ``until``: conditions on a document.
 - ``watch``: the subcommand that shows a document as it changes.
 """

@@ -1,4 +1,4 @@
-"""``livefeed check``: does all checks of a start without serving."""
+"""``livefeed check``: does all checks of a start without serving, or tries a document on the rules of a feed."""
 
 from __future__ import annotations
 
@@ -13,18 +13,24 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from livefeed.checks import Problem, StartChecks
+from livefeed.cli.tried_document import HELD, UNREADABLE, try_document
 from livefeed.config.settings import Layers
+from livefeed.exceptions import closest, shown
 
 if TYPE_CHECKING:
     import argparse
 
     from livefeed.checks import Pulled
+    from livefeed.config.settings import Settings
+    from livefeed.exceptions import ConfigurationError
 
 HELP = "check settings without serving"
 DESCRIPTION = (
     "Does all checks of a start: settings, sources, origins, endpoints, certificates with their keys and dates, and "
     "folders. Each problem is one line, with file, line and key. The variables LIVEFEED_... count as at a start. The "
-    "exit code is 1 if livefeed would not start, or if a certificate has expired."
+    "exit code is 1 if livefeed would not start, or if a certificate has expired. With --document, only the settings "
+    "are read, and the document is tried on the gate and the rules of a feed: the exit code is 0 if watchers would be "
+    "shown it, 4 if it would be held back, and 1 if the settings have an error or a file cannot be read."
 )
 
 
@@ -37,12 +43,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--strict", action="store_true", help="exit with 1 for warnings, too")
     parser.add_argument("--pull", action="store_true", help="pull each source once, and show what it gives")
+    parser.add_argument(
+        "--document", metavar="FILE", help="try this document on the rules of a feed; - is standard input"
+    )
+    parser.add_argument(
+        "--shown", metavar="FILE", help="the document that watchers are shown meanwhile [default: none]"
+    )
+    parser.add_argument("--feed", metavar="NAME", help="the feed whose rules count [default: the only one]")
 
 
 def run(options: argparse.Namespace) -> int:
     """Does the checks, prints the problems, or what would be served, and gives the exit code."""
     layers = Layers({} if options.file is None else {"config": options.file}, dict(os.environ), Path.cwd())
     settings, errors = layers.read_all()
+    if options.document is not None:
+        return _try_document(options, settings, errors)
+    if options.shown is not None or options.feed is not None:
+        options.fail("--shown and --feed belong to --document FILE")
     problems = [Problem(error.place, error.why) for error in errors]
     summary: dict[str, Any] | None = None
     pulled: list[Pulled] = []
@@ -72,6 +89,29 @@ def run(options: argparse.Namespace) -> int:
     else:
         _print(problems, summary if is_good else None, pulled)
     return 0 if is_good else 1
+
+
+def _try_document(options: argparse.Namespace, settings: Settings | None, errors: list[ConfigurationError]) -> int:
+    """Tries the document, prints the outcome, and gives the exit code."""
+    if errors or settings is None:
+        problems = sorted((Problem(error.place, error.why) for error in errors), key=_position)
+        if options.json:
+            print(json.dumps({"ok": False, "problems": [asdict(problem) for problem in problems]}, indent=2))
+        else:
+            _print(problems, None, [])
+        return UNREADABLE
+    names = [feed.feed for feed in settings.feeds]
+    if options.feed is None and len(names) > 1:
+        options.fail(f"there are several feeds, choose one with --feed: {', '.join(names)}")
+    name = names[0] if options.feed is None else options.feed
+    if name not in names:
+        options.fail(f"there is no feed {shown(name)}{closest(name, names)}; the feeds are {', '.join(names)}")
+    tried = try_document(settings.feeds[names.index(name)], options.document, options.shown)
+    if options.json:
+        print(json.dumps(tried.to_json(), indent=2))
+    else:
+        print(*tried.lines(), sep="\n")
+    return HELD if tried.is_held else int(options.strict and tried.has_warnings)
 
 
 def _position(problem: Problem) -> tuple[str, int]:

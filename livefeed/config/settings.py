@@ -13,6 +13,8 @@ import msgspec
 from twisted.logger import Logger
 
 from livefeed.config.layers import SettingValue, from_environment, from_file, from_options, unknown_variables
+from livefeed.config.rule_settings import rules_of, without_rule
+from livefeed.document.rules import RuleSpec
 from livefeed.exceptions import ConfigurationError, closest, option_of, shown
 
 if TYPE_CHECKING:
@@ -140,6 +142,7 @@ class FeedSettings(_PlacedSettings, frozen=True, kw_only=True):
     :ivar max_subscribers: number of subscribers of the feed and its parts at a time; 0 for no limit.
     :ivar stale_after: seconds since the last good pull after which the feed is stale, while pulls fail.
     :ivar gone_after: seconds since the last good pull after which the document is not shown; 0 for never.
+    :ivar rules: the rules that decide which documents are shown. Only a file has them, in the table of a feed.
     """
 
     feed: Annotated[str, msgspec.Meta(pattern=_FEED_NAME)] = "feed"
@@ -152,9 +155,10 @@ class FeedSettings(_PlacedSettings, frozen=True, kw_only=True):
     max_subscribers: Count = 0
     stale_after: Age = 0.0
     gone_after: Age = 0.0
+    rules: tuple[RuleSpec, ...] = ()
 
 
-_OF_A_FEED = tuple(name for name in FeedSettings.__struct_fields__ if name in _ALLOWED)
+_OF_A_FEED = tuple(name for name in FeedSettings.__struct_fields__ if name in _ALLOWED or name == "rules")
 
 
 class Settings(_PlacedSettings, frozen=True, kw_only=True):
@@ -253,9 +257,7 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
         :raises ConfigurationError: if a value is not possible; the message names its place.
         """
         shared = {name: value for name, value in values.items() if name != "feeds"}
-        for name, value in shared.items():
-            # Also those that no feed uses, since each feed has its own.
-            _typed(name, value)
+        _check_shared(shared)
         tables = _tables(values["feeds"], shared) if "feeds" in values else [shared]
         settings = _make(cls, shared, feeds=tuple(_make(FeedSettings, table) for table in tables))
         for feed in settings.feeds:
@@ -357,6 +359,10 @@ def _leave_out(values: dict[str, SettingValue], place: str) -> bool:
         table = feeds.below(name)
         keys = table.value if isinstance(table.value, dict) else {}
         wrong = next((key for key in keys if table.below(key).place == place), None)
+        others = without_rule(table.below("rules"), place) if wrong is None and "rules" in keys else None
+        if others is not None:
+            values["feeds"] = replace(feeds, value={**feeds.value, name: {**keys, "rules": others}})
+            return True
         if table.place != place and wrong is None:
             continue
         # Without its source, a feed would have one error more.
@@ -378,6 +384,15 @@ def _make(cls: type[_Settings], values: Mapping[str, SettingValue], **more: Any)
     own = {name: value for name, value in values.items() if name in cls.__struct_fields__}
     typed = {name: _typed(name, value) for name, value in own.items()}
     return cls(places={name: value.place for name, value in own.items()}, **typed, **more)
+
+
+def _check_shared(shared: Mapping[str, SettingValue]) -> None:
+    """Checks the values for all feeds, also those that no feed uses, since each feed has its own."""
+    if "rules" in shared:
+        why = "each feed has its own, in tables such as [feeds.results.rules.votes]"
+        raise ConfigurationError(why, place=shared["rules"].place)
+    for name, value in shared.items():
+        _typed(name, value)
 
 
 def _tables(feeds: SettingValue, shared: Mapping[str, SettingValue]) -> list[dict[str, SettingValue]]:
@@ -413,6 +428,8 @@ def _typed(name: str, setting: SettingValue) -> Any:
 
     :raises ConfigurationError: if there is no such setting, or the value is not possible.
     """
+    if name == "rules":
+        return rules_of(setting)
     if name not in _ALLOWED:
         is_table = isinstance(setting.value, dict)
         hint = closest(name, ("feeds",) if is_table else (*_ALLOWED, "feeds"))

@@ -7,6 +7,7 @@
 - ``exact_numbers``: numbers that are compared and subtracted without rounding.
 - ``gate``: the checks that a document must pass.
 - ``history``: the last versions, and the patches from them to the newest one.
+- ``json_schema``: the check of a document by a JSON Schema.
 - ``matches``: the values that selectors find in a document.
 - ``merge_patch``: applies merge patches (RFC 7396).
 - ``overlaid_pointers``: the pointers of these values, as messages list them.

@@ -15,7 +15,7 @@ import msgspec
 
 from livefeed.document.exact_numbers import is_number, number_of
 from livefeed.document.matches import MatchError
-from livefeed.document.rule_checks import Refusal, cut, place_of, short, shown_value, unreadable
+from livefeed.document.rule_checks import Refusal, cut, listed, place_of, short, shown_value, unreadable
 from livefeed.document.selectors import Element, Name, Selector, text_of
 
 if TYPE_CHECKING:
@@ -93,6 +93,10 @@ class _Comparison(ABC):
                     refusals += self._judged(path, old, new)
             yield from sorted(refusals, key=place_of)
 
+    def __str__(self) -> str:
+        """API of :class:`.rule_checks.Check`."""
+        return listed(self)
+
     def is_same(self, earlier: bytes, later: bytes) -> bool:
         """API of :class:`.rule_checks.Check`. A recount goes on rising from its lower level."""
         old, new = number_of(earlier), number_of(later)
@@ -152,6 +156,10 @@ class MaxStep(_Comparison):
     may_leave: ClassVar[bool] = True
 
     step: Step
+
+    def __str__(self) -> str:
+        """API of :class:`.rule_checks.Check`."""
+        return f"{listed(self)}, not by more than {self.step}"
 
     def _measure(self, value: bytes) -> _Measured:
         return _Measured(value, number_of(value))

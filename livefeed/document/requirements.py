@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from livefeed.document.exact_json import DeltaError, decode, same_value
 from livefeed.document.matches import Match, MatchError
-from livefeed.document.rule_checks import Refusal, cut, missing, place_of, short, shown_value, unreadable
+from livefeed.document.rule_checks import Refusal, cut, listed, missing, place_of, short, shown_value, unreadable
 from livefeed.document.selectors import Selector, text_of
 
 if TYPE_CHECKING:
@@ -30,6 +30,10 @@ class Required:
     cost: ClassVar[int] = 0
 
     selectors: tuple[Selector, ...]
+
+    def __str__(self) -> str:
+        """API of :class:`.rule_checks.Check`."""
+        return listed(self)
 
     def refusals(self, shown: SelectorReader | None, candidate: SelectorReader) -> Iterator[Refusal]:
         """API of :class:`.rule_checks.Check`."""
@@ -69,6 +73,10 @@ class MustBe:
     selectors: tuple[Selector, ...]
     values: tuple[bytes, ...]
 
+    def __str__(self) -> str:
+        """API of :class:`.rule_checks.Check`."""
+        return f"{listed(self)}: {self._wanted()}"
+
     def refusals(self, shown: SelectorReader | None, candidate: SelectorReader) -> Iterator[Refusal]:
         """API of :class:`.rule_checks.Check`."""
         for selector in self.selectors:
@@ -90,11 +98,13 @@ class MustBe:
 
     def _other(self, match: Match) -> Refusal:
         pointer, value = text_of(match.path), bytes(match.value)
-        listed = [shown_value(each) for each in self.values[:MAX_LISTED]]
+        return Refusal(pointer, f"{short(pointer)} is {shown_value(value)}, and must be {self._wanted()}", cut(value))
+
+    def _wanted(self) -> str:
+        values = [shown_value(each) for each in self.values[:MAX_LISTED]]
         if len(self.values) > MAX_LISTED:
-            listed.append(f"one of {len(self.values) - MAX_LISTED} more values")
-        why = f"{short(pointer)} is {shown_value(value)}, and must be {' or '.join(listed)}"
-        return Refusal(pointer, why, cut(value))
+            values.append(f"one of {len(self.values) - MAX_LISTED} more values")
+        return " or ".join(values)
 
 
 def _is_equal(value: bytes, wanted: bytes) -> bool:

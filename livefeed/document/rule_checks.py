@@ -60,6 +60,9 @@ class Check(Protocol):
     def selectors(self) -> tuple[Selector, ...]:
         """The selectors of the values that it looks at; empty if it looks at the document as a whole."""
 
+    def __str__(self) -> str:
+        """Describes it on one line."""
+
     def refusals(self, shown: SelectorReader | None, candidate: SelectorReader) -> Iterator[Refusal]:
         """Gives everything that it refuses: by the order of its selectors, and for each of these by the pointers.
 
@@ -91,6 +94,11 @@ def missing(path: Path) -> Refusal:
 def unreadable(selector: Selector, error: MatchError) -> Refusal:
     """Gives the refusal of a document in which a selector cannot be followed."""
     return Refusal(selector.text, f"{short(selector.text)} cannot be followed: {error}")
+
+
+def listed(check: Check) -> str:
+    """Gives the kind of a check and its pointers, on one line."""
+    return f"{check.kind} {', '.join(selector.text or 'the document' for selector in check.selectors)}"
 
 
 def short(pointer: str) -> str:

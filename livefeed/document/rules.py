@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Self
 
 from livefeed.document.matches import MatchError, SelectorReader
+from livefeed.document.rule_checks import Check  # noqa: TC001 - for the types of fields, which msgspec reads
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from livefeed.document.rule_checks import Check, Refusal
+    from livefeed.document.rule_checks import Refusal
 
 Action = Literal["hold", "alarm"]
 """The effect of a rule: it holds a document back, or only raises an alarm."""
@@ -64,6 +65,12 @@ class RuleSpec:
     action: Action = "hold"
     release_pulls: int = 0
     release_after_s: float = 0.0
+
+    def __str__(self) -> str:
+        pulls = f"after {self.release_pulls} pulls" if self.release_pulls else ""
+        seconds = f"after {self.release_after_s:g} s" if self.release_after_s else ""
+        released = " or ".join(filter(None, (pulls, seconds)))
+        return f"{self.action} by {self.check}{f', released {released}' if released else ''}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.defer import Deferred, DeferredLock, succeed
 from twisted.logger import Logger
 
 from livefeed.clocks import Moment
@@ -210,9 +210,10 @@ class Deciding(Candidates):
         violation = await self.refusal(data, is_pull=True)
         return self.decision is None and violation is None, violation
 
-    def take_rules(self, rules: Rules) -> Deferred[None]:
-        """Takes other rules. The waiting document is judged anew.
+    def take_rules(self, rules: Rules, *, judges: bool = True) -> Deferred[None]:
+        """Takes other rules.
 
+        :param judges: whether the waiting document is judged anew, before the next pull.
         :returns: fires when it is. An error is in the log.
         """
         self.rules = rules
@@ -223,7 +224,7 @@ class Deciding(Candidates):
         def log(failure: Failure) -> None:
             _log.failure('feed "{feed}": the waiting document was not judged anew', failure, feed=self.feed.name)
 
-        return Deferred.fromCoroutine(self._judge_again()).addErrback(log)
+        return Deferred.fromCoroutine(self._judge_again()).addErrback(log) if judges else succeed(None)
 
     async def _judge_again(self) -> None:
         await self.turn.acquire()

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IReactorTime
 
+    from livefeed.document.rules import RuleSpec
+
 READ_S = 10.0
 """Seconds that reading the settings and the certificates may take: a network file system may hang."""
 
@@ -181,8 +183,18 @@ def differences(before: Any, after: Any, names: Iterable[str], prefix: str = "")
     """
     for name in sorted(names):
         one, other = getattr(before, name), getattr(after, name)
-        if one != other:
+        if name == "rules":
+            yield from _differences_of_rules(one, other, f"{prefix}{name}.")
+        elif one != other:
             yield Change(f"{prefix}{name}", as_json(one), as_json(other))
+
+
+def _differences_of_rules(before: Sequence[RuleSpec], after: Sequence[RuleSpec], prefix: str) -> Iterable[Change]:
+    """Gives a change for each rule that differs. A schema differs if the content of its file does."""
+    one, other = ({spec.name: spec for spec in specs} for specs in (before, after))
+    for rule in sorted(one.keys() | other.keys()):
+        if one.get(rule) != other.get(rule):
+            yield Change(f"{prefix}{rule}", *(str(specs[rule]) if rule in specs else None for specs in (one, other)))
 
 
 def as_json(value: Any) -> Any:

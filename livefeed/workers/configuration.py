@@ -29,7 +29,7 @@ def settings_for_workers(settings: Settings) -> dict[str, Any]:
 
     :param settings: the settings of the parent.
     """
-    feeds = tuple(structs.replace(feed, source=_UNPULLED) for feed in settings.feeds)
+    feeds = tuple(structs.replace(feed, source=_UNPULLED, rules=()) for feed in settings.feeds)
     facts: dict[str, Any] = msgspec.to_builtins(structs.replace(settings, feeds=feeds, **_DEFAULTS), enc_hook=os.fspath)
     return facts
 

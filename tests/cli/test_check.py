@@ -65,6 +65,52 @@ class CheckTests(SynchronousTestCase):
         (problem,) = report["problems"]
         self.assertEqual((problem["place"], problem["is_warning"]), ("DIR/livefeed.toml:1", False))
 
+    def refusal(self, text: str, *options: str) -> str:
+        """Gives the error about a wrong command line."""
+        self.path.write_text(text)
+        output = io.StringIO()
+        self.patch(sys, "stderr", output)
+        self.assertEqual(self.assertRaises(SystemExit, main, ["check", str(self.path), *options]).code, 2)
+        return output.getvalue()
+
+    def test_document(self) -> None:
+        """It is tried on the rules of the only feed, and nothing else is checked."""
+        text = "listen = ['tcp:x']\n[feeds.a]\nsource = 'bogus:'\n[feeds.a.rules.r]\nrequired = ['/x']\n"
+        (self.folder / "good.json").write_text('{"x": 1}')
+        (self.folder / "bad.json").write_text("{}")
+        code, output = self.check(text, "--document", str(self.folder / "good.json"))
+        self.assertEqual((code, output.splitlines()[-1]), (0, "This document would be shown."))
+        code, output = self.check(text, "--document", str(self.folder / "bad.json"), "--feed", "a")
+        self.assertEqual((code, output.splitlines()[-3]), (4, "HOLD  r: /x is missing"))
+        code, output = self.check(text, "--document", str(self.folder / "bad.json"), "--json")
+        self.assertEqual((code, json.loads(output)["rules"][0]["why"]), (4, "/x is missing"))
+        self.patch(sys, "stderr", io.StringIO())
+        self.assertEqual(self.check(text, "--document", "none.json")[0], 1)
+
+    def test_document_with_warnings(self) -> None:
+        """They fail only if that is asked for."""
+        text = "[feeds.a]\nsource = 'demo:'\n[feeds.a.rules.r]\nrequired = ['/x']\naction = 'alarm'\n"
+        (self.folder / "bad.json").write_text("{}")
+        self.assertEqual(self.check(text, "--document", str(self.folder / "bad.json"))[0], 0)
+        self.assertEqual(self.check(text, "--document", str(self.folder / "bad.json"), "--strict")[0], 1)
+
+    def test_document_and_wrong_settings(self) -> None:
+        """All errors are told, and the document is not tried."""
+        text = "interval = 'x'\n[feeds.a]\nsource = 'demo:'\n[feeds.a.rules.r]\nrequire = ['/x']\n"
+        code, output = self.check(text, "--document", "none.json")
+        self.assertEqual(code, 1)
+        self.assertIn("DIR/livefeed.toml:1: interval", output)
+        self.assertIn("DIR/livefeed.toml:5: feeds.a.rules.r.require: there is no such setting of a rule", output)
+        code, output = self.check(text, "--document", "none.json", "--json")
+        self.assertEqual((code, len(json.loads(output)["problems"])), (1, 2))
+
+    def test_choice_of_a_feed(self) -> None:
+        """It must be one that is there."""
+        text = "[feeds.a]\nsource = 'demo:'\n[feeds.night]\nsource = 'demo:'\n"
+        self.assertIn("several feeds, choose one with --feed: a, night", self.refusal(text, "--document", "x"))
+        self.assertIn("did you mean night?", self.refusal(text, "--document", "x", "--feed", "nigth"))
+        self.assertIn("belong to --document", self.refusal(text, "--feed", "a"))
+
     def test_variables(self) -> None:
         """They count as at a start, and may name the file."""
         self.path.write_text("listen = ['tcp:1']\ninterval = 'x'\n")

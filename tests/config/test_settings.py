@@ -245,7 +245,7 @@ class OptionTests(SynchronousTestCase):
                 if setting.name != "places":
                     self.assertIn(f":ivar {setting.name}:", cls.__doc__ or "")
                     names.append(setting.name)
-        self.assertEqual(sorted([*names, "config"]), sorted([*OPTIONS, "feeds"]))
+        self.assertEqual(sorted([*names, "config"]), sorted([*OPTIONS, "feeds", "rules"]))
 
 
 class DocumentationTests(SynchronousTestCase):
@@ -476,6 +476,32 @@ class FileTests(SynchronousTestCase):
         with self.assertRaises(ConfigurationError) as caught, feed.named():
             raise ConfigurationError("is no source", "source")
         self.assertEqual(str(caught.exception), f"{self.path}:4: feeds.a.source: is no source")
+
+    def test_rules(self) -> None:
+        """They are in the table of a feed in a file, and nowhere else."""
+        parsed = self.read(
+            "[feeds.a]\nsource = 'demo:'\n[feeds.a.rules.r]\nrequired = '/x'\n[feeds.b]\nsource = 'demo:'"
+        )
+        self.assertEqual([[rule.name for rule in feed.rules] for feed in parsed.feeds], [["r"], []])
+        self.assertNotIn("rules", OPTIONS)
+        error = self.assertRaises(ConfigurationError, self.read, "[rules.r]\nrequired = '/x'")
+        self.assertIn("rules: each feed has its own, in tables such as [feeds", str(error))
+
+    def test_errors_of_rules_at_once(self) -> None:
+        """A rule with an error is left out, and the others are checked."""
+        self.path.write_text(
+            "[feeds.a]\nsource = 'demo:'\npush = 'x'\n[feeds.a.rules.r]\nrequired = 5\n[feeds.a.rules.s]\n"
+            "required = '/x'\n[feeds.a.rules.t]\nmax_step = {pointers = '/x', by = 0}\n[feeds.b]\nsource = 'demo:'\n"
+            "rules = 5\n"
+        )
+        settings, errors = Layers({"config": str(self.path)}, {}, self.folder).read_all()
+        assert settings is not None
+        self.assertEqual([[rule.name for rule in feed.rules] for feed in settings.feeds], [["s"], []])
+        places = [re.sub(r"^.*toml:", "", error.place) for error in errors]
+        self.assertEqual(
+            sorted(places),
+            ["12: feeds.b.rules", "3: feeds.a.push", "5: feeds.a.rules.r.required", "9: feeds.a.rules.t.max_step.by"],
+        )
 
     def test_all_errors_at_once(self) -> None:
         """After each, reading goes on as if the value had not been set; a feed with a wrong source is left out."""

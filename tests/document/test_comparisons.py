@@ -120,6 +120,12 @@ class NeverFallsTests(SynchronousTestCase):
         self.assertTrue(self.votes.is_same(b"null", b"null"))
         self.assertEqual((self.votes.kind, self.votes.cost), ("never_falls", 1))
 
+    def test_text(self) -> None:
+        """Each check is described by its kind and its pointers."""
+        self.assertEqual(str(self.votes), "never_falls /votes")
+        self.assertEqual(str(NeverShrinks(selectors("", "/a"))), "never_shrinks the document, /a")
+        self.assertEqual(str(MaxStep(selectors("/a"), Step(Decimal(5)))), "max_step /a, not by more than 5")
+
     def test_equality(self) -> None:
         """Checks are values: an equal one is no change of the settings, and another kind is one."""
         self.assertEqual(self.votes, NeverFalls(selectors("/votes")))

@@ -61,6 +61,10 @@ class RequiredTests(SynchronousTestCase):
         for data in (b"null", b"{}", b"[]", DEEP):
             self.assertEqual(len(refused(required("/0/v"), data)), 1)
 
+    def test_text(self) -> None:
+        """It is described by its kind and its pointers."""
+        self.assertEqual(str(required("/a", "/b/*")), "required /a, /b/*")
+
     def test_same(self) -> None:
         """A missing value is still missing; it is not the same if it has become null."""
         check = required("/a")
@@ -85,6 +89,7 @@ class MustBeTests(SynchronousTestCase):
         """It names the value and the possible ones, but not too many."""
         (refusal,) = refused(must_be("/a", b'"live"', b'"over"'), b'{"a": "test"}')
         self.assertEqual(refusal.why, '/a is "test", and must be "live" or "over"')
+        self.assertEqual(str(must_be("/a", b"1", b"true")), "must_be /a: 1 or true")
         (refusal,) = refused(must_be("", *(b"%d" % n for n in range(20))), b"null")
         self.assertIn("the document is null, and must be 0 or 1", refusal.why)
         self.assertIn(f"or one of {20 - MAX_LISTED} more values", refusal.why)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.document.matches import MatchError
+from livefeed.document.requirements import Required
 from livefeed.document.rule_checks import (
     MAX_POINTER_CHARACTERS,
     MAX_SHOWN_CHARACTERS,
     MAX_VALUE_BYTES,
     Refusal,
     cut,
+    listed,
     missing,
     place_of,
     short,
@@ -43,6 +45,10 @@ class TextTests(SynchronousTestCase):
         self.assertEqual(shown_value(b'{"a":\n\t1}'), '{"a":  1}')
         self.assertEqual(shown_value("é".encode() * 300), "é" * MAX_SHOWN_CHARACTERS + "...")
         self.assertEqual(shown_value("\x1b[31m\u202e".encode()), " [31m ")
+
+    def test_checks(self) -> None:
+        """A check is described by its kind and its pointers."""
+        self.assertEqual(listed(Required((parse_selector("/a"), parse_selector("")))), "required /a, the document")
 
     def test_cut(self) -> None:
         """Bytes are cut off, but not in a character."""

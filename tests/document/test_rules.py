@@ -78,6 +78,12 @@ class CompileTests(SynchronousTestCase):
             self.assertIn("is not a name", self.refusal(RuleSpec(name, VOTES)))
         self.assertIn("b: there are two", self.refusal(*(RuleSpec(name, VOTES) for name in "abb")))
 
+    def test_text(self) -> None:
+        """A rule is described on one line."""
+        self.assertEqual(str(RuleSpec("a", VOTES, "alarm")), "alarm by never_falls /districts/{name=*}/votes, /counted")
+        spec = RuleSpec("a", Required(selectors("/x")), release_pulls=5, release_after_s=0.5)
+        self.assertEqual(str(spec), "hold by required /x, released after 5 pulls or after 0.5 s")
+
     def test_limits(self) -> None:
         """The numbers of rules and of their pointers are bounded."""
         specs = [RuleSpec(f"r{number}", VOTES) for number in range(MAX_RULES + 1)]

@@ -12,6 +12,9 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.config.settings import FeedSettings, Settings
+from livefeed.document.requirements import Required
+from livefeed.document.rules import RuleSpec
+from livefeed.document.selectors import parse_selector
 from livefeed.exceptions import CommandError, ConfigurationError, StartError
 from livefeed.process.reload import (
     READ_S,
@@ -139,6 +142,24 @@ class ReloadTests(SynchronousTestCase):
 
         counts = count_feeds(settings(a=1.0, b=2.0, c=3.0), settings(d=1.0, b=2.0, c=4.0))
         self.assertEqual(counts, {"added": 1, "changed": 1, "removed": 1, "unchanged": 1})
+
+
+class RuleTests(SynchronousTestCase):
+    """differences() of rules."""
+
+    def test_one_change_for_each_rule(self) -> None:
+        """Rules that are added, changed and removed are told apart by their names."""
+        one, other = (Required((parse_selector(text),)) for text in ("/a", "/b"))
+        before = FeedSettings(rules=(RuleSpec("same", one), RuleSpec("new-pointer", one), RuleSpec("old", one)))
+        after = FeedSettings(rules=(RuleSpec("new", one), RuleSpec("same", one), RuleSpec("new-pointer", other)))
+        self.assertEqual(
+            list(differences(before, after, {"rules", "interval"}, "feeds.a.")),
+            [
+                Change("feeds.a.rules.new", None, "hold by required /a"),
+                Change("feeds.a.rules.new-pointer", "hold by required /a", "hold by required /b"),
+                Change("feeds.a.rules.old", "hold by required /a", None),
+            ],
+        )
 
 
 class ReportTests(SynchronousTestCase):

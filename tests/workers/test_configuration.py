@@ -9,6 +9,9 @@ import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.config.settings import FeedSettings, Settings
+from livefeed.document.requirements import Required
+from livefeed.document.rules import RuleSpec
+from livefeed.document.selectors import parse_selector
 from livefeed.exceptions import LinkError
 from livefeed.tls.files import GivenFiles
 from livefeed.workers.configuration import files_of, settings_for_workers, settings_of, with_memory_files
@@ -39,6 +42,13 @@ class ConfigurationTests(SynchronousTestCase):
         self.assertEqual((after.cert, after.key, after.max_connections), (before.cert, before.key, 50))
         self.assertEqual((after.state_dir, after.admin, after.admin_token), (None, (), None))
         self.assertEqual([(each.feed, each.interval) for each in after.feeds], [("a", 3.0)])
+
+    def test_rules(self) -> None:
+        """They are checked by the parent, before a document is sent."""
+        rules = (RuleSpec("a", Required((parse_selector("/a"),))),)
+        facts = settings_for_workers(Settings(feeds=(FeedSettings(feed="a", rules=rules),)))
+        (feed,) = settings_of(self.welcome(facts)).feeds
+        self.assertEqual((feed.feed, feed.rules), ("a", ()))
 
     def test_settings_of_another_release(self) -> None:
         """They are refused in words."""
