@@ -183,3 +183,4 @@ class NotesTests(ZoneTestCase):
         (line,) = notes({"overlay": {"entries": 1, "unfit": []}}, NOW)
         self.assertEqual(line, ("overlay: 1 entry in place of the source's values", "plain"))
         self.assertEqual([*notes({"overlay": {"entries": 0, "unfit": []}}, NOW)], [])
+        self.assertEqual([*notes({"overlay": None}, NOW)], [])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.document.gate import check_document
-from livefeed.document.overlaid import MAX_PLACES, Conflict, Place, apply
+from livefeed.document.overlaid import MAX_PLACES, Conflict, Place, apply, pointers_in
 from livefeed.document.overlay import Action, Entry
 from livefeed.document.pointer import index_of
 from livefeed.document.selectors import name_segment, text_of
@@ -250,6 +250,26 @@ class ConflictTests(SynchronousTestCase):
     @example(b'[{"a":"\xff"}]', "/{a=1}/b")
     def test_any_bytes_are_no_error(self, document: bytes, selector: str) -> None:
         apply(document, [Entry.of(selector, "set", b"1")])
+
+
+class PointersTests(SynchronousTestCase):
+    """Of a document whose overlay nobody remembers, the values that entries would have put there are found."""
+
+    def test_values(self) -> None:
+        entry = Entry.of("/districts/*/winner", "set", b'"A"')
+        self.assertEqual(pointers_in(NIGHT, [entry]), ("/districts/0/winner",))
+        self.assertEqual(pointers_in(NIGHT, [Entry.of("/notice", "add", b"null")]), ("/notice",))
+        self.assertEqual(pointers_in(NIGHT, [Entry.of("/notice", "add", b"1")]), ())
+
+    def test_removals(self) -> None:
+        """A member is missing; of an array, it is not known which element is."""
+        self.assertEqual(pointers_in(NIGHT, [Entry.of("/districts/0/note", "remove")]), ("/districts/0/note",))
+        self.assertEqual(pointers_in(NIGHT, [Entry.of("/districts/{name=West}", "remove")]), ("/districts",))
+        self.assertEqual(pointers_in(NIGHT, [Entry.of("/notice", "remove")]), ())
+
+    def test_a_document_in_which_nothing_can_be_found(self) -> None:
+        entries = [Entry.of("/a/b", "set", b"1"), Entry.of("/0", "set", b"1")]
+        self.assertEqual(pointers_in(b"[" * 100_000, entries), ())
 
 
 # Reference: the same edits, made to decoded values.
