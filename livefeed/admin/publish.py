@@ -9,13 +9,15 @@ durable, and that they are not: the answer has the reason.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred, TimeoutError  # noqa: A004
 from twisted.logger import Logger
 from twisted.web.server import NOT_DONE_YET
 
+from livefeed.admin.caller import caller_of
+from livefeed.admin.embargoes import EmbargoedFeed, SetAside, set_aside
 from livefeed.admin.publish_edits import (
     JSON_PATCH,
     MERGE_PATCH,
@@ -26,6 +28,7 @@ from livefeed.admin.publish_edits import (
     replacement,
 )
 from livefeed.admin.reports import NO_ORIGIN, NO_STORE, json_answer, watch_end
+from livefeed.admin.strictness import APPLIED, RuleRefusedError, strictly, wants_strictness
 from livefeed.document.timestamps import timestamp
 from livefeed.exceptions import StoreError
 from livefeed.feed.state import State
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
 
     from livefeed.document.stored_write import StoredWrite
     from livefeed.feed.feed import Feed
+    from livefeed.intake.desk import Desk
     from livefeed.storage.shared_writes import SharedWrites
     from livefeed.storage.store import Kept, Outcome, Unchanged, View
     from livefeed.web.request import Request
@@ -56,6 +60,9 @@ RETRY_S = 1.0
 MIN_PREFIX = 6
 """The smallest number of characters of a version by which one of the last writes is named."""
 
+PUBLISH_AT = b"Livefeed-Publish-At"
+"""The field of a request with the time at which its document is to be published."""
+
 ACCEPT_PATCH = (b"Accept-Patch", b", ".join((MERGE_PATCH, JSON_PATCH)))
 """The media types of patches (RFC 5789, 3.1)."""
 
@@ -64,7 +71,7 @@ _DOCUMENT_METHODS = b"GET, HEAD, PUT, PATCH, DELETE, OPTIONS"
 _log = Logger()
 
 
-class StoredFeed(Protocol):
+class StoredFeed(EmbargoedFeed, Protocol):
     """A feed whose document may be in a store."""
 
     @property
@@ -74,6 +81,10 @@ class StoredFeed(Protocol):
     @property
     def store(self) -> SharedWrites | None:
         """The store; ``None`` if the document comes from another source."""
+
+    @property
+    def desk(self) -> Desk:
+        """Its desk, which may hold documents back."""
 
     @property
     def source_name(self) -> str:
@@ -257,7 +268,8 @@ class DocumentResource(Node):
         kind = _media_type(request)
         if kind and kind != b"application/json" and not kind.endswith(b"+json"):
             return refuse(request, 415, "The Content-Type of a document is application/json.")
-        return self._write(request, replacement(_content(request), self._stored.max_bytes))
+        document = _content(request)
+        return self._write(request, replacement(document, self._stored.max_bytes), document=document)
 
     def _patch(self, request: Request) -> int:
         kind = _media_type(request)
@@ -280,8 +292,17 @@ class DocumentResource(Node):
         return self._write(request, restore)
 
     def _write(
-        self, request: Any, edit: Callable[[View], bytes | Unchanged | None], *, is_deletion: bool = False
+        self,
+        request: Any,
+        edit: Callable[[View], bytes | Unchanged | None],
+        *,
+        document: bytes | None = None,
+        is_deletion: bool = False,
     ) -> int:
+        """Edits the stored document, or sets a document aside.
+
+        :param document: the document, if the request sends a whole one.
+        """
         if self._stored.feed.decision is State.ENDED:
             return refuse(request, 409, "The feed has ended: no more versions will come.", self._shown())
         if _field(request, b"Content-Encoding", b"identity").strip().lower() != b"identity":
@@ -290,22 +311,33 @@ class DocumentResource(Node):
         conditions = Conditions.of(request.fields.if_match, _field(request, b"If-None-Match") or None)
         if conditions is None:
             return refuse(request, 400, "If-Match or If-None-Match is no list of entity tags.")
+        given, at = conditions, _field(request, PUBLISH_AT)
+        if request.requestHeaders.hasHeader(PUBLISH_AT) and document is None:
+            # To pass over it would publish now what is not to be seen yet.
+            return refuse(request, 400, "Only a document that is sent by PUT can be set aside (Livefeed-Publish-At).")
 
         def checked(view: View) -> bytes | Unchanged | None:
-            conditions.check(view)
+            given.check(view)
             return edit(view)
 
+        is_strict = wants_strictness(_field(request, b"Prefer"))
+        judged = strictly(checked, self._stored.desk.checker()) if is_strict else checked
         durable: Deferred[None] = Deferred()
         request.keeps_content = durable
 
         async def respond() -> _Result:
             try:
-                outcome = await self._store.edit(checked)
+                if document is not None and request.requestHeaders.hasHeader(PUBLISH_AT):
+                    wish = SetAside(at.decode("utf-8", "replace"), given, caller_of(request), self._stored.max_bytes)
+                    report = await set_aside(self._stored.embargoes, document, wish)
+                    return _Result(202, report, tuple(self._shown()))
+                outcome = await self._store.edit(judged)
             finally:
                 durable.callback(None)
             if is_deletion:
                 return _Result(204, None, tuple(self._shown()))
-            return self._written(outcome, await self._pull())
+            result = self._written(outcome, await self._pull())
+            return replace(result, fields=(*result.fields, APPLIED)) if is_strict else result
 
         return self._respond(request, respond())
 
@@ -330,6 +362,8 @@ class DocumentResource(Node):
             "changed": outcome.after is not outcome.before,
             "live": pulled.is_shown,
             "why": pulled.why or None,
+            "rule": None if pulled.violation is None else pulled.violation.rule,
+            "pointer": None if pulled.violation is None else pulled.violation.pointer,
             "shown": None if snapshot is None else snapshot.version,
             "sequence": None if snapshot is None else str(snapshot.sequence),
         }
@@ -357,8 +391,12 @@ class DocumentResource(Node):
 
     async def _answer(self, request: Request, work: Coroutine[Any, Any, _Result | None], ended: list[bool]) -> None:
         fields: list[tuple[bytes, bytes]] = []
+        more: dict[str, str] = {}
         try:
             result = await work
+        except RuleRefusedError as error:
+            status, why, fields = error.status, str(error), [*self._shown(), APPLIED, *_etag(self._store.newest)]
+            more = {"rule": error.violation.rule, "pointer": error.violation.pointer}
         except EditRefusedError as error:
             status, why = error.status, str(error)
             fields = [*self._shown(), *_etag(self._store.newest)]
@@ -378,7 +416,7 @@ class DocumentResource(Node):
                 json_answer(request, result.status, result.report, result.fields)
             return
         if not ended:
-            refuse(request, status, why, fields)
+            refuse(request, status, why, fields, more)
 
 
 def _find(kept: tuple[Kept, ...], version: str) -> Kept:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeGuard, cast
 
 from livefeed.client.update import State, name_of, state_of
+from livefeed.document.signature import Signed
 
 SUBPROTOCOL = "livefeed.delta.v2"
 
@@ -63,6 +64,7 @@ class Message:
     :ivar reason: why the document is in its state; ``""`` if the server does not say it.
     :ivar waiting_ms: milliseconds for which a newer document has been held back; ``None`` if none waits.
     :ivar overlay: pointers to the values that an editor has put in the place of those of the source.
+    :ivar signed: the signed statement, which is not verified yet; ``None`` for none.
     """
 
     kind: Kind
@@ -84,6 +86,7 @@ class Message:
     reason: str = ""
     waiting_ms: int | None = None
     overlay: tuple[str, ...] = ()
+    signed: Signed | None = None
 
 
 def read_message(data: str | bytes) -> Message | None:
@@ -132,6 +135,7 @@ def read_message(data: str | bytes) -> Message | None:
         text_of(value.get("reason"), MAX_REASON_LENGTH) or "",
         milliseconds_of(value.get("waiting")),
         pointers_of(value.get("overlay")),
+        Signed.of_member(value.get("signed")),
     )
 
 

@@ -75,6 +75,8 @@ class Shown:
     :ivar reason: why the document is in its state, if the operator tells it; otherwise ``""``.
     :ivar is_waiting: whether a newer document is held back.
     :ivar overlay: pointers to the values that an editor has put in the place of those of the source.
+    :ivar signed: whether a trusted key has signed that this is the document.
+    :ivar distrust: why what came last was not taken, or may not be the newest; ``""`` if it was verified.
     """
 
     content: bytes | None = None
@@ -89,6 +91,8 @@ class Shown:
     reason: str = ""
     is_waiting: bool = False
     overlay: tuple[str, ...] = ()
+    signed: bool = False
+    distrust: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +116,10 @@ class Update(Generic[T_co]):
         none waits.
     :ivar overlay: pointers (RFC 6901) to the values that an editor has put in the place of those of the source. Each
         such value is at or below one of them.
+    :ivar signed: whether a key that the user trusts has signed that *content* is the document of the feed. Where keys
+        were given no other document is shown.
+    :ivar distrust: why what came last could not be verified, and is not shown, or why *content* may not be the newest
+        version; ``""`` if there is no reason, or no keys were given.
     """
 
     data: T_co | None
@@ -128,6 +136,8 @@ class Update(Generic[T_co]):
     reason: str
     waiting_s: float | None
     overlay: tuple[str, ...]
+    signed: bool = False
+    distrust: str = ""
 
     @property
     def is_live(self) -> bool:
@@ -157,6 +167,8 @@ class Update(Generic[T_co]):
             shown.reason,
             waiting_s if shown.is_waiting else None,
             shown.overlay,
+            shown.signed,
+            shown.distrust,
         )
 
 

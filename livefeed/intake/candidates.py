@@ -142,6 +142,15 @@ class Candidates:
             self._take_alarms(verdict.alarms)
         return verdict.held
 
+    def checker(self) -> Callable[[bytes], Violation | None]:
+        """Gives a function that tells why a rule would hold a document now; ``None`` if no rule would.
+
+        It may be called in a thread.
+        """
+        check, skip = self.rules.check, self.released_now()
+        shown = None if self.feed.snapshot is None else self.feed.snapshot.data
+        return lambda data: None if data == shown else check(shown, data, skip).held
+
     async def _check(self, data: bytes, skip: Collection[str], *, is_pull: bool) -> Verdict:
         """Checks a candidate, in a thread if it is large. The same candidate is checked once."""
         shown = None if self.feed.snapshot is None else self.feed.snapshot.data

@@ -196,6 +196,17 @@ class Recording:
         else:
             self.rewind()
 
+    def move_near_version(self, contents: Contents, number: int) -> None:
+        """Has the next entries be those from a whole document before a version on; see :meth:`move_near`.
+
+        :param number: the number of the version in the recording, from 1.
+        """
+        before = [mark for mark in contents.marks if mark.place.versions < number]
+        if before:
+            self.move_to(before[-1])
+        else:
+            self.rewind()
+
     @contextmanager
     def _described(self) -> Iterator[None]:
         """Gives errors the text that an operator needs."""

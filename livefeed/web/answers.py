@@ -10,7 +10,7 @@ import msgspec
 from twisted.web.server import NOT_DONE_YET
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from twisted.web.server import Request
 
@@ -56,19 +56,27 @@ def answer(request: Request, status: int, headers: Iterable[tuple[bytes, bytes]]
     return NOT_DONE_YET
 
 
-def problem(status: int, detail: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
+def problem(status: int, detail: str, more: Mapping[str, str] | None = None) -> tuple[list[tuple[bytes, bytes]], bytes]:
     """Gives the fields and the body of an error (RFC 9457).
 
     :param status: the status code.
     :param detail: one sentence for a human reader. It must not contain anything that the client sent.
+    :param more: further members (RFC 9457, 3.2).
     """
-    body = msgspec.json.encode({"title": HTTPStatus(status).phrase, "status": status, "detail": detail})
+    facts = {"title": HTTPStatus(status).phrase, "status": status, "detail": detail, **(more or {})}
+    body = msgspec.json.encode(facts)
     return [(b"Content-Type", b"application/problem+json"), (b"Cache-Control", b"no-store")], body
 
 
-def refuse(request: Request, status: int, detail: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> int:
-    """Answers a request with a problem."""
-    fields, body = problem(status, detail)
+def refuse(
+    request: Request,
+    status: int,
+    detail: str,
+    headers: Iterable[tuple[bytes, bytes]] = (),
+    more: Mapping[str, str] | None = None,
+) -> int:
+    """Answers a request with a problem; see :func:`problem`."""
+    fields, body = problem(status, detail, more)
     return answer(request, status, (*fields, *headers), body)
 
 

@@ -12,7 +12,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.integration.browsing import call, faults
-from tests.integration.harness import TLS, WAIT_S, replace_file
+from tests.integration.harness import TLS, WAIT_S, assert_soon, replace_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -180,6 +180,48 @@ def test_page_says_why_there_is_no_document(browser: Chrome, start: Start, tmp_p
     wait.until(lambda _: "document.json: cannot be read" in text_of(browser, "notices"))
     assert "no document since" in text_of(browser, "notices")
     browser.get_log("browser")
+
+
+def test_page_shows_decisions(browser: Chrome, start: Start, tmp_path: Path) -> None:
+    """A version that is held back, with its reason and the time; then a final one, which is left alone; then none."""
+    document = tmp_path / "document.json"
+    replace_file(document, FIRST)
+    livefeed = start("--source", "file:document.json", "--public-reasons", "true")
+
+    def decide(command: str, reason: str = "") -> None:
+        with livefeed.operator() as client:
+            answer = client.post(f"/-/{command}", json={"reason": reason} if reason else {})
+            assert answer.status_code == 200, answer.text
+
+    browser.get(f"https://{livefeed.authority}/")
+    wait = WebDriverWait(browser, WAIT_S, poll_frequency=0.05)
+    wait.until(lambda _: text_of(browser, "state") == "Live")
+    decide("hold", "We check district 7 (20 %).")
+    wait.until(lambda _: text_of(browser, "state") == "Held back")
+    wait.until(lambda _: "keeps this version for now" in text_of(browser, "notices"))
+    assert "Reason: We check district 7 (20 %)." in text_of(browser, "notices")
+    replace_file(document, SECOND)
+    wait.until(lambda _: "A newer version has been waiting for 2 s." in text_of(browser, "notices"))
+    assert "1.50" in text_of(browser, "main")
+    assert "Reason: We check district 7 (20 %)." in text_of(browser, "notices")
+    decide("release")
+    wait.until(lambda _: text_of(browser, "state") == "Live")
+    assert text_of(browser, "notices") == "feed: Live."
+    assert "2.25" in text_of(browser, "main")
+    decide("end")
+    wait.until(lambda _: text_of(browser, "state") == "Final")
+    wait.until(lambda _: "final version" in text_of(browser, "notices"))
+    assert_soon(lambda: 'by="websocket",feed="feed"} 0' in livefeed.metrics(), livefeed.metrics)
+    assert "2.25" in text_of(browser, "main")
+    decide("resume")
+    replace_file(document, FIRST)
+    browser.execute_script("document.dispatchEvent(new Event('visibilitychange'))")
+    wait.until(lambda _: text_of(browser, "state") == "Live" and "1.50" in text_of(browser, "main"))
+    decide("withdraw", "It was a mistake.")
+    wait.until(lambda _: text_of(browser, "state") == "Withdrawn")
+    wait.until(lambda _: "Reason: It was a mistake." in text_of(browser, "notices"))
+    assert text_of(browser, "main") == ""
+    assert severe(browser) == []
 
 
 def test_page_has_no_accessibility_faults(browser: Chrome, start: Start, tmp_path: Path) -> None:

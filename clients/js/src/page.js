@@ -28,7 +28,7 @@ export function watchPage(line) {
   watched.add(line);
   const end = new AbortController();
   let offset = clockOffset();
-  let looked = 0;
+  let looked = -LOOK_MS;
   line.checkClock = () => {
     if (!line.feeds.size) end.abort();
     const now = clockOffset();

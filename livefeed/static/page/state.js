@@ -16,6 +16,7 @@ export const isShown = (feed) => feed.text != null && SHOWN.has(feed.state);
 
 // Gives what the page says of a feed: the state of the data, or what is wrong with the line.
 export function condition(feed) {
+  if (feed.error?.status === 401 && feed.text == null) return "protected";
   if (feed.line === "offline") return "offline";
   if (KNOWN.has(feed.state)) {
     if (feed.state === "stale" && feed.text == null) return "waiting";
@@ -26,10 +27,8 @@ export function condition(feed) {
 }
 
 export class StateLine {
-  // reason: tells why there is no new document.
-  constructor(feed, title, reason) {
+  constructor(feed, title) {
     this.feed = feed;
-    this.reason = reason;
     this.since = null; // when the last document was confirmed, by the reader's clock
     this.title = title;
     this.said = null;
@@ -62,11 +61,8 @@ export class StateLine {
     write(this.badge, strings.states[now] ?? now);
     const explanation = this.explain(now);
     write(this.sentence, explanation);
-    // The server says the reason with the state; the list of feeds has those that it does not say.
     const { reason } = this.feed;
-    this.reason.update(reason ? "" : now);
-    const why = now !== "offline" && reason ? strings.reason(reason) : this.reason.text;
-    write(this.why, why);
+    write(this.why, now !== "offline" && reason ? strings.reason(reason) : "");
     if (now !== this.said) {
       // The first state is no news.
       if (this.said !== null) write(this.announcer, strings.announcement(this.title(), strings.states[now] ?? now, explanation));
