@@ -13,7 +13,15 @@ if TYPE_CHECKING:
     from livefeed.web.cors import Origins
     from livefeed.web.request import Request
 
-NAMES = ("livefeed.js", "livefeed.classic.js", "livefeed.later.js", "livefeed.tabs.js", "livefeed.values.js")
+NAMES = (
+    "livefeed.js",
+    "livefeed.classic.js",
+    "livefeed.later.js",
+    "livefeed.tabs.js",
+    "livefeed.values.js",
+    "livefeed.token.js",
+    "livefeed.verify.js",
+)
 """The files of ``livefeed/static`` that are built from ``clients/js/src``."""
 
 _HASH_DIGITS = 8
