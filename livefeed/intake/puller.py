@@ -318,14 +318,16 @@ class Puller(Service):
         self._pulling = True
         desk = self.desk
         try:
-            data = await self._fetches.fetch(self.source, self.timeout_s)
+            source = await self._fetches.fetch(self.source, self.timeout_s)
             pulled_s = self.clock.seconds()
             await desk.turn.acquire()
             try:
+                data = await desk.overlaid(source)
                 newest = self.feed.snapshot
                 is_newest = newest is not None and data == newest.data
                 if not is_newest and (desk.waiting is None or data != desk.waiting.data):
                     check_document(data, max_bytes=self.max_bytes)
+                desk.note_source(source, self.max_bytes)
                 checked_s = self.clock.seconds()
                 is_shown, violation = await desk.judge(data)
                 if not is_shown:
@@ -346,14 +348,14 @@ class Puller(Service):
 
     def _show(self, snapshot: Snapshot, deltas: Deltas, *, is_tick: bool) -> None:
         self._note_recovery()
-        self.feed.publish(snapshot, is_tick=is_tick, deltas=deltas, notice=self.desk.notice_shown())
+        self.feed.publish(snapshot, is_tick=is_tick, deltas=deltas, notice=self.desk.notice_shown(snapshot))
         self.desk.note_shown(snapshot)
         self._note_good()
 
     def _repeat(self, newest: Snapshot, outcome: PullOutcome, *, is_tick: bool) -> PullOutcome:
         """Takes note of a pull that gave the document that is shown."""
         self.times.note_pull(self.clock.seconds() - self._pulled_at)
-        is_quiet = self.feed.freshness is State.LIVE and self.feed.notice == self.desk.notice_shown()
+        is_quiet = self.feed.freshness is State.LIVE and self.feed.notice == self.desk.notice_shown(newest)
         if is_quiet and not is_tick and self._outcome != "failed":
             # The next tick sends the sign of life.
             self.feed.confirm(self._pulled_at)
