@@ -102,8 +102,8 @@ class Operating:
             self.figures.started_at,
             lambda: reactor.seconds() - started_s,
             self.certificates,
-            listen=settings.listen,
             desks=self.pulled,
+            listen=settings.listen,
         )
         with settings.named():
             group = None if settings.admin_group is None else group_number(settings.admin_group)

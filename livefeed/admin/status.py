@@ -39,8 +39,8 @@ class Status:
     :ivar workers: gives a report of each worker: an object with ``index``, ``state``, ``restarts``, ``canary_s`` and
         any other members that JSON has.
     :ivar is_draining: tells whether a drain has begun.
-    :ivar listen: the descriptions of the endpoints for watchers, as the settings have them.
     :ivar desks: the feeds with desks, by their names; read again at each request.
+    :ivar listen: the descriptions of the endpoints for watchers, as the settings have them.
     """
 
     instance: str
@@ -52,8 +52,8 @@ class Status:
     certificates: Iterable[Validity] = ()
     workers: Callable[[], list[Any]] = field(default=list)
     is_draining: Callable[[], bool] = field(default=lambda: False)
-    listen: Sequence[str] = ()
     desks: Mapping[str, DeskFeed] = field(default_factory=dict)
+    listen: Sequence[str] = ()
 
     def report(self) -> dict[str, Any]:
         """Gives the report, as of now."""
