@@ -19,6 +19,7 @@
 - ``record``: the subcommand that records all versions of a feed.
 - ``record_session``: from what a client is shown to the records of a file.
 - ``recording``: the subcommand that shows, checks and takes apart a recording.
+- ``replay_commands``: ``livefeed ctl replay``.
 - ``screen``: the screen of ``livefeed watch``.
 - ``serve``: the subcommand that serves a document in the foreground.
 - ``status_text``: the text of ``livefeed ctl status``.
