@@ -102,6 +102,7 @@ class Operating:
             lambda: reactor.seconds() - started_s,
             self.certificates,
             desks=self.pulled,
+            listen=settings.listen,
         )
         with settings.named():
             group = None if settings.admin_group is None else group_number(settings.admin_group)

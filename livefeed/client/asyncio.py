@@ -112,6 +112,7 @@ class Feed(Generic[T]):
         self._seen: Shown | None = None
         self._error: FollowError | None = None
         self._is_closed = False
+        self._observer: Callable[[Shown], object] | None = None
 
     async def __aenter__(self) -> Self:
         self._driver = Driver(
@@ -168,6 +169,14 @@ class Feed(Generic[T]):
         if self._driver is not None:
             self._driver.refresh()
 
+    def observe(self, observer: Callable[[Shown], object]) -> None:
+        """Has a function called with each change at once, also with those that the iterator passes over.
+
+        :param observer: takes everything that may be shown. It must not raise, and it delays the connection while it
+            runs. There is one: a later one takes its place.
+        """
+        self._observer = observer
+
     @property
     def received_bytes(self) -> int:
         """The size of everything that has been received, before it was compressed."""
@@ -181,6 +190,8 @@ class Feed(Generic[T]):
     def _show(self, shown: Shown) -> None:
         self._shown = shown
         self._changed.set()
+        if self._observer is not None:
+            self._observer(shown)
 
     def _stop(self, error: FollowError) -> None:
         self._error = error

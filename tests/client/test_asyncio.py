@@ -64,6 +64,21 @@ class FeedTests(SynchronousTestCase):
 
         self.run_async(work())
 
+    def test_observer(self) -> None:
+        """It is called with each change, also with those that the iterator passes over."""
+        seen: list[bytes] = []
+
+        async def work() -> None:
+            async with follow("http://h/feed") as feed:
+                feed.observe(lambda shown: seen.append(shown.content or b""))
+                self.wire.accept()
+                self.wire.send(document(A))
+                self.wire.send(splices(A, B))
+                self.assertEqual((await anext(feed)).content, B.encode())
+
+        self.run_async(work())
+        self.assertEqual([each for each in seen if each], [A.encode(), B.encode()])
+
     def test_held_and_ended(self) -> None:
         """A document that is held says why; one that has ended is asked for again on request."""
 
