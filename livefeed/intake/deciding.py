@@ -175,7 +175,7 @@ class Deciding(Candidates):
         shown = self.feed.snapshot
         if shown is not None and data == shown.data:
             return True, None
-        violation = await self.refusal(data, is_pull=True)
+        violation = await self.refusal(data, is_pull=True, lets_through=self.decision is None)
         return self.decision is None and violation is None, violation
 
     def hold_back(self, data: bytes, violation: Violation | None, *, is_tick: bool) -> None:
