@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred, DeferredList, TimeoutError  # noqa:
 
 from livefeed import clocks
 from livefeed.admin.access import read_token
+from livefeed.auth.material import Content
 from livefeed.document.gate import check_document
 from livefeed.document.rules import Rules
 from livefeed.document.snapshot import version_of
@@ -25,8 +26,10 @@ from livefeed.process.descriptions import PROXIED
 from livefeed.process.endpoints import make_endpoint
 from livefeed.process.instance import group_number
 from livefeed.process.runtime_dir import default_runtime_dir, inspect
+from livefeed.process.signing import read_signing_keys
 from livefeed.serving import trusted_networks
 from livefeed.sources import is_store, make_source, needs_state_dir
+from livefeed.storage.embargo_file import EmbargoFile
 from livefeed.storage.journal import Journal, check_folder
 from livefeed.storage.store import Store
 from livefeed.tls.development import development_certificate
@@ -194,6 +197,8 @@ class StartChecks:
     def _check_feed(self, feed: FeedSettings) -> None:
         with self._reported(feed.place("allow_origin")):
             Origins.parse(feed.allow_origin)
+        with self._reported(feed.place("auth_tokens")):
+            Content.read([feed])
         with self._reported(feed.place("source")):
             if is_store(feed.source) and self.settings.state_dir is None:
                 raise needs_state_dir()
@@ -259,6 +264,7 @@ class StartChecks:
         for feed in self.settings.feeds:
             with self._reported(place):
                 Journal(folder / f"{feed.feed}.versions", feed.max_bytes).inspect()
+                EmbargoFile(folder / f"{feed.feed}.embargoes").inspect()
                 if is_store(feed.source):
                     Store(folder / f"{feed.feed}.store", clocks.wall).inspect()
 
@@ -267,6 +273,8 @@ class StartChecks:
         with self._reported():
             if settings.admin_token is not None:
                 read_token(settings.admin_token)
+        with self._reported():
+            read_signing_keys(settings)
         with self._reported():
             if settings.admin_group is not None:
                 group_number(settings.admin_group)

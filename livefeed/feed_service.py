@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from weakref import proxy
 
 from msgspec import structs
 from twisted.application.service import MultiService, Service
@@ -15,23 +16,31 @@ from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.logger import Logger
 
 from livefeed import clocks
+from livefeed.auth.material import Material
+from livefeed.auth.verifiers import verifier_of
+from livefeed.delivery.guard import Guard
 from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.delivery.websocket.handshake import Handshakes
 from livefeed.document.history import History
 from livefeed.document.rules import Rules
 from livefeed.exceptions import ConfigurationError, StoreError
+from livefeed.feed.embargo_keeping import EmbargoKeeping
+from livefeed.feed.embargoes import Embargoes
 from livefeed.feed.feed import Feed
 from livefeed.feed.persistence import JournalService
 from livefeed.feed_storage import FeedStorage, all_of
 from livefeed.intake.desk import Desk
 from livefeed.intake.puller import Puller, PullOutcome, close_source
+from livefeed.intake.timed_release import end_hold, ruled_version
 from livefeed.process.reload import Change, differences
 from livefeed.sources import is_store, make_source, needs_state_dir
 from livefeed.storage.desk_file import DeskFile
+from livefeed.storage.embargo_file import EmbargoFile
 from livefeed.storage.journal import Journal
 from livefeed.storage.shared_writes import SharedWrites
 from livefeed.storage.store import Store
 from livefeed.web.cors import Origins
+from livefeed.web.failures import Failures
 from livefeed.web.reconnect_slots import ReconnectSlots
 
 if TYPE_CHECKING:
@@ -43,6 +52,8 @@ if TYPE_CHECKING:
     from livefeed.config.settings import FeedSettings, Settings
     from livefeed.delivery.events import EventStream
     from livefeed.delivery.websocket.protocol import SubscriberFactory
+    from livefeed.document.embargo import Embargo
+    from livefeed.feed.signer import Signer
     from livefeed.sources import Source
     from livefeed.storage.audit import AuditLog
     from livefeed.web.site import Site
@@ -77,7 +88,10 @@ class Shared:
     :ivar state_place: where that folder was set; messages about it begin with this.
     :ivar boot: measures the age of versions for the next process; ``None`` if the system does not.
     :ivar wall: the wall clock, in seconds since 1970.
+    :ivar material: the tokens and keys of protected feeds.
+    :ivar failures: counts the wrong tokens of each address, for all feeds together; ``None`` for a count of its own.
     :ivar audit: has a line for each command of an operator; ``None`` for none.
+    :ivar signer: signs statements about the newest versions; ``None`` in a worker, which passes on those of its parent.
     :ivar make_feed: makes a feed, with the arguments of ``Feed``: another class if workers follow it.
     """
 
@@ -90,6 +104,9 @@ class Shared:
     wall: Callable[[], float] = clocks.wall
     audit: AuditLog | None = None
     make_feed: Callable[..., Feed] = Feed
+    signer: Signer | None = None
+    material: Material = field(default_factory=Material)
+    failures: Failures | None = None
 
 
 class FeedService(MultiService):
@@ -116,12 +133,15 @@ class FeedService(MultiService):
             stale_after_s=settings.stale_after,
             gone_after_s=settings.gone_after or inf,
             wall=clocks.wall,
+            signer=shared.signer,
             history=self._make_history(max_document_bytes=settings.max_delta_bytes, in_thread=shared.in_thread),
         )
         self._handshakes = Handshakes(shared.subscribers, origins)
         self.published = PublishedFeed(
             feed, origins, self._handshakes.answer, settings.max_subscribers, shared.in_thread
         )
+        self._protect(settings, origins)
+        self._was_public = False
 
     def _make_feed(self, name: str, **arguments: Any) -> Feed:
         """Makes the feed. A subclass may make one of another class."""
@@ -168,13 +188,41 @@ class FeedService(MultiService):
         )
         self._handshakes.origins = origins
         self.published.origins = origins
+        self._protect(settings, origins)
         self.published.max_subscribers = settings.max_subscribers
         self.settings = settings
+
+    def _protect(self, settings: FeedSettings, origins: Origins) -> None:
+        """Puts a guard before the feed, or changes or removes it. The root has to be updated afterwards."""
+        shared, published = self._shared, self.published
+        verifier = verifier_of(settings, shared.material, shared.wall)
+        guard, published.guard = published.guard, None
+        self._was_public = guard is None and verifier is not None
+        if verifier is None:
+            if guard is not None:
+                guard.admissions.clear()
+            return
+        cookie = None if settings.auth_cookie is None else settings.auth_cookie.encode()
+        if guard is None:
+            failures = shared.failures or Failures(shared.reactor)
+            tally = published.feed.tally
+            guard = Guard(verifier, origins, cookie, failures, tally, shared.reactor, shared.wall)
+        published.guard = guard
+        guard.verifier, guard.origins, guard.cookie = verifier, origins, cookie
+        guard.check()
+
+    def check_access(self) -> None:
+        """Ends the subscriptions whose tokens are revoked, and those of a feed that was public until now."""
+        if self._was_public:
+            self._was_public = False
+            self.published.send_all_away(ReconnectSlots())
+        elif self.published.guard is not None:
+            self.published.guard.check()
 
     @staticmethod
     def _origins_of(settings: FeedSettings) -> Origins:
         with settings.named():
-            return Origins.parse(settings.allow_origin)
+            return Origins.parse(settings.allow_origin, with_credentials=bool(settings.auth_cookie))
 
     @property
     def source_name(self) -> str:
@@ -245,7 +293,19 @@ class PulledFeedService(FeedService):
             place=shared.state_place,
             boot=shared.boot,
         )
-        self._storage = FeedStorage(shared.state_place, self.desk, journal, store)
+        embargoes = Embargoes(
+            self.feed,
+            EmbargoKeeping(
+                settings.feed,
+                shared.in_thread,
+                shared.wall,
+                None if shared.state_dir is None else EmbargoFile(shared.state_dir / f"{settings.feed}.embargoes"),
+                shared.audit,
+            ),
+            shared.reactor,
+            proxy(self),  # reference counting would never free the two
+        )
+        self._storage = FeedStorage(shared.state_place, self.desk, journal, store, embargoes)
         self.puller = Puller(
             self.feed,
             source,
@@ -255,6 +315,22 @@ class PulledFeedService(FeedService):
             delay_s=delay_s,
         )
         self.puller.setServiceParent(self)
+
+    @property
+    def embargoes(self) -> Embargoes:
+        """Everything that is to happen to the feed at a time."""
+        return self._storage.embargoes
+
+    def waiting_version(self) -> str | None:
+        """Gives the version that a rule holds back at this moment; ``None`` if none does."""
+        return ruled_version(self.desk)
+
+    async def end_hold(self, embargo: Embargo) -> None:
+        """Ends the hold of the feed for an embargo.
+
+        :raises CommandError: if that is not possible.
+        """
+        await end_hold(self.desk, embargo)
 
     @property
     def was_tried(self) -> bool:
@@ -408,6 +484,12 @@ class PreparedChange:
     opened: SharedWrites | None = None
 
     @property
+    def is_protected_anew(self) -> bool:
+        """Whether the feed gets a guard, loses it, or has another cookie from now on."""
+        names = ("auth_tokens", "auth_keys", "auth_cookie")
+        return any(getattr(self.settings, name) != getattr(self.service.settings, name) for name in names)
+
+    @property
     def source_name(self) -> str:
         """The name of the source, without credentials."""
         return self.service.source_name if self.source is None else str(self.source)
@@ -554,7 +636,7 @@ class FeedsService(MultiService, Generic[_F]):
         delays_s = iter(spread_s(pulled))
         has_new_origins = False
         for change in transaction.changed:
-            has_new_origins |= change.service.published.origins != change.origins
+            has_new_origins |= change.service.published.origins != change.origins or change.is_protected_anew
             change.service.take(change, delay_s=0.0 if change.source is None else next(delays_s))
         for service in transaction.added:
             service.start_later(next(delays_s))
@@ -569,6 +651,9 @@ class FeedsService(MultiService, Generic[_F]):
         elif has_new_origins:
             self.root.update()
         self.site.forget_answers()
+        for change in transaction.changed:
+            # No answer of theirs is repeated any more, and whoever comes back is judged.
+            change.service.check_access()
         return DeferredList(removals).addCallback(lambda _: None)
 
     def add_feed(self, settings: FeedSettings) -> _F:

@@ -1,7 +1,7 @@
-"""Everything of one feed that outlives the process: its last versions, its store, and the decisions of its desk.
+"""Everything of one feed that outlives the process: its last versions, its store, its decisions and its embargoes.
 
-Rule: all of it is opened before anything is served or pulled, in one order: the versions, and then the decisions about
-them.
+Rule: all of it is opened before anything is served or pulled, in one order: the versions, the decisions about
+them, and then everything that is to happen.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from livefeed.exceptions import StartError, StoreError
 
 if TYPE_CHECKING:
+    from livefeed.feed.embargoes import Embargoes
     from livefeed.feed.persistence import JournalService
     from livefeed.intake.desk import Desk
     from livefeed.storage.shared_writes import SharedWrites
@@ -30,6 +31,7 @@ class FeedStorage:
     :param desk: the desk, which keeps decisions.
     :param journal: keeps the versions; ``None`` if they are not kept.
     :param store: the store; ``None`` if the document comes from another source. The owner may replace it.
+    :param embargoes: everything that is to happen at a time.
     """
 
     # required parameters
@@ -37,6 +39,7 @@ class FeedStorage:
     desk: Desk
     journal: JournalService | None
     store: SharedWrites | None
+    embargoes: Embargoes
 
     # internal state
     _is_open: bool = False
@@ -65,6 +68,10 @@ class FeedStorage:
             self.journal.restored = self.desk.archive.recall
             self.journal.startService()
         self.desk.open()
+        try:
+            self.embargoes.open()
+        except StoreError as error:
+            raise StartError(f"livefeed: {self.place}: {error}") from None
 
     def close(self) -> Deferred[None]:
         """Closes the store once everything is durable that was accepted. The service of the journal stops by itself."""
@@ -91,16 +98,23 @@ class FeedStorage:
                 _log.error(text, feed=self.desk.feed.name, why=str(error))
         if self.journal is not None:
             self.journal.resume()
+        try:
+            self.embargoes.open()
+        except StoreError as error:
+            text = 'feed "{feed}": its embargoes cannot be used any more, and none of them ends: {why}'
+            _log.error(text, feed=self.desk.feed.name, why=str(error))
 
     def replace_store(self, store: SharedWrites | None) -> None:
         """Takes another store, and closes the one before."""
         if self.store is not None and store is not self.store:
             # It has accepted its last writes; the end of the process does not wait for them.
             self.store.close()
+            self.embargoes.note_store(has_store=store is not None)
         self.store = store
 
     def abandon(self) -> None:
         """Closes the files of a feed that was not added after all."""
+        self.embargoes.close()
         if self.store is not None:
             self.store.close()
         if self.journal is not None and self.journal.running:
@@ -108,7 +122,10 @@ class FeedStorage:
             self.journal.stopService()
 
     def _closing(self) -> list[Deferred[Any]]:
-        return [] if self.store is None else [maybeDeferred(self.store.close)]
+        closing: list[Deferred[Any]] = [self.embargoes.close()]
+        if self.store is not None:
+            closing.append(maybeDeferred(self.store.close))
+        return closing
 
 
 def all_of(closings: list[Deferred[Any]]) -> Deferred[None]:

@@ -17,6 +17,7 @@ from livefeed.admin.contents import Contents
 from livefeed.admin.curves import Counts, Curves
 from livefeed.admin.desk import DeskCommands, DeskFeed, DesksResource
 from livefeed.admin.desk_page import DeskPage
+from livefeed.admin.embargoes import EmbargoCommands
 from livefeed.admin.health import Health, LiveResource, ReadyResource
 from livefeed.admin.metrics import MetricsResource, of_workers
 from livefeed.admin.publish import FeedsResource, StoredFeed, limit_of
@@ -101,6 +102,7 @@ class Operating:
             lambda: reactor.seconds() - started_s,
             self.certificates,
             desks=self.pulled,
+            listen=settings.listen,
         )
         with settings.named():
             group = None if settings.admin_group is None else group_number(settings.admin_group)
@@ -117,6 +119,9 @@ class Operating:
         self.commands.register("trace", self.tracing.run)
         for name in OF_THE_DESK:
             DeskCommands(self.pulled).register(self.commands, name)
+        embargoes = EmbargoCommands(self.pulled)
+        self.commands.register("embargo", embargoes.run)
+        self.commands.register("embargoes", embargoes.list)
 
     def samples(self) -> list[Sample]:
         """Gives the samples of all processes together."""

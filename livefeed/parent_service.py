@@ -16,8 +16,10 @@ from msgspec import structs
 from livefeed import __version__
 from livefeed.admin.samples import Sample
 from livefeed.admin.totals import received, sent
+from livefeed.auth.fetching import KeyFetching
 from livefeed.exceptions import ConfigurationError
 from livefeed.operating import Operating
+from livefeed.process.access import ReloadedAccess
 from livefeed.process.capacity import share
 from livefeed.process.certificates import CertificateChoice, CertificateWatch, ReloadedCertificates
 from livefeed.process.descriptions import PROXIED, split_description
@@ -30,7 +32,7 @@ from livefeed.process.reload import Reload, Reloading
 from livefeed.process.renewal import CertificateRenewal
 from livefeed.process.signals import SignalHandlers
 from livefeed.process.tickets import TicketRotation
-from livefeed.pulling import check_fixed, make_feeds, offer_drain, reloaded_parts, stop_all
+from livefeed.pulling import check_fixed, make_feeds, make_signing, offer_audit, offer_drain, reloaded_parts, stop_all
 from livefeed.serving import Serving
 from livefeed.tls.options import ServedCertificates
 from livefeed.tls.reloading import PairSource
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from twisted.application.service import MultiService
 
     from livefeed.admin.totals import Totals
+    from livefeed.auth.material import Material
     from livefeed.config.settings import Settings
     from livefeed.feed_service import FeedsService, PulledFeedService
     from livefeed.process.drain import Drain
@@ -73,6 +76,9 @@ LINK_SOCKET = "link.sock"
 
 FORGET_S = 10.0
 """Seconds after the removal of a feed at which its counts are forgotten: no worker reports them any more by then."""
+
+_LIST = "-/feeds.json"
+"""The path that canaries ask for if no feed is public."""
 
 _DIVIDED = ("max_connections", "accept_rate", "address_rate", "network_rate")
 """Limits of which each worker has its part. The kernel spreads connections evenly, also those of one address."""
@@ -101,7 +107,8 @@ def make_parent(  # noqa: PLR0915 - the wiring of one process
     if serving.pool is None:
         raise ConfigurationError("requires the fast transport, which this system does not have", "workers")
     broadcast = Broadcast({})
-    feeds = make_feeds(serving, broadcast.make_feed)
+    signing = make_signing(serving)
+    feeds = make_feeds(serving, broadcast.make_feed, signing.signing)
     broadcast.feeds = feeds.feeds
     drain = serving.drain(feeds.feeds.values())
     file_limit, collector = serving.process_services(drain)
@@ -134,7 +141,9 @@ def make_parent(  # noqa: PLR0915 - the wiring of one process
     operators_socket = operating.socket()
     operators_socket.inherited = takeover.operators_socket()
     reloaded_certificates = ReloadedCertificates(certificates)
-    configuration = _Configuration(settings, reloaded_certificates, certificates.tickets, count)
+    configuration = _Configuration(
+        settings, reloaded_certificates, certificates.tickets, count, serving.material, signing.signing.key_set
+    )
     parent = Parent(
         count,
         reactor,
@@ -154,6 +163,7 @@ def make_parent(  # noqa: PLR0915 - the wiring of one process
         has_sockets=inheritance is None,
     )
     _offer(operating, parent, drain)
+    offer_audit(operating, serving)
     # Before the workers: none of them is to be given a socket during a drain.
     drain.stop_listening = partial(stop_all, listeners)
     drain.others = parent.releasing
@@ -180,9 +190,16 @@ def make_parent(  # noqa: PLR0915 - the wiring of one process
     curves = operating.curves(show_figures)
     notify = _make_notify(feeds, parent, reactor)
     log_levels = LogLevels(settings.log_level)
+    access = ReloadedAccess(serving.material, feeds.feeds.values())
+
+    take_keys = partial(_call, access.check, configure_workers)
+    key_fetching = KeyFetching(serving.material, serving.in_thread, reactor, take_keys)
+    parent.reception.want_keys = key_fetching.want
     parts = (
+        access,
         *reloaded_parts(serving, drain, reloaded_certificates, log_levels, feeds),
         serving.reloaded_page(curves),
+        signing,
         _ReloadedWorkers(
             configuration, configure_workers, lambda names: reactor.callLater(FORGET_S, forget_feeds, names)
         ),
@@ -190,7 +207,7 @@ def make_parent(  # noqa: PLR0915 - the wiring of one process
     reloading = Reloading(
         Reload(settings, parts),
         lambda: adapt(read()),
-        (partial(check_fixed, serving), reloaded_certificates.look),
+        (partial(check_fixed, serving), reloaded_certificates.look, signing.look, access.look),
         reopen,
         serving.in_thread,
         reactor,
@@ -239,6 +256,7 @@ def make_parent(  # noqa: PLR0915 - the wiring of one process
         CertificateWatch(certificates, reactor),
         takeover.later(CertificateRenewal(reloaded_certificates, serving.in_thread, reactor, configure_workers)),
         TicketRotation(replace_key, reactor),
+        takeover.later(key_fetching),
         takeover.later(notify),
         *takeover.succession(holdings, upgrade, reactor),
     ):
@@ -254,6 +272,12 @@ def _offer(operating: Operating, parent: Parent, drain: Drain) -> None:
         parent.reception.is_livefeed_ready = lambda: not operating.health.why_not_ready()
     operating.health.obstacles.append(parent.supervisor.obstacle)
     offer_drain(operating, drain)
+
+
+def _call(*functions: Callable[[], object]) -> None:
+    """Calls functions, one after the other."""
+    for function in functions:
+        function()
 
 
 def _hurry(drain: Drain, parent: Parent) -> None:
@@ -292,12 +316,15 @@ def _arguments(link: Path, generation: int, index: int) -> list[str]:
 
 
 def _question(feeds: Mapping[str, PulledFeedService]) -> Question:
-    """Gives the request of canaries: the first feed that has a document which may be shown, or the first of all."""
-    for service in feeds.values():
-        feed = service.feed
+    """Gives the request of canaries: the first public feed that has a document which may be shown, or a list.
+
+    A canary has no token.
+    """
+    public = [service.feed for service in feeds.values() if service.published.guard is None]
+    for feed in public:
         if feed.snapshot is not None and not feed.is_gone():
             return Question(feed.name, feed.snapshot.version)
-    return Question(next(iter(feeds), ""), "")
+    return Question(public[0].name if public else _LIST, "")
 
 
 @dataclass(slots=True)
@@ -308,6 +335,8 @@ class _Configuration:
     :ivar certificates: the certificates and keys in use.
     :ivar tickets: has the key of session tickets.
     :ivar count: the number of workers, by which limits are divided.
+    :ivar material: the tokens and keys of protected feeds.
+    :ivar key_set: gives the set of keys that is published.
     """
 
     # required parameters
@@ -315,6 +344,8 @@ class _Configuration:
     certificates: ReloadedCertificates
     tickets: SessionTickets
     count: int
+    material: Material
+    key_set: Callable[[], bytes] = bytes
 
     # internal state
     _read: dict[str, bytes] = field(init=False)
@@ -329,16 +360,19 @@ class _Configuration:
             **self._read,
             **{str(path): data for path, data in self.certificates.contents().items()},
         }
-        payloads = [*files.values(), self.tickets.keys.data]
+        access = self.material.payloads()
+        payloads = [*files.values(), self.tickets.keys.data, *access.values()]
         facts = Welcome(
             PROTOCOL,
             __version__,
             os.getpid(),
             settings_for_workers(self._own()),
             certificates={path: number for number, path in enumerate(files)},
-            ticket_key=len(payloads) - 1,
+            ticket_key=len(files),
+            access={name: len(files) + 1 + number for number, name in enumerate(access)},
             limits=self._limits(index),
             orphan_after_s=self.settings.orphan_after,
+            key_set=self.key_set().decode("ascii"),
         )
         return message_of(kind, facts, payloads)
 

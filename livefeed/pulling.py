@@ -8,6 +8,8 @@ from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 
 from livefeed import clocks
 from livefeed.admin.access import read_token
+from livefeed.admin.auditing import Auditing
+from livefeed.auth.material import Content
 from livefeed.exceptions import ConfigurationError, JournalError
 from livefeed.feed.feed import Feed
 from livefeed.feed_service import FeedsService, PulledFeedService, ReloadedFeeds, Shared, spread_s
@@ -16,6 +18,7 @@ from livefeed.process.drain_command import DrainCommand
 from livefeed.process.endpoints import make_endpoint
 from livefeed.process.instance import group_number
 from livefeed.process.reload import SimplePart
+from livefeed.process.signing import ReloadedSigning, Signing, read_signing_keys
 from livefeed.serving import trusted_networks
 from livefeed.storage.audit import AuditLog
 from livefeed.storage.journal import check_folder
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from livefeed.config.settings import Settings
+    from livefeed.feed.signer import Signer
     from livefeed.operating import Operating
     from livefeed.process.certificates import ReloadedCertificates
     from livefeed.process.drain import Drain
@@ -36,13 +40,27 @@ AUDIT = "audit.log"
 """The name of the audit in the state directory. No feed has files of this name: their names have no dot."""
 
 
-def make_feeds(serving: Serving, make_feed: Callable[..., Feed] = Feed) -> FeedsService[PulledFeedService]:
+def make_signing(serving: Serving) -> ReloadedSigning:
+    """Makes the signer of statements, with the keys of the settings, and publishes these. It may block.
+
+    :raises ConfigurationError: if the keys cannot be used.
+    """
+    signing = Signing(read_signing_keys(serving.settings))
+    serving.publish_keys(signing.key_set())
+    return ReloadedSigning(signing, serving.publish_keys)
+
+
+def make_feeds(
+    serving: Serving, make_feed: Callable[..., Feed] = Feed, signer: Signer | None = None
+) -> FeedsService[PulledFeedService]:
     """Makes the feeds of the settings. Their first pulls are spread over an interval.
 
     :param make_feed: makes a feed, with the arguments of ``Feed``.
+    :param signer: signs statements about the newest versions.
     :raises ConfigurationError: if a setting of a feed is impossible.
     """
     settings = serving.settings
+    serving.material.take(Content.read(settings.feeds))
     shared = Shared(
         serving.reactor,
         serving.in_thread,
@@ -52,6 +70,9 @@ def make_feeds(serving: Serving, make_feed: Callable[..., Feed] = Feed) -> Feeds
         clocks.Boot.current(),
         audit=None if settings.state_dir is None else AuditLog(settings.state_dir / AUDIT),
         make_feed=make_feed,
+        signer=signer,
+        material=serving.material,
+        failures=serving.failures,
     )
     feeds = FeedsService(serving.root, serving.site, lambda feed: PulledFeedService(feed, shared))
     for feed, delay_s in zip(settings.feeds, spread_s(settings.feeds), strict=True):
@@ -81,6 +102,13 @@ def offer_drain(operating: Operating, drain: Drain) -> None:
     operating.commands.register("drain", DrainCommand(drain))
     operating.status.is_draining = lambda: drain.is_draining
     operating.health.obstacles.append(drain.obstacle)
+
+
+def offer_audit(operating: Operating, serving: Serving) -> None:
+    """Offers the audit to the operator."""
+    folder = serving.settings.state_dir
+    auditing = Auditing(None if folder is None else folder / AUDIT, serving.in_thread)
+    operating.commands.register("audit", auditing.run)
 
 
 def stop_all(listeners: Sequence[Listener]) -> Deferred[Any]:

@@ -6,9 +6,11 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn, cast
 
+from livefeed.auth.fetching import KeyFetching
 from livefeed.exceptions import CommandError, ConfigurationError
 from livefeed.operating import Operating
 from livefeed.parent_service import make_parent
+from livefeed.process.access import ReloadedAccess
 from livefeed.process.certificates import CertificateChoice, CertificateWatch, ReloadedCertificates
 from livefeed.process.drain import DrainedServices
 from livefeed.process.endpoints import make_endpoint
@@ -20,7 +22,16 @@ from livefeed.process.reload import Reload, Reloading
 from livefeed.process.renewal import CertificateRenewal
 from livefeed.process.signals import SignalHandlers
 from livefeed.process.tickets import TicketRotation
-from livefeed.pulling import check_fixed, check_state_dir, make_feeds, offer_drain, reloaded_parts, stop_all
+from livefeed.pulling import (
+    check_fixed,
+    check_state_dir,
+    make_feeds,
+    make_signing,
+    offer_audit,
+    offer_drain,
+    reloaded_parts,
+    stop_all,
+)
 from livefeed.serving import Serving
 from livefeed.tls.options import ServedCertificates
 from livefeed.workers.left_over import LeftOverWorkers
@@ -63,7 +74,8 @@ def make_service(
     if inheritance is not None:
         raise ConfigurationError("an upgrade needs workers: 1 at least. Without them, a restart is needed", "workers")
     serving = Serving(settings, reactor)
-    feeds = make_feeds(serving)
+    signing = make_signing(serving)
+    feeds = make_feeds(serving, signer=signing.signing)
     watched: list[Listener] = []
     drain = serving.drain(feeds.feeds.values(), partial(stop_all, watched))
     file_limit, collector = serving.process_services(drain)
@@ -85,15 +97,18 @@ def make_service(
     operators_socket = operating.socket()
     log_levels = LogLevels(settings.log_level)
     reloaded_certificates = ReloadedCertificates(certificates)
+    access = ReloadedAccess(serving.material, feeds.feeds.values())
     parts = (
+        access,
         *reloaded_parts(serving, drain, reloaded_certificates, log_levels, feeds),
         serving.reloaded_page(curves),
+        signing,
     )
     notify = _make_notify(feeds, drain, reactor)
     reloading = Reloading(
         Reload(settings, parts),
         read or (lambda: settings),
-        (partial(check_fixed, serving), reloaded_certificates.look),
+        (partial(check_fixed, serving), reloaded_certificates.look, signing.look, access.look),
         serving.reopen_logs,
         serving.in_thread,
         reactor,
@@ -103,6 +118,7 @@ def make_service(
     operating.commands.register("reload", reloading.command)
     operating.commands.register("upgrade", refuse_upgrade)
     offer_drain(operating, drain)
+    offer_audit(operating, serving)
     # After the first phases of the drain they begin to stop in the reverse order: no new connections, the end of the
     # connections, the end of the ticks. Twisted does not wait for one stop before it begins the next.
     services = DrainedServices(drain)
@@ -126,6 +142,7 @@ def make_service(
         CertificateWatch(certificates, reactor),
         CertificateRenewal(reloaded_certificates, serving.in_thread, reactor),
         TicketRotation(certificates.tickets.replace, reactor),
+        KeyFetching(serving.material, serving.in_thread, reactor, access.check),
         notify,  # the first to stop
     ):
         service.setServiceParent(services)

@@ -15,6 +15,7 @@ from twisted.logger import Logger
 
 from livefeed import clocks
 from livefeed.admin.metrics import Figures
+from livefeed.auth.material import Material
 from livefeed.config.settings import Settings
 from livefeed.delivery.pages import PageOptions
 from livefeed.delivery.root import Root
@@ -30,6 +31,7 @@ from livefeed.process.signals import reopen_logs
 from livefeed.threads import defer_to_new_thread
 from livefeed.transport.address_limits import AddressLimits, Refusals
 from livefeed.transport.addresses import Networks
+from livefeed.web.failures import Failures
 from livefeed.web.forwarded import Forwarded
 from livefeed.web.site import Site
 
@@ -86,6 +88,8 @@ class Serving:
     :ivar reserved_files: the number of open files that the pool sets aside for everything but connections; ``None``
         with Twisted's transport.
     :ivar in_thread: calls a function in a thread of its own.
+    :ivar material: the tokens and keys of protected feeds.
+    :ivar failures: counts the wrong tokens of each address.
     """
 
     # required parameters
@@ -106,10 +110,13 @@ class Serving:
     pool: Pool | None = field(init=False)
     reserved_files: int | None = field(init=False)
     in_thread: Callable[..., Deferred[Any]] = field(init=False)
+    material: Material = field(default_factory=Material)
+    failures: Failures = field(init=False)
 
     def __post_init__(self) -> None:
         settings, reactor = self.settings, self.reactor
         self.subscribers = SubscriberFactory(reactor=reactor)
+        self.failures = Failures(reactor)
         self.root = Root()
         self._show(settings)
         self.trusted = trusted_networks(settings)
@@ -144,6 +151,11 @@ class Serving:
                 curves.turn(is_on=settings.page_figures)
 
         return SimplePart(frozenset({"page_figures", "public_reasons"}), take)
+
+    def publish_keys(self, content: bytes) -> None:
+        """Publishes the set of keys by which statements are verified; nothing to publish none."""
+        self.root.show_keys(content)
+        self.site.forget_answers()
 
     def _show(self, settings: Settings) -> None:
         self.root.show(PageOptions(settings.page_figures, settings.public_reasons))

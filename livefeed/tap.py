@@ -44,6 +44,14 @@ _PARAMETERS = {
         "seconds since the last good pull after which the document of a failing feed is no longer shown; "
         "0: never [default: 0.0]"
     ),
+    "auth-tokens": "file of tokens, one of which clients must send to read the feed [default: none]",
+    "auth-keys": "file, or https URL, of the public keys that have signed tokens (JWT) [default: none]",
+    "auth-issuer": "issuer of signed tokens; required with --auth-keys",
+    "auth-audience": "audience that signed tokens must name; required with --auth-keys",
+    "auth-cookie": (
+        "name of the cookie in which browsers may send a token, such as __Secure-livefeed; requires --allow-origin "
+        "[default: none]"
+    ),
     "accept-rate": (
         "new connections a second; 0: as many as take 0.6 of a core, measured at the start; none: no limit "
         "(fast transport) [default: 0]"
@@ -78,6 +86,10 @@ _PARAMETERS = {
     "public-reasons": (
         "true: watchers are told why a feed has no new document; a reason may name hosts [default: false]"
     ),
+    "signing-key": (
+        "file with the keys that sign statements about the newest versions, made by livefeed keys; readable by its "
+        "owner and group alone [default: none]"
+    ),
     "workers": (
         "processes that hold the connections; auto: one for each processor; 0: all in this process (fast transport) "
         "[default: 0]"
@@ -99,6 +111,7 @@ _REPEATED = {
         "endpoint to serve the operator's port on, besides its Unix socket, such as tcp:9090:interface=127.0.0.1; "
         "requires --admin-token; repeatable"
     ),
+    "auth-algorithm": "algorithm of signed tokens: EdDSA, ES256 or RS256; repeatable; required with --auth-keys",
     "allow-origin": "origin whose pages may read the feed, such as https://example.org; repeatable [default: *]",
     "trusted-proxy": (
         "network of proxies that may name the address of a client, such as 10.0.0.0/8, 2001:db8::/32 or unix; "
@@ -114,7 +127,18 @@ _REPEATED = {
 }
 
 
-_NOT_REPEATED = ("config", "source", "feed", "state-dir", "runtime-dir", "instance", "admin-token", "access-log")
+_NOT_REPEATED = (
+    "config",
+    "source",
+    "feed",
+    "state-dir",
+    "runtime-dir",
+    "instance",
+    "admin-token",
+    "access-log",
+    "signing-key",
+    "auth-tokens",
+)
 """Options that are refused if they are repeated, since they look like lists. Of other options the last value counts."""
 
 _HINT = "twistd livefeed --help lists the options"
@@ -154,7 +178,10 @@ class Options(usage.Options):
             "state-dir": usage.CompleteDirs(),
             "runtime-dir": usage.CompleteDirs(),
             "admin-token": usage.CompleteFiles(),
+            "signing-key": usage.CompleteFiles("*.pem"),
             "admin-group": usage.CompleteGroups(),
+            "auth-tokens": usage.CompleteFiles(),
+            "auth-keys": usage.CompleteFiles(),
             "ready-public": usage.CompleteList(["true", "false"]),
             "page-figures": usage.CompleteList(["true", "false"]),
             "public-reasons": usage.CompleteList(["true", "false"]),
@@ -180,6 +207,10 @@ class Options(usage.Options):
     def opt_allow_origin(self, origin: str) -> None:
         """Adds an origin whose pages may read the feed."""
         self._repeated.setdefault("allow_origin", []).append(origin)
+
+    def opt_auth_algorithm(self, algorithm: str) -> None:
+        """Adds an algorithm of signed tokens."""
+        self._repeated.setdefault("auth_algorithm", []).append(algorithm)
 
     def opt_trusted_proxy(self, network: str) -> None:
         """Adds a network of proxies that may name the address of a client."""

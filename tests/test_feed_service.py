@@ -18,6 +18,8 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed import feed_service
+from livefeed.auth.material import Content, Material
+from livefeed.auth.tokens import Tokens
 from livefeed.config.settings import FeedSettings, Settings
 from livefeed.delivery.root import Root
 from livefeed.delivery.websocket.protocol import SubscriberFactory
@@ -641,3 +643,85 @@ class StoreTests(FeedsTestCase):
         self.feeds.feeds["a"].resume()
         self.put(b"[3]")
         self.assertEqual(self.shown(), b"[3]")
+
+
+class ProtectionTests(FeedsTestCase):
+    """Feeds that become protected, and public again."""
+
+    TOKEN, OTHER = b"q0Ywz3nOScE8uWq3Yc0dT1p4", b"q0Ywz3nOScE8uWq3Yc0dT1p5"
+
+    def setUp(self) -> None:
+        self.material = Material()
+        super().setUp()
+        self.set_tokens(self.TOKEN, self.OTHER)
+
+    def make_feeds(self, state_dir: Path | None = None) -> FeedsService[PulledFeedService]:
+        shared = Shared(self.clock, maybeDeferred, self.subscribers, material=self.material)
+        return FeedsService(self.root, self.site, lambda settings: PulledFeedService(settings, shared))
+
+    def set_tokens(self, *tokens: bytes) -> None:
+        lines = b"".join(b"a %s\n" % token for token in tokens)
+        self.material.take(Content({"/t": Tokens.parse(lines, "f")}))
+
+    def settings(self, **more: Any) -> FeedSettings:
+        return FeedSettings(feed="feed", source="memory:a", **more)
+
+    def status(self, token: bytes | None = None) -> int:
+        field = b"" if token is None else b"\nAuthorization: Bearer " + token
+        return request(self.site, b"GET /feed HTTP/1.1" + field).status
+
+    def connect(self, token: bytes | None = None) -> StringTransport:
+        transport = StringTransport()
+        channel: Any = self.site.buildProtocol(None)
+        channel.makeConnection(transport)
+        field = b"" if token is None else b"Authorization: Bearer " + token + b"\r\n"
+        channel.dataReceived(b"GET /feed.sse HTTP/1.1\r\nHost: a\r\n" + field + b"\r\n")
+        return transport
+
+    def take(self, **more: Any) -> None:
+        self.feeds.prepare([self.settings(**more)]).commit()
+        self.clock.advance(0)
+
+    def test_becomes_protected(self) -> None:
+        """Its followers have to come back with a token, and no stored answer is repeated."""
+        self.prepared["memory:a"] = (b'{"a": 1}',)
+        self.start()
+        service = self.feeds.add_feed(self.settings())
+        service.check_access()
+        stream = self.connect()
+        self.assertEqual((self.status(), stream.disconnecting), (200, False))
+        self.take(auth_tokens=Path("/t"))
+        self.assertEqual((self.status(), self.status(self.TOKEN)), (401, 200))
+        self.assertTrue(stream.disconnecting)
+        listed = json.loads(request(self.site, b"GET /-/feeds.json HTTP/1.1").body)["feeds"][0]
+        self.assertEqual((listed["protected"], listed["version"], listed["state"]), (True, None, None))
+
+    def test_tokens_change(self) -> None:
+        """A revoked token ends its subscriptions; other settings end none, nor does the first reload."""
+        self.prepared["memory:a"] = (b'{"a": 1}',)
+        self.start()
+        service = self.feeds.add_feed(self.settings(auth_tokens=Path("/t")))
+        one, other = self.connect(self.TOKEN), self.connect(self.OTHER)
+        service.check_access()
+        self.take(auth_tokens=Path("/t"), max_subscribers=9)
+        self.assertEqual((one.disconnecting, other.disconnecting), (False, False))
+        self.set_tokens(self.OTHER)
+        service.check_access()
+        self.clock.advance(0)
+        self.assertEqual((one.disconnecting, other.disconnecting), (True, False))
+        self.assertEqual((self.status(self.TOKEN), self.status(self.OTHER)), (401, 200))
+
+    def test_becomes_public(self) -> None:
+        """Its followers stay, and need no token any more."""
+        self.prepared["memory:a"] = (b'{"a": 1}',)
+        self.start()
+        service = self.feeds.add_feed(self.settings(auth_tokens=Path("/t"), allow_origin=("https://a.example",)))
+        stream = self.connect(self.TOKEN)
+        self.take(auth_tokens=Path("/t"), auth_cookie="__Secure-a", allow_origin=("https://a.example",))
+        cookie = b"\nCookie: __Secure-a=" + self.TOKEN
+        self.assertEqual(request(self.site, b"GET /feed HTTP/1.1" + cookie).status, 200)
+        self.take()
+        self.set_tokens()
+        service.check_access()
+        self.clock.advance(0)
+        self.assertEqual((self.status(), stream.disconnecting), (200, False))

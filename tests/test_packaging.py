@@ -27,6 +27,8 @@ STATIC = tuple(
     for name in ("page.html", "list.html", "page/main.js", "page/vendor/uPlot.LICENSE", *NAMES)
 )
 OF_EXTRAS = (
+    "livefeed.auth.keys",
+    "livefeed.auth.signed",
     "livefeed.sources.mongo.",
     "livefeed.cli.screen",
     *(f"livefeed.client.{name}" for name in ("asyncio", "driver", "twisted", "websocket")),

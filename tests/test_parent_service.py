@@ -96,6 +96,9 @@ class ServiceTests(ParentServiceTestCase):
         feed = feeds.feeds["feed"].feed
         publish(feed, b"[1]")
         self.assertEqual(parent.question().version, feed.snapshot.version)
+        # A canary has no token.
+        feeds.feeds["feed"].published.guard = object()
+        self.assertEqual((parent.question().feed, parent.question().version), ("-/feeds.json", ""))
 
     def test_command(self) -> None:
         """The operator is given the report of the workers."""

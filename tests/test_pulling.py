@@ -19,8 +19,18 @@ from livefeed.feed_service import MAX_SPREAD_S
 from livefeed.process.certificates import ReloadedCertificates
 from livefeed.process.drain_command import DrainCommand
 from livefeed.process.log_level import LogLevels
-from livefeed.pulling import check_fixed, check_state_dir, make_feeds, offer_drain, reloaded_parts, stop_all
+from livefeed.process.signing_keys import make_keys
+from livefeed.pulling import (
+    check_fixed,
+    check_state_dir,
+    make_feeds,
+    make_signing,
+    offer_drain,
+    reloaded_parts,
+    stop_all,
+)
 from livefeed.serving import Serving
+from livefeed.testing import request
 from livefeed.tls.options import ServedCertificates
 
 if TYPE_CHECKING:
@@ -67,6 +77,26 @@ class FeedsTests(PullingTestCase):
         serving = self.serving(feeds=(FeedSettings(source="bogus:", places={"source": "livefeed.toml: source"}),))
         error = self.assertRaises(ConfigurationError, make_feeds, serving)
         self.assertTrue(str(error).startswith("livefeed.toml: source: "), str(error))
+
+
+class SigningTests(PullingTestCase):
+    def test_keys(self) -> None:
+        """Feeds have the signer of the settings, and the keys are published."""
+        path = self.folder / "signing.pem"
+        keys = make_keys()
+        keys.write(path, is_new=True)
+        serving = self.serving(signing_key=path)
+        part = make_signing(serving)
+        self.assertIs(make_feeds(serving, signer=part.signing).feeds["feed"].feed.signer, part.signing)
+        answer = request(serving.site, b"GET /-/keys HTTP/1.1")
+        self.assertEqual(answer.body, keys.key_set())
+
+    def test_keys_that_are_missing(self) -> None:
+        """The start ends with the place of the setting."""
+        path = self.folder / "signing.pem"
+        serving = self.serving(signing_key=path, places={"signing_key": "x.toml:1: signing_key"})
+        error = self.assertRaises(ConfigurationError, make_signing, serving)
+        self.assertTrue(str(error).startswith(f"x.toml:1: signing_key: {path}: there is no such file"), str(error))
 
 
 class ReloadTests(PullingTestCase):

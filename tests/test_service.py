@@ -23,6 +23,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed import serving
 from livefeed.admin.curves import Curves
 from livefeed.admin.socket import OperatorSocket
+from livefeed.auth.fetching import KeyFetching
 from livefeed.config.settings import FeedSettings, Layers, Settings
 from livefeed.exceptions import ConfigurationError
 from livefeed.feed.feed import Feed
@@ -135,6 +136,7 @@ class OrderTests(ServiceTestCase):
                 CertificateWatch,
                 CertificateRenewal,
                 TicketRotation,
+                KeyFetching,
                 Notify,
             ],
         )

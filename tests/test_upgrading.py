@@ -218,7 +218,7 @@ class NewParentTests(UpgradingTestCase):
             self.patch(later, "begin", lambda: begun.append("begun"))
         estate.begin()
         self.assertEqual((own.operating.commands.refusal, own.reloading.refusal), ("", ""))
-        self.assertEqual(len(begun), 3)
+        self.assertEqual(len(begun), 4)
         self.assertEqual((self.folder / "twistd.pid").read_text(), str(os.getpid()))
 
     def test_lacking(self) -> None:
@@ -283,7 +283,7 @@ class NewParentTests(UpgradingTestCase):
         for later in estate.later[1:]:
             self.patch(later, "begin", lambda: begun.append("begun"))
         estate.begin()
-        self.assertEqual(len(begun), 2)
+        self.assertEqual(len(begun), 3)
         self.assertEqual(len(self.flushLoggedErrors(StartError)), 1)
 
 

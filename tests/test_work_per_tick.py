@@ -16,6 +16,7 @@ from livefeed.document import snapshot
 from livefeed.document.history import MAX_DELTAS
 from livefeed.feed.fanout import SLICE
 from livefeed.testing import make_site, publish
+from tests.helpers.signers import make_signer
 from tests.helpers.transports import Transport
 from tests.integration.harness import TEXT, client_frame
 from tests.integration.watching import Ledger, Watcher, WebSocket
@@ -130,6 +131,19 @@ class WorkPerTickTests(SynchronousTestCase):
         )
         for other in (unchanged, failed):
             self.assertEqual(other, {"messages": 1, "deflate_message": 1, "websocket_text_frame": 1})
+
+    def test_statements(self) -> None:
+        """One statement is signed for each tick, whatever the number of subscribers."""
+        for number in CROWDS:
+            subscribers = self.serve(number)
+            signer = self.feed.signer = make_signer(self.clock.seconds)
+            for data in (document(1), document(1), document(2), None):
+                before = signer.signed
+                self.tick(data)
+                self.assertEqual(signer.signed, before + 1)
+                for subscriber in subscribers:
+                    subscriber.read()
+                    assert subscriber.session.up_to_date
 
     def test_subscribers_that_ask_from_old_versions(self) -> None:
         """The work grows with the number of versions, and not with the number of clients."""

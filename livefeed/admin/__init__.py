@@ -1,12 +1,14 @@
 """The operator's port: metrics, health, status and commands, apart from the watchers.
 
 - ``access``: the token, the host and the origin of a request.
+- ``auditing``: the command that gives the last commands of all operators.
 - ``caller``: the name of the operator behind a request.
 - ``commands``: the commands, which other parts register.
 - ``contents``: the documents that arrive as content, bounded in memory.
 - ``curves``: watchers, deliveries and delays of the last minutes, for the page.
 - ``desk``: the commands of the desks, and the documents that are shown and that wait.
 - ``desk_page``: the page of the desk, whose files everybody may load.
+- ``embargoes``: documents that are set aside for a time, and the commands about them.
 - ``health``: live and ready.
 - ``metrics``: the samples of this process, and all samples in the format of Prometheus.
 - ``publish``: the stored documents of feeds, which publishers read, write and change.

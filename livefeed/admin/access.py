@@ -11,19 +11,18 @@ is one of ours, and each of its requests has the token. No cookie gives access, 
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import os
 import re
 import socket
 import stat
 from dataclasses import dataclass, field
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
-
-from twisted.internet.address import IPv4Address, IPv6Address
 
 from livefeed.exceptions import ConfigurationError
 from livefeed.process.descriptions import split_description
+from livefeed.transport.addresses import peer_of
+from livefeed.web.failures import Failures
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,17 +38,6 @@ MIN_TOKEN_CHARACTERS = 16
 MAX_TOKEN_BYTES = 4096
 """Size of the largest file of a token. A larger file was named by mistake."""
 
-MAX_FAILURES = 5
-"""Wrong tokens from one address within a second, after which the next ones are told to come back. The right token is
-always served: other users and proxies of the same address must not lock the operator out."""
-
-MAX_ADDRESSES = 1024
-"""Addresses whose wrong tokens are counted within a second. When there are more, the others are told to come back."""
-
-WINDOW_S = 1.0
-"""Seconds for which wrong tokens are counted."""
-
-_IPV6_PREFIX = 64
 _TOKEN = re.compile(rb"[!-~]+")
 _SAME_PAGE = (None, b"same-origin", b"none")
 """Values of ``Sec-Fetch-Site`` of requests that no other site has caused (Fetch Metadata, 2.3)."""
@@ -136,8 +124,10 @@ class Access:
     token: bytes | None = None
 
     # internal state
-    _failures: dict[str, int] = field(default_factory=dict)  # in the present window, by address
-    _window_at: float = 0.0  # when it began, by the clock
+    _failures: Failures = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._failures = Failures(self.clock)
 
     def denial(self, request: Request) -> Denial | None:
         """Gives the reason to refuse a request; ``None`` if it may be answered."""
@@ -170,16 +160,7 @@ class Access:
         scheme, _, given = (_first(request, b"Authorization") or b"").partition(b" ")
         if scheme.lower() == b"bearer" and hmac.compare_digest(given.strip(), token):
             return None
-        now = self.clock.seconds()
-        if now - self._window_at >= WINDOW_S:
-            self._window_at = now
-            self._failures.clear()
-        address = _network(request)
-        failures = self._failures.get(address, 0)
-        if failures >= MAX_FAILURES or (not failures and len(self._failures) >= MAX_ADDRESSES):
-            return _TOO_MANY
-        self._failures[address] = failures + 1
-        return _WRONG_TOKEN
+        return _TOO_MANY if self._failures.is_one_too_many(peer_of(request.getClientAddress())) else _WRONG_TOKEN
 
 
 def _is_of_same_origin(request: Request) -> bool:
@@ -195,15 +176,3 @@ def _is_of_same_origin(request: Request) -> bool:
 def _first(request: Request, name: bytes) -> bytes | None:
     values = request.requestHeaders.getRawHeaders(name)
     return values[0] if values else None
-
-
-def _network(request: Request) -> str:
-    """Gives the address of a client; of IPv6 the network, since a client has all addresses of it."""
-    peer = request.getClientAddress()
-    if not isinstance(peer, IPv4Address | IPv6Address):
-        return ""
-    address = ip_address(peer.host.partition("%")[0])
-    if isinstance(address, ipaddress.IPv6Address):
-        mapped = address.ipv4_mapped
-        return str(mapped or ip_network((address, _IPV6_PREFIX), strict=False))
-    return str(address)

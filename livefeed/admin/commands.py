@@ -18,15 +18,20 @@ It raises :class:`.CommandError` if the command fails.
 """
 
 OF_THE_DESK = ("hold", "release", "pin", "unpin", "rollback", "withdraw", "end", "resume")
+"""The commands of the desk."""
+
+OF_FEEDS = (*OF_THE_DESK, "embargo")
 """The commands about one feed. Those about one feed wait for each other; their argument ``by`` is the operator."""
 
 METHODS: dict[str, Literal["GET", "POST"]] = {
-    **dict.fromkeys(OF_THE_DESK, "POST"),
+    **dict.fromkeys(OF_FEEDS, "POST"),
     "reload": "POST",
     "upgrade": "POST",
     "drain": "POST",
     "workers": "GET",
     "trace": "GET",
+    "embargoes": "GET",
+    "audit": "GET",
 }
 """The commands, with the methods by which they are asked for: ``GET`` for those that change nothing."""
 
@@ -41,7 +46,7 @@ class BusyError(CommandError):
 
 @dataclass(slots=True)
 class Commands:
-    """The registered commands. A command that changes something runs once at a time, except those of the desk.
+    """The registered commands. A command that changes something runs once at a time, except those of feeds.
 
     :ivar refusal: why commands that change something are refused now; ``""`` if they are not.
     """
@@ -87,7 +92,7 @@ class Commands:
             raise CommandError(f"the command {name} is running already; wait for its end")
         if self.refusal:
             raise BusyError(f"the command {name} is refused: {self.refusal}")
-        if name in OF_THE_DESK:
+        if name in OF_FEEDS:
             return await run(arguments)
         self._running.add(name)
         try:

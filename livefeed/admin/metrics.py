@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 from livefeed import __version__
 from livefeed.admin.reports import NO_STORE, Reading
 from livefeed.admin.samples import FAMILIES, Labels, Sample
+from livefeed.auth.grants import DenialReason
 from livefeed.feed.state import State
 from livefeed.feed.tally import DropReason, RefusalReason
 from livefeed.web.answers import answer
@@ -164,6 +165,9 @@ def _of_served(published: PublishedFeed) -> Iterator[Sample]:
     yield from _of_watchers(feed, labels)
     yield Sample("parts", labels, sum(1 for _ in published.parts))
     yield Sample("max_subscribers", labels, published.max_subscribers)
+    if published.guard is not None:
+        for denied in get_args(DenialReason):
+            yield Sample("denied_total", (*labels, ("why", denied)), published.feed.tally.denied[denied])
     for transport, count in published.watchers().items():
         yield Sample("subscribers", (*labels, ("by", transport)), count)
 

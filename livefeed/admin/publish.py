@@ -16,6 +16,8 @@ from twisted.internet.defer import Deferred, TimeoutError  # noqa: A004
 from twisted.logger import Logger
 from twisted.web.server import NOT_DONE_YET
 
+from livefeed.admin.caller import caller_of
+from livefeed.admin.embargoes import EmbargoedFeed, SetAside, set_aside
 from livefeed.admin.publish_edits import (
     JSON_PATCH,
     MERGE_PATCH,
@@ -58,6 +60,9 @@ RETRY_S = 1.0
 MIN_PREFIX = 6
 """The smallest number of characters of a version by which one of the last writes is named."""
 
+PUBLISH_AT = b"Livefeed-Publish-At"
+"""The field of a request with the time at which its document is to be published."""
+
 ACCEPT_PATCH = (b"Accept-Patch", b", ".join((MERGE_PATCH, JSON_PATCH)))
 """The media types of patches (RFC 5789, 3.1)."""
 
@@ -66,7 +71,7 @@ _DOCUMENT_METHODS = b"GET, HEAD, PUT, PATCH, DELETE, OPTIONS"
 _log = Logger()
 
 
-class StoredFeed(Protocol):
+class StoredFeed(EmbargoedFeed, Protocol):
     """A feed whose document may be in a store."""
 
     @property
@@ -263,7 +268,8 @@ class DocumentResource(Node):
         kind = _media_type(request)
         if kind and kind != b"application/json" and not kind.endswith(b"+json"):
             return refuse(request, 415, "The Content-Type of a document is application/json.")
-        return self._write(request, replacement(_content(request), self._stored.max_bytes))
+        document = _content(request)
+        return self._write(request, replacement(document, self._stored.max_bytes), document=document)
 
     def _patch(self, request: Request) -> int:
         kind = _media_type(request)
@@ -286,8 +292,17 @@ class DocumentResource(Node):
         return self._write(request, restore)
 
     def _write(
-        self, request: Any, edit: Callable[[View], bytes | Unchanged | None], *, is_deletion: bool = False
+        self,
+        request: Any,
+        edit: Callable[[View], bytes | Unchanged | None],
+        *,
+        document: bytes | None = None,
+        is_deletion: bool = False,
     ) -> int:
+        """Edits the stored document, or sets a document aside.
+
+        :param document: the document, if the request sends a whole one.
+        """
         if self._stored.feed.decision is State.ENDED:
             return refuse(request, 409, "The feed has ended: no more versions will come.", self._shown())
         if _field(request, b"Content-Encoding", b"identity").strip().lower() != b"identity":
@@ -296,9 +311,13 @@ class DocumentResource(Node):
         conditions = Conditions.of(request.fields.if_match, _field(request, b"If-None-Match") or None)
         if conditions is None:
             return refuse(request, 400, "If-Match or If-None-Match is no list of entity tags.")
+        given, at = conditions, _field(request, PUBLISH_AT)
+        if request.requestHeaders.hasHeader(PUBLISH_AT) and document is None:
+            # To pass over it would publish now what is not to be seen yet.
+            return refuse(request, 400, "Only a document that is sent by PUT can be set aside (Livefeed-Publish-At).")
 
         def checked(view: View) -> bytes | Unchanged | None:
-            conditions.check(view)
+            given.check(view)
             return edit(view)
 
         is_strict = wants_strictness(_field(request, b"Prefer"))
@@ -308,6 +327,10 @@ class DocumentResource(Node):
 
         async def respond() -> _Result:
             try:
+                if document is not None and request.requestHeaders.hasHeader(PUBLISH_AT):
+                    wish = SetAside(at.decode("utf-8", "replace"), given, caller_of(request), self._stored.max_bytes)
+                    report = await set_aside(self._stored.embargoes, document, wish)
+                    return _Result(202, report, tuple(self._shown()))
                 outcome = await self._store.edit(judged)
             finally:
                 durable.callback(None)

@@ -103,9 +103,9 @@ def patching(kind: bytes, patch: bytes, max_bytes: int) -> Callable[[View], byte
         try:
             data = apply(document, patch, max_bytes=max_bytes)
         except MalformedPatchError as error:
-            raise EditRefusedError(400, _sentence(error)) from None
+            raise EditRefusedError(400, sentence(error)) from None
         except DeltaError as error:
-            raise EditRefusedError(422, _sentence(error)) from None
+            raise EditRefusedError(422, sentence(error)) from None
         _check(data, max_bytes)
         return _unless_stored(view, data)
 
@@ -130,9 +130,10 @@ def _check(data: bytes, max_bytes: int) -> None:
     try:
         check_document(data, max_bytes=max_bytes)
     except DocumentError as error:
-        raise EditRefusedError(422, _sentence(error)) from None
+        raise EditRefusedError(422, sentence(error)) from None
 
 
-def _sentence(error: Exception) -> str:
+def sentence(error: Exception) -> str:
+    """Gives the message of an error as a sentence."""
     text = str(error)
     return f"{text[:1].upper()}{text[1:]}."

@@ -100,6 +100,7 @@ _SUMS = _families(
         "skipped_versions_total": "Number of versions that slow subscribers of the whole document were not sent.",
         "answers_total": "Number of requests that were answered.",
         "refusals_total": "Number of requests to follow a feed that were refused, by reason.",
+        "denied_total": "Number of requests for a protected feed that were denied, by reason.",
         "address_refusals_total": "Number of connections that were refused before TLS for their address, by reason.",
         "access_log_dropped_lines_total": "Number of lines of the access log that could not be written.",
         "connections": "Number of open connections.",

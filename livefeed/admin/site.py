@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.web.server import NOT_DONE_YET
 
 from livefeed.admin.caller import caller_of
-from livefeed.admin.commands import METHODS, OF_THE_DESK, BusyError, NotOfferedError
+from livefeed.admin.commands import METHODS, OF_FEEDS, BusyError, NotOfferedError
 from livefeed.admin.desk_page import is_page_file
 from livefeed.admin.reports import NO_ORIGIN, json_answer, watch_end
 from livefeed.exceptions import LivefeedError
@@ -263,7 +263,7 @@ class CommandResource(Node):
         if isinstance(arguments, str):
             status = 415 if arguments == _WRONG_TYPE else 400
             return refuse(request, status, arguments)
-        if self._name in OF_THE_DESK:
+        if self._name in OF_FEEDS:
             arguments["by"] = caller_of(request)
         ended = watch_end(request)
         Deferred.fromCoroutine(self._run(request, arguments, ended))

@@ -40,6 +40,7 @@ class Status:
         any other members that JSON has.
     :ivar is_draining: tells whether a drain has begun.
     :ivar desks: the feeds with desks, by their names; read again at each request.
+    :ivar listen: the descriptions of the endpoints for watchers, as the settings have them.
     """
 
     instance: str
@@ -52,6 +53,7 @@ class Status:
     workers: Callable[[], list[Any]] = field(default=list)
     is_draining: Callable[[], bool] = field(default=lambda: False)
     desks: Mapping[str, DeskFeed] = field(default_factory=dict)
+    listen: Sequence[str] = ()
 
     def report(self) -> dict[str, Any]:
         """Gives the report, as of now."""
@@ -66,6 +68,7 @@ class Status:
             "ready": not reasons,
             "not_ready_because": reasons,
             "draining": self.is_draining(),
+            "listen": list(self.listen),
             "feeds": [self._feed(each, samples) for each in self.feeds],
             "connections": {
                 "open": _whole(total_of(samples, "connections")),

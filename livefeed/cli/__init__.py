@@ -1,17 +1,23 @@
 """The command ``livefeed``.
 
+- ``audit_commands``: the subcommand of ``ctl`` that shows the last commands of all operators.
 - ``certs``: the subcommand that makes development certificates.
 - ``changes``: the differences between two versions, and the lines of a document.
 - ``check``: the subcommand that does all checks of a start.
 - ``ctl``: the subcommand that talks to a running livefeed: its options, and its exit codes.
 - ``desk_commands``: the commands of ``livefeed ctl`` that decide which document watchers see.
 - ``desk_text``: the text about decisions, waiting documents and alarms.
+- ``embargo_commands``: the subcommand of ``ctl`` about everything that is to happen at a time, and the option ``--at``.
+- ``embargo_text``: the text about that.
+- ``keys``: the subcommand that makes and rotates the keys of statements.
 - ``main``: the choice of the subcommand, errors and exit codes.
 - ``operator_client``: requests to the operator's socket, and the search for it.
 - ``operator_options``: the options and exit codes of the commands for the operator's port.
 - ``overlay_commands``: the command ``livefeed ctl overlay``.
 - ``overlay_text``: the text about overlaid values.
 - ``publish``: the subcommand that stores a document in a feed, once or after each change of a file.
+- ``record``: the subcommand that records all versions of a feed.
+- ``record_session``: from what a client is shown to the records of a file.
 - ``recording``: the subcommand that shows, checks and takes apart a recording.
 - ``screen``: the screen of ``livefeed watch``.
 - ``serve``: the subcommand that serves a document in the foreground.
@@ -21,5 +27,6 @@
 - ``trace_text``: the text of ``livefeed ctl trace``.
 - ``tried_document``: the part of ``livefeed check`` that tries a document on the rules of a feed.
 - ``until``: conditions on a document.
+- ``verify``: the subcommand that verifies signed statements.
 - ``watch``: the subcommand that shows a document as it changes.
 """

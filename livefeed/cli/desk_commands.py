@@ -6,19 +6,22 @@ Rule: the command line is checked before the first request, so that a wrong one 
 from __future__ import annotations
 
 import argparse
-import shlex
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from livefeed.cli.desk_text import desk_lines, done_lines
+from livefeed.cli.embargo_commands import add_time, set_release
+from livefeed.cli.embargo_text import embargo_text, set_aside_lines
 from livefeed.cli.operator_client import ChoiceError
+from livefeed.cli.operator_options import same_livefeed
 from livefeed.cli.times import here, parse_duration
 from livefeed.exceptions import CommandError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from livefeed.cli.operator_client import Client
     from livefeed.cli.tables import Painter
@@ -54,7 +57,8 @@ COMMANDS: dict[str, DeskCommand] = {
     "release": DeskCommand(
         "show the document that waits, and hold no longer",
         "Watchers are shown the document that waits, also if a rule has held it back. With --once the next ones wait "
-        "again. With --rule and --for, the rule holds nothing for that time.",
+        "again. With --rule and --for, the rule holds nothing for that time. With --at, the hold ends at a time; a "
+        "document that a rule holds back by then is shown only if it waits already now.",
     ),
     "pin": DeskCommand(
         "show an earlier version; newer documents wait",
@@ -129,10 +133,12 @@ def add_reason(command: argparse.ArgumentParser) -> None:
 
 def _add_release_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--once", action="store_true", help="show this document; the next ones wait again")
+    command.add_argument("--version", metavar="VERSION", help="only if this version waits, or one that begins so")
     command.add_argument("--rule", metavar="RULE", help="have one rule hold nothing for the time of --for")
     command.add_argument(
         "--for", dest="period", type=_checked(parse_duration), metavar="TIME", help="such as 90s, 10m, 1h30m"
     )
+    add_time(command, "have the hold end, by itself,")
 
 
 def _checked(parse: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -168,6 +174,8 @@ def ask(client: Client, options: argparse.Namespace) -> Any:
     if name == "desk":
         return client.get(f"/-/desk/{quote(feed_of(client, options), safe='')}").report()
     arguments = _arguments(options)
+    if name == "release" and options.at is not None:
+        return set_release(client, feed_of(client, options), options.at, options.reason)
     return client.post(f"/-/{name}", {"feed": feed_of(client, options), **arguments}).report()
 
 
@@ -183,8 +191,11 @@ def _arguments(options: argparse.Namespace) -> dict[str, Any]:
         return arguments
     if (options.rule is None) is not (options.period is None):
         raise ChoiceError("--rule and --for go together: --rule votes --for 10m")
-    if options.once and options.rule is not None:
-        raise ChoiceError("--once and --rule exclude each other")
+    given = [name for name in ("once", "version", "rule", "at") if getattr(options, name)]
+    if len(given) > 1 and given != ["once", "version"]:
+        raise ChoiceError(f"--{given[0]} and --{given[1]} exclude each other")
+    if options.version is not None:
+        arguments["version"] = options.version
     if options.once:
         arguments["once"] = True
     if options.rule is not None:
@@ -218,10 +229,21 @@ def lines(client: Client, report: dict[str, Any], options: argparse.Namespace, p
     """
     now, name = here(), options.ctl_command
     if name == "desk":
-        return desk_lines(report, painter, now, same_livefeed(options))
+        return desk_lines(report, painter, now, same_livefeed(options), _embargoes(client, report, now))
+    if name == "release" and options.at is not None:
+        return set_aside_lines(report, painter, now, same_livefeed(options))
     undo, feed = COMMANDS[name].undo, report.get("feed")
     undo = f"livefeed ctl {undo} {feed}{same_livefeed(options)}" if undo else ""
     return done_lines(completed(client, report), painter, now, undo)
+
+
+def _embargoes(client: Client, report: dict[str, Any], now: datetime) -> list[str]:
+    """Gives the lines about everything that is to happen to a feed at a time."""
+    with suppress(CommandError):
+        found = client.get("/-/embargoes").report()
+        entries = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+        return [embargo_text(each, now) for each in entries if each.get("feed") == report.get("feed")]
+    return []
 
 
 def completed(client: Client, report: dict[str, Any]) -> dict[str, Any]:
@@ -235,12 +257,3 @@ def completed(client: Client, report: dict[str, Any]) -> dict[str, Any]:
             # The warning is about the command, such as that a restart forgets it.
             return {**report, **later, "warning": report.get("warning") or later.get("warning")}
     return report
-
-
-def same_livefeed(options: argparse.Namespace) -> str:
-    """Gives the end of other command lines for the same livefeed; it begins with a blank, or is empty."""
-    if options.instance is not None:
-        return f" {shlex.join(['--instance', options.instance])}"
-    if options.runtime_dir is not None:
-        return f" {shlex.join(['--runtime-dir', str(options.runtime_dir)])}"
-    return ""

@@ -11,7 +11,7 @@ from livefeed.cli.tables import Cell, Colour, count, duration, printable
 from livefeed.cli.times import clock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from livefeed.cli.tables import Painter
@@ -168,10 +168,13 @@ def overlay_text(entry: dict[str, Any]) -> tuple[str, Colour]:
     return f"{text}: changes nothing, because {short(conflict.get('why'))}", "warning"
 
 
-def desk_lines(report: dict[str, Any], painter: Painter, now: datetime, end: str = "") -> list[str]:
+def desk_lines(
+    report: dict[str, Any], painter: Painter, now: datetime, end: str = "", embargoes: Sequence[str] = ()
+) -> list[str]:
     """Gives the lines of the report of one feed.
 
     :param end: the end of the command lines that are proposed, with the options that choose this livefeed.
+    :param embargoes: the lines about everything that is to happen at a time.
     """
     name, state = printable(str(report.get("feed"))), str(report.get("state"))
     lines = [f"{painter.paint(name, 'strong')}  {painter.paint(printable(state), _colour(state))}"]
@@ -179,6 +182,7 @@ def desk_lines(report: dict[str, Any], painter: Painter, now: datetime, end: str
     lines.append("")
     for label, text, colour in _facts(report, now):
         lines.append(f"{label:{_WIDTH}}  {painter.paint(text, colour)}")
+    lines += [f"{'embargo':{_WIDTH}}  {each}" for each in embargoes]
     lines += _rules(report, painter, now)
     lines += _versions(report, painter, now)
     proposals = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,3 +54,12 @@ def exit_code_of(error: CommandError) -> int:
     if isinstance(error, NotRunningError):
         return NOT_RUNNING
     return WRONG_USE if isinstance(error, ChoiceError) else FAILED
+
+
+def same_livefeed(options: argparse.Namespace) -> str:
+    """Gives the end of other command lines for the same livefeed; it begins with a blank, or is empty."""
+    if options.instance is not None:
+        return f" {shlex.join(['--instance', options.instance])}"
+    if options.runtime_dir is not None:
+        return f" {shlex.join(['--runtime-dir', str(options.runtime_dir)])}"
+    return ""

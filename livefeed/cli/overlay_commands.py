@@ -11,9 +11,10 @@ import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from livefeed.cli.desk_commands import TIMEOUT_S, add_reason, completed, feed_of, same_livefeed
+from livefeed.cli.desk_commands import TIMEOUT_S, add_reason, completed, feed_of
 from livefeed.cli.desk_text import done_lines
 from livefeed.cli.operator_client import ChoiceError
+from livefeed.cli.operator_options import same_livefeed
 from livefeed.cli.overlay_text import changed_lines, command_line, overlay_lines
 from livefeed.cli.times import here
 

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from livefeed.cli.embargo_commands import add_time, check_supported, tell_note
+from livefeed.cli.embargo_text import set_aside_lines
 from livefeed.cli.operator_client import (
     ChoiceError,
     OperatorClient,
@@ -24,7 +26,16 @@ from livefeed.cli.operator_client import (
     parse_base,
     read_token,
 )
-from livefeed.cli.operator_options import DONE, FAILED, add_instance_arguments, add_timeout_argument, exit_code_of
+from livefeed.cli.operator_options import (
+    DONE,
+    FAILED,
+    add_instance_arguments,
+    add_timeout_argument,
+    exit_code_of,
+    same_livefeed,
+)
+from livefeed.cli.tables import Painter, wants_colour
+from livefeed.cli.times import here
 from livefeed.exceptions import CommandError, first_line
 
 if TYPE_CHECKING:
@@ -38,7 +49,7 @@ DESCRIPTION = (
     "as livefeed ctl finds it, or through an endpoint of --admin with --url and --token-file. Exit codes: 0 the "
     "document is stored, and watchers are shown it; 1 it is not stored, with the reason on standard error; 2 the "
     "command line is wrong, or it must choose a feed or an instance; 3 no livefeed runs there; 4 the document is "
-    "stored, and watchers are not shown it yet, with the reason."
+    "stored, and watchers are not shown it yet, with the reason. With --at, 0 says that the document is set aside."
 )
 
 NOT_SHOWN = 4
@@ -61,6 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE|-", help="the file with the document; - for standard input")
     parser.add_argument("--feed", metavar="NAME", help="the feed [default: the only one with the source store:]")
     parser.add_argument("--watch", action="store_true", help="store the file again after each change, until Ctrl-C")
+    add_time(parser, "set it aside, so that nothing of it is visible before, and publish it")
     conditions = parser.add_mutually_exclusive_group()
     conditions.add_argument("--if-match", metavar="VERSION", help="only if this version is stored")
     conditions.add_argument("--if-new", action="store_true", help="only if no document is stored")
@@ -85,6 +97,8 @@ def run(options: argparse.Namespace) -> int:
             raise ChoiceError("--url and --token-file go together")
         if options.watch and (options.if_match or options.if_new):
             raise ChoiceError("--watch stores every change, and takes no condition")
+        if options.watch and options.at:
+            raise ChoiceError("--watch and --at exclude each other")
         if options.watch:
             return _Watching(options).run()
         # Before the connection: a document that cannot be read is no request.
@@ -120,6 +134,10 @@ def _publish(client: Client, options: argparse.Namespace, document: bytes) -> An
         fields["If-None-Match"] = "*"
     elif options.if_match:
         fields["If-Match"] = '"{}"'.format(options.if_match.strip('"'))
+    if options.at is not None:
+        check_supported(client)
+        tell_note(options.at)
+        fields["Livefeed-Publish-At"] = options.at.rfc3339
     return client.put(f"/feeds/{quote(feed, safe='')}", document, fields)
 
 
@@ -143,9 +161,13 @@ def _show(answer: Answer, options: argparse.Namespace) -> int:
         raise CommandError("livefeed has answered something else than a report")
     if options.json:
         print(json.dumps(report), flush=True)
+    elif options.at is not None:
+        painter = Painter(wants_colour(sys.stdout, os.environ))
+        is_far, end = options.url is not None, same_livefeed(options)
+        print("\n".join(set_aside_lines(report, painter, here(), end, is_far=is_far)), flush=True)
     else:
         print(_text(report), flush=True)
-    return DONE if report.get("live") else NOT_SHOWN
+    return DONE if report.get("live") or options.at is not None else NOT_SHOWN
 
 
 def _text(report: dict[str, Any]) -> str:

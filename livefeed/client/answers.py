@@ -11,6 +11,7 @@ from urllib.parse import unquote
 from livefeed.client.messages import MAX_MS, MAX_REASON_LENGTH, is_version, sequence_of
 from livefeed.client.update import State, name_of, state_of
 from livefeed.document.exact_json import DeltaError
+from livefeed.document.signature import Signed
 from livefeed.document.splices import apply_splices
 
 if TYPE_CHECKING:
@@ -99,6 +100,11 @@ class Answer:
     def retry_after_s(self) -> float | None:
         """Seconds after which the server wants the next request."""
         return self._whole("retry-after")
+
+    @property
+    def signed(self) -> Signed | None:
+        """The signed statement, which is not verified yet; ``None`` for none."""
+        return Signed.of_fields(self.fields)
 
     @property
     def tag(self) -> str | None:

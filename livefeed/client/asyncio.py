@@ -17,6 +17,7 @@ from livefeed.client.address import Address
 from livefeed.client.driver import Driver
 from livefeed.client.failures import TIMEOUT_S, tls_context
 from livefeed.client.protocol import MAX_BYTES, Protocol
+from livefeed.client.trust import chosen_trust
 from livefeed.client.update import DocumentReader, Update, read_exactly, read_floats
 from livefeed.exceptions import FollowError
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from livefeed.client.answers import Answer
     from livefeed.client.driver import Receiver
     from livefeed.client.update import Shown
+    from livefeed.client.verification import Trust
 
 __all__ = ["Feed", "FollowError", "Update", "follow", "read_exactly", "read_floats"]
 
@@ -47,6 +49,7 @@ def follow(
     verify: bool = True,
     max_bytes: int = MAX_BYTES,
     websocket: bool = True,
+    keys: str | Path | Trust | None = None,
 ) -> Feed[Any]: ...
 @overload
 def follow(
@@ -58,6 +61,7 @@ def follow(
     verify: bool = True,
     max_bytes: int = MAX_BYTES,
     websocket: bool = True,
+    keys: str | Path | Trust | None = None,
 ) -> Feed[T]: ...
 def follow(  # noqa: PLR0913 - all but the URL have defaults
     url: str,
@@ -68,6 +72,7 @@ def follow(  # noqa: PLR0913 - all but the URL have defaults
     verify: bool = True,
     max_bytes: int = MAX_BYTES,
     websocket: bool = True,
+    keys: str | Path | Trust | None = None,
 ) -> Feed[Any]:
     """Follows a feed, or a part of it.
 
@@ -78,10 +83,15 @@ def follow(  # noqa: PLR0913 - all but the URL have defaults
     :param verify: whether the server's certificate is checked.
     :param max_bytes: the largest document that is taken, in bytes.
     :param websocket: whether WebSockets are tried, before polls.
-    :raises FollowError: if the URL, the pointer or the file is wrong.
+    :param keys: a file with the public keys of the signer, as a JSON Web Key Set. Without one, signatures are not
+        verified; with one, no document is shown that these keys have not signed. Parts are not signed.
+    :raises FollowError: if the URL, the pointer or a file is wrong.
     """
     address = Address.of(url, pointer)
-    return Feed(Protocol(address, max_bytes, websocket), tls_context(address, cacert, verify=verify), parse)
+    trust = chosen_trust(keys, address, is_part=bool(pointer) or "#" in url)
+    return Feed(
+        Protocol(address, max_bytes, websocket, trust=trust), tls_context(address, cacert, verify=verify), parse
+    )
 
 
 class Feed(Generic[T]):
@@ -102,6 +112,7 @@ class Feed(Generic[T]):
         self._seen: Shown | None = None
         self._error: FollowError | None = None
         self._is_closed = False
+        self._observer: Callable[[Shown], object] | None = None
 
     async def __aenter__(self) -> Self:
         self._driver = Driver(
@@ -158,6 +169,14 @@ class Feed(Generic[T]):
         if self._driver is not None:
             self._driver.refresh()
 
+    def observe(self, observer: Callable[[Shown], object]) -> None:
+        """Has a function called with each change at once, also with those that the iterator passes over.
+
+        :param observer: takes everything that may be shown. It must not raise, and it delays the connection while it
+            runs. There is one: a later one takes its place.
+        """
+        self._observer = observer
+
     @property
     def received_bytes(self) -> int:
         """The size of everything that has been received, before it was compressed."""
@@ -171,6 +190,8 @@ class Feed(Generic[T]):
     def _show(self, shown: Shown) -> None:
         self._shown = shown
         self._changed.set()
+        if self._observer is not None:
+            self._observer(shown)
 
     def _stop(self, error: FollowError) -> None:
         self._error = error

@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from livefeed.client.update import HIDING, Line, Shown, State
 from livefeed.document.exact_json import DeltaError
+from livefeed.document.signature import SignatureError
 from livefeed.document.splices import apply_splices
 
 if TYPE_CHECKING:
     from livefeed.client.messages import Message
+    from livefeed.client.verification import Verifier
+    from livefeed.document.signature import Signed
 
 NOT_FOUND = 404
 """The only status of a refusal that says that there is no document. All others leave what is shown as it is."""
@@ -40,6 +43,9 @@ class Outcome(Enum):
 
     LOST = auto()
     """The item cannot be brought to the version of the message: the client asks for the document."""
+
+    UNSIGNED = auto()
+    """The item stays as it is: what came is not signed as its user wants it; :attr:`Item.distrust` says why."""
 
     REFUSED = auto()
     """The server refuses the item."""
@@ -94,6 +100,8 @@ class Item:
     :ivar reason: why the document is in its state; ``""`` if the server does not say it.
     :ivar waits_since_s: the time since which a newer document is held back, by the same clock; ``None`` if none is.
     :ivar verified: whether the server named the version.
+    :ivar verifier: verifies signed statements; ``None`` if no key was given.
+    :ivar distrust: why the last document or statement was not taken; ``""`` if it was.
     :ivar is_refused: whether the server has refused the item, so that the connection brings nothing of it.
     """
 
@@ -110,16 +118,34 @@ class Item:
     waits_since_s: float | None = None
     verified: bool = False
     is_refused: bool = False
+    verifier: Verifier | None = None
+    distrust: str = ""
 
     @property
     def is_shown(self) -> bool:
         """Whether the document may be shown."""
         return self.content is not None and self.state not in (State.MISSING, *HIDING)
 
-    def shown(self, line: Line, problem: str = "", *, is_silent: bool = False) -> Shown:
+    def trusts(self, content: bytes, signed: Signed | None, now: float) -> bool:
+        """Tells whether a document may be taken, or is still the newest one, and takes its statement.
+
+        :param now: seconds by the caller's clock.
+        """
+        if self.verifier is None:
+            return True
+        try:
+            self.verifier.take(signed, content, now)
+        except SignatureError as error:
+            self.distrust = f"a document is not shown: {error}"
+        else:
+            self.distrust = ""
+        return not self.distrust
+
+    def shown(self, line: Line, problem: str = "", *, is_silent: bool = False, distrust: str = "") -> Shown:
         """Gives everything that may be shown now.
 
         :param is_silent: whether the server has said nothing for longer than expected, so that nothing is live.
+        :param distrust: why the document may not be the newest version; ``""`` without a reason.
         """
         state = State.STALE if is_silent and self.state is State.LIVE else self.state
         if not self.is_shown:
@@ -127,10 +153,10 @@ class Item:
         else:
             unknown = self.unknown_state if state is State.UNKNOWN else ""
             facts = self.content, self.version, self.sequence, state, line, self.at, self.verified, problem, unknown
-            shown = Shown(*facts)
-        if not self.reason and self.waits_since_s is None:
+            shown = Shown(*facts, signed=self.verifier is not None)
+        if not self.reason and self.waits_since_s is None and not distrust:
             return shown
-        return replace(shown, reason=self.reason, is_waiting=self.waits_since_s is not None)
+        return replace(shown, reason=self.reason, is_waiting=self.waits_since_s is not None, distrust=distrust)
 
     def forget(self, state: State) -> None:
         """Forgets the document. The next one must be whole."""
@@ -166,7 +192,8 @@ class Item:
 
         :param now: seconds by the caller's clock.
         """
-        self.state, self.unknown_state, self.at, self.is_refused = word.state, word.unknown_state, word.at, False
+        state = word.state if self.verifier is None else self.verifier.state_of(word.state)
+        self.state, self.unknown_state, self.at, self.is_refused = state, word.unknown_state, word.at, False
         self.confirmed_s = None if word.age_ms is None else now - word.age_ms / 1000
         self.expires_s = None if word.lifetime_ms is None else now + word.lifetime_ms / 1000
         self.explain(word, now)
@@ -263,28 +290,43 @@ class Items:
             item.is_refused = False
             item.miss()
             return Outcome.TAKEN
-        if message.kind == "heartbeat":
-            if message.state in HIDING:
-                item.forget(message.state)
-                item.explain(message, now)
-                return Outcome.TAKEN
-            if item.version is None or message.version != item.version:
-                return Outcome.LOST
-        elif not self._bring(item, message):
-            return Outcome.LOST
-        item.sequence = message.sequence
-        item.confirm(message, now)
-        return Outcome.TAKEN
+        if message.kind == "heartbeat" and message.state in HIDING:
+            item.forget(message.state)
+            item.explain(message, now)
+            return Outcome.TAKEN
+        take = self._take_heartbeat if message.kind == "heartbeat" else self._take_document
+        outcome = take(item, message, now)
+        if outcome is Outcome.TAKEN:
+            item.sequence = message.sequence
+            item.confirm(message, now)
+        return outcome
 
-    def _bring(self, item: Item, message: Message) -> bool:
-        """Brings an item to the version of a message; gives whether that was possible."""
+    @staticmethod
+    def _take_heartbeat(item: Item, message: Message, now: float) -> Outcome:
+        """Takes the word that a version is still the newest one."""
+        if item.content is None or item.version is None or message.version != item.version:
+            return Outcome.LOST
+        return Outcome.TAKEN if item.trusts(item.content, message.signed, now) else Outcome.UNSIGNED
+
+    def _take_document(self, item: Item, message: Message, now: float) -> Outcome:
+        """Brings an item to the version of a message."""
+        content = self._brought(item, message)
+        # Splices may have met another version. That is no fraud, and the whole document will do.
+        if content is None or (item.verifier is not None and version_of(content) != message.version):
+            return Outcome.LOST
+        if not item.trusts(content, message.signed, now):
+            return Outcome.UNSIGNED
+        return Outcome.TAKEN if item.hold(content, message.version, sequence=message.sequence) else Outcome.LOST
+
+    def _brought(self, item: Item, message: Message) -> bytes | None:
+        """Gives the document that a message makes of an item; ``None`` if that is not possible."""
         try:
             if message.kind == "document":
                 content = message.text.encode()
             elif item.content is None or message.base != item.version:
-                return False
+                return None
             else:
                 content = apply_splices(item.content, message.splices, self.max_bytes)
         except (DeltaError, UnicodeEncodeError):
-            return False
-        return len(content) <= self.max_bytes and item.hold(content, message.version, sequence=message.sequence)
+            return None
+        return content if len(content) <= self.max_bytes else None

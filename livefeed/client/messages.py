@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeGuard, cast
 
 from livefeed.client.update import State, name_of, state_of
+from livefeed.document.signature import Signed
 
 SUBPROTOCOL = "livefeed.delta.v2"
 
@@ -59,6 +60,7 @@ class Message:
     :ivar retry_ms: milliseconds after which a refused client may ask again; ``None`` for never.
     :ivar reason: why the document is in its state; ``""`` if the server does not say it.
     :ivar waiting_ms: milliseconds for which a newer document has been held back; ``None`` if none waits.
+    :ivar signed: the signed statement, which is not verified yet; ``None`` for none.
     """
 
     kind: Kind
@@ -79,6 +81,7 @@ class Message:
     retry_ms: int | None = None
     reason: str = ""
     waiting_ms: int | None = None
+    signed: Signed | None = None
 
 
 def read_message(data: str | bytes) -> Message | None:
@@ -126,6 +129,7 @@ def read_message(data: str | bytes) -> Message | None:
         milliseconds_of(value.get("retry")),
         text_of(value.get("reason"), MAX_REASON_LENGTH) or "",
         milliseconds_of(value.get("waiting")),
+        Signed.of_member(value.get("signed")),
     )
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from livefeed.client.actions import Connect, Disconnect, Get, Send, Show, Stop
 from livefeed.client.answers import SPLICES, is_older
-from livefeed.client.items import Item, Items, Outcome
+from livefeed.client.items import Item, Items, Outcome, version_of
 from livefeed.client.messages import (
     GOING_AWAY,
     SUBPROTOCOL,
@@ -26,6 +26,7 @@ from livefeed.client.messages import (
     says_stay_away,
 )
 from livefeed.client.update import HIDING, Line, Shown, State
+from livefeed.client.verification import Verifier
 from livefeed.document.exact_json import encode
 from livefeed.exceptions import FollowError
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from livefeed.client.address import Address
     from livefeed.client.answers import Answer
     from livefeed.client.messages import Message
+    from livefeed.client.verification import Trust
 
 MAX_BYTES = 16 * 1024 * 1024
 """The largest document in bytes that is taken, unless the user sets another limit."""
@@ -94,6 +96,7 @@ class _Phase(Enum):
 class Protocol:
     """One client of one document.
 
+    :ivar trust: the keys that must have signed the document; ``None`` to verify no signatures.
     :ivar wakes_at: the time at which :meth:`wake` must be called; ``None`` once the client has stopped.
     :ivar received_bytes: the size of all messages and contents so far, without compression.
     """
@@ -105,6 +108,7 @@ class Protocol:
     max_bytes: int = MAX_BYTES
     can_push: bool = True
     part: Callable[[], float] = random.random
+    trust: Trust | None = None
 
     # internal state
     wakes_at: float | None = None
@@ -128,7 +132,8 @@ class Protocol:
     _wants_splices: bool = True
 
     def __post_init__(self) -> None:
-        self._items = Items(Item(None), self.max_bytes)
+        verifier = None if self.trust is None else Verifier(self.trust)
+        self._items = Items(Item(None, verifier=verifier), self.max_bytes)
 
     @property
     def item(self) -> Item:
@@ -242,6 +247,8 @@ class Protocol:
             # The answer of a cache. It is no evidence that the document is live; the next one will be newer.
             return self._settled(self._wait_for_next(answer, now), now)
         if not self._accept(answer, now):
+            if self.item.distrust:
+                return self._settled(self._wait_after_failure(now, self.item.distrust), now)
             if self._wants_splices and answer.status == 226:  # noqa: PLR2004
                 self._wants_splices = False
                 return self._settled(self._poll(now), now)
@@ -391,8 +398,11 @@ class Protocol:
                 return []
             self._asked_at = now
             return [self._ask(have=item.version if message.kind == "heartbeat" else None)]
-        if outcome is Outcome.REFUSED:
-            return self._take_refusal(message, now)
+        if outcome is Outcome.UNSIGNED:
+            return [Disconnect(), *self._wait_after_failure(now, item.distrust)]
+        return self._take_refusal(message, now) if outcome is Outcome.REFUSED else self._note_taken(item, message)
+
+    def _note_taken(self, item: Item, message: Message) -> list[Action]:
         if item is self.item and message.path == item.path:
             self._asked_at = None
         return []
@@ -410,13 +420,19 @@ class Protocol:
     def _accept(self, answer: Answer, now: float) -> bool:
         """Takes the document of an answer; gives whether it is the one that the answer names."""
         item = self.item
+        item.distrust = ""
         if answer.status == 304:  # noqa: PLR2004
             if item.content is None or (answer.version is not None and answer.version != item.version):
                 return False
+            if not item.trusts(item.content, answer.signed, now):
+                return False
         else:
             content = answer.document(item, self.max_bytes)
-            if content is None or not item.hold(content, answer.version, sequence=answer.sequence):
+            if content is None or (answer.version is not None and answer.version != version_of(content)):
                 return False
+            if not item.trusts(content, answer.signed, now):
+                return False
+            item.hold(content, answer.version, sequence=answer.sequence)
             self._tag = answer.tag
         item.sequence = answer.sequence
         item.confirm(answer, now)
@@ -443,8 +459,14 @@ class Protocol:
         is_late = self._silent_at is not None and now >= self._silent_at
         # A client that has stopped hears nothing more.
         is_silent = is_late or self._phase is _Phase.STOPPED
-        shown = self.item.shown(self._line, self._problem, is_silent=is_silent)
+        verifier, why = self.item.verifier, ""
+        if verifier is not None and self.item.is_shown:
+            why = verifier.why_not_fresh(now)
+        is_silent = is_silent or bool(why)
+        shown = self.item.shown(self._line, self._problem, is_silent=is_silent, distrust=self.item.distrust or why)
         times = [self._due_at]
+        if verifier is not None and not why and self.item.is_shown:
+            times.append(verifier.fresh_until_s)
         if self._silent_at is not None and not is_silent:
             times.append(self._silent_at)
         if self._ask_at is not None:

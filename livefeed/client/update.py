@@ -74,6 +74,8 @@ class Shown:
     :ivar unknown_state: the name of the state, if this client does not know it; otherwise ``""``.
     :ivar reason: why the document is in its state, if the operator tells it; otherwise ``""``.
     :ivar is_waiting: whether a newer document is held back.
+    :ivar signed: whether a trusted key has signed that this is the document.
+    :ivar distrust: why what came last was not taken, or may not be the newest; ``""`` if it was verified.
     """
 
     content: bytes | None = None
@@ -87,6 +89,8 @@ class Shown:
     unknown_state: str = ""
     reason: str = ""
     is_waiting: bool = False
+    signed: bool = False
+    distrust: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,10 @@ class Update(Generic[T_co]):
     :ivar reason: why the document is in its state, in a few words for readers; ``""`` unless the operator tells it.
     :ivar waiting_s: seconds for which a newer document had been held back when this update was delivered; ``None`` if
         none waits.
+    :ivar signed: whether a key that the user trusts has signed that *content* is the document of the feed. Where keys
+        were given no other document is shown.
+    :ivar distrust: why what came last could not be verified, and is not shown, or why *content* may not be the newest
+        version; ``""`` if there is no reason, or no keys were given.
     """
 
     data: T_co | None
@@ -123,6 +131,8 @@ class Update(Generic[T_co]):
     unknown_state: str
     reason: str
     waiting_s: float | None
+    signed: bool = False
+    distrust: str = ""
 
     @property
     def is_live(self) -> bool:
@@ -151,6 +161,8 @@ class Update(Generic[T_co]):
             shown.unknown_state,
             shown.reason,
             waiting_s if shown.is_waiting else None,
+            shown.signed,
+            shown.distrust,
         )
 
 

@@ -13,6 +13,7 @@ import msgspec
 from twisted.logger import Logger
 
 from livefeed.config.layers import SettingValue, from_environment, from_file, from_options, unknown_variables
+from livefeed.config.protection import check_protection
 from livefeed.config.rule_settings import rules_of, without_rule
 from livefeed.document.rules import RuleSpec
 from livefeed.exceptions import ConfigurationError, closest, option_of, shown
@@ -24,6 +25,9 @@ Push = Literal["tick", "change"]
 """When subscribers are sent the document: at each tick, or only when it has changed."""
 
 Transport = Literal["fast", "twisted"]
+Algorithm = Literal["EdDSA", "ES256", "RS256"]
+"""An algorithm of signed tokens."""
+
 Level = Literal["debug", "info", "warn", "error"]
 """The least important lines that are logged."""
 
@@ -35,6 +39,7 @@ Workers = Annotated[int, msgspec.Meta(ge=0, le=1024)] | Literal["auto"]
 Seconds = Annotated[float, msgspec.Meta(ge=1, le=3600)]
 Pause = Annotated[float, msgspec.Meta(ge=0, le=3600)]
 Age = Annotated[float, msgspec.Meta(ge=0, le=7 * 86_400)]
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
 
 MAX_FEEDS = 64
 """Largest number of feeds in one process. Each feed pulls, checks and compresses in the thread that serves all clients.
@@ -49,6 +54,7 @@ _TIME = "a number of seconds from 1 to 3600"
 _PAUSE = "a number of seconds from 0 to 3600"
 _COUNT = "a whole number, 0 or more"
 _AGE = "a number of seconds from 0 to 604800"
+_TEXT = "a text of 1 to 1024 characters"
 _ALLOWED = {
     "feed": _NAME,
     "source": "the text of a URL",
@@ -60,6 +66,12 @@ _ALLOWED = {
     "max_subscribers": _COUNT,
     "stale_after": _AGE,
     "gone_after": _AGE,
+    "auth_tokens": "a path",
+    "auth_keys": "a path, or the text of a URL",
+    "auth_algorithm": "a list of EdDSA, ES256 and RS256",
+    "auth_issuer": _TEXT,
+    "auth_audience": _TEXT,
+    "auth_cookie": "the name of a cookie, of letters, digits, _ and -",
     "listen": "a list of one endpoint or more",
     "state_dir": "a path",
     "transport": "fast or twisted",
@@ -85,6 +97,7 @@ _ALLOWED = {
     "ready_public": "true or false",
     "page_figures": "true or false",
     "public_reasons": "true or false",
+    "signing_key": "a path",
     "workers": "a whole number from 0 to 1024, or auto",
     "orphan_after": _AGE,
     "log_level": "debug, info, warn or error",
@@ -98,7 +111,7 @@ OPTIONS = ("config", *_ALLOWED)
 
 _log = Logger()
 
-REPEATABLE = ("allow_origin", "listen", "trusted_proxy", "admin")
+REPEATABLE = ("allow_origin", "auth_algorithm", "listen", "trusted_proxy", "admin")
 """The options that are lists."""
 
 LISTS_OF_PATHS = ("cert", "key")
@@ -143,6 +156,13 @@ class FeedSettings(_PlacedSettings, frozen=True, kw_only=True):
     :ivar stale_after: seconds since the last good pull after which the feed is stale, while pulls fail.
     :ivar gone_after: seconds since the last good pull after which the document is not shown; 0 for never.
     :ivar rules: the rules that decide which documents are shown. Only a file has them, in the table of a feed.
+    :ivar auth_tokens: the file with the tokens with which the feed may be read; ``None`` for none.
+    :ivar auth_keys: the file, or the URL, of the public keys that have signed tokens; ``None`` for none. Without
+        tokens and keys the feed is public.
+    :ivar auth_algorithm: the algorithms of signed tokens.
+    :ivar auth_issuer: their issuer.
+    :ivar auth_audience: the audience that they must name.
+    :ivar auth_cookie: the name of the cookie in which browsers may send a token; ``None`` for none.
     """
 
     feed: Annotated[str, msgspec.Meta(pattern=_FEED_NAME)] = "feed"
@@ -156,6 +176,12 @@ class FeedSettings(_PlacedSettings, frozen=True, kw_only=True):
     stale_after: Age = 0.0
     gone_after: Age = 0.0
     rules: tuple[RuleSpec, ...] = ()
+    auth_tokens: Path | None = None
+    auth_keys: Annotated[str, msgspec.Meta(min_length=1, max_length=2048)] | None = None
+    auth_algorithm: tuple[Algorithm, ...] = ()
+    auth_issuer: Text | None = None
+    auth_audience: Text | None = None
+    auth_cookie: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")] | None = None
 
 
 _OF_A_FEED = tuple(name for name in FeedSettings.__struct_fields__ if name in _ALLOWED or name == "rules")
@@ -193,6 +219,7 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     :ivar ready_public: whether the endpoints of the feeds also answer ``/-/live`` and ``/-/ready``.
     :ivar page_figures: whether the page shows the watchers, deliveries and delays of this server to everybody.
     :ivar public_reasons: whether watchers are told why a feed has no new document, by messages, pages and the list.
+    :ivar signing_key: the file with the keys that sign statements about the newest versions; ``None`` to sign none.
     :ivar workers: number of processes that hold the connections, ``auto`` for one per processor; 0 for none besides
         this process.
     :ivar orphan_after: seconds without a parent after which a worker ends; 0 for never.
@@ -228,6 +255,7 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
     ready_public: bool = False
     page_figures: bool = False
     public_reasons: bool = False
+    signing_key: Path | None = None
     workers: Workers = 0
     orphan_after: Age = 300.0
     log_level: Level = "info"
@@ -264,6 +292,7 @@ class Settings(_PlacedSettings, frozen=True, kw_only=True):
             if 0 < feed.gone_after < feed.stale_after:
                 why = f"{feed.gone_after} is less than {feed.stale_after}, after which a feed is stale; 0 is never"
                 raise ConfigurationError(why, place=feed.place("gone_after"))
+            check_protection(feed)
         if len(settings.cert) != len(settings.key):
             place = settings.place("key" if len(settings.cert) < len(settings.key) else "cert")
             why = "cert and key go together: give both, or none"
@@ -454,6 +483,8 @@ def _typed(name: str, setting: SettingValue) -> Any:
         raise ConfigurationError(f"{value_shown} is not {_ALLOWED[name]}{hint}", place=setting.place) from None
     if name == "access_log" and value is not None:
         return _absolute_log(value, setting.folder)
+    if name == "auth_keys":
+        return value if value is None or "://" in value else str(setting.folder / value)
     return _absolute_source(value, setting.folder) if name == "source" else value
 
 

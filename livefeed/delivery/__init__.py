@@ -1,5 +1,6 @@
 """All ways to follow a feed: how its snapshots reach the watchers.
 
+- ``admissions``: the subscriptions that tokens have opened, and their end.
 - ``delivery``: the ways in which one feed, or one part of a document, is followed.
 - ``directory``: the items that one connection may follow: every feed, and every part of it.
 - ``document``: the document itself, by GET, and the choice among the ways to follow it.
@@ -8,9 +9,11 @@
 - ``figures``: watchers, deliveries and delays of the last minutes, for everybody if the operator allows it.
 - ``flow_control``: pauses a subscription while its reader is slow.
 - ``framing``: events, chunks and WebSocket frames, each made once for a snapshot.
+- ``guard``: decides which requests, and which items, may have a protected feed.
 - ``heartbeats``: periodic signs of life for many subscribers, by one timer.
 - ``item_messages``: the messages of the subprotocol ``livefeed.delta.v2``.
 - ``items``: the items that one connection follows.
+- ``keys``: the public keys by which statements are verified.
 - ``long_polls``: requests that wait for the next version.
 - ``messages``: the messages of the subprotocol ``livefeed.delta.v1``.
 - ``pages``: the pages for people, and the list of feeds.

@@ -128,11 +128,23 @@ class Delivery:
 
         :param slots: gives the times at which the clients come back.
         """
-        for socket in tuple(self.sockets):
-            socket.send_away(slots.take_ms())
+        self._send_sockets_away(slots)
         self.let_go(slots)
         # The functions refer to the object that has this one.
         self.full, self.directory = _is_closed, no_directory
+
+    def send_all_away(self, slots: ReconnectSlots) -> None:
+        """Ends all subscribers, WebSockets too, and accepts others.
+
+        :param slots: gives the times at which the clients come back.
+        """
+        self._send_sockets_away(slots)
+        self.streams.close(slots)
+        self.polls.answer_all()
+
+    def _send_sockets_away(self, slots: ReconnectSlots) -> None:
+        for socket in tuple(self.sockets):
+            socket.send_away(slots.take_ms())
 
     @property
     def slots(self) -> ReconnectSlots | None:

@@ -8,12 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from livefeed.delivery.guard import Denial
 from livefeed.feed.parts import UNUSED_S, TooManyPartsError
 from livefeed.web.answers import FULL_RETRY_S
+from livefeed.web.credentials import Credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from livefeed.delivery.guard import Guard, Permit
     from livefeed.delivery.item_messages import ItemMessages
     from livefeed.feed.feed import Feed
     from livefeed.feed.parts import Parts
@@ -34,11 +37,13 @@ class Visitor:
     :ivar origin: the field ``Origin`` of its request; ``None`` if it was not sent.
     :ivar host: the field ``Host``.
     :ivar peer: the text under which its address is counted, by ``transport/addresses.py``.
+    :ivar credentials: the tokens of its request; ``None`` if all feeds were public then.
     """
 
     origin: bytes | None
     host: bytes
     peer: str
+    credentials: Credentials | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,10 @@ class Listed(Protocol):
         """The origins whose pages may follow the feed."""
 
     @property
+    def guard(self) -> Guard | None:
+        """Decides which clients may have the feed; ``None`` for a public one."""
+
+    @property
     def delivery(self) -> Followed:
         """The ways in which the whole document is followed."""
 
@@ -116,6 +125,22 @@ class Directory:
     """
 
     feeds: dict[str, Listed] = field(default_factory=dict)
+
+    def cookie_names(self) -> list[bytes] | None:
+        """Gives the names of the cookies that may have a token; ``None`` if all feeds are public."""
+        guards = [listed.guard for listed in self.feeds.values() if listed.guard is not None]
+        return [guard.cookie for guard in guards if guard.cookie is not None] if guards else None
+
+    def permit(self, path: str, visitor: Visitor) -> Permit | Refusal | None:
+        """Judges whether a client may follow an item, before anything else is said about the item.
+
+        :returns: ``None`` for an item that is public, or that there is not.
+        """
+        listed = self.feeds.get(path[1:].partition("/")[0])
+        if listed is None or listed.guard is None:
+            return None
+        judged = listed.guard.judge(visitor.credentials or Credentials(), visitor.peer)
+        return Refusal(judged.status, judged.why, judged.retry_ms) if isinstance(judged, Denial) else judged
 
     def find(self, path: str, visitor: Visitor) -> Followed | Refusal:
         """Gives the ways in which an item is followed, for a client that is going to follow it.

@@ -86,6 +86,7 @@ _RESPONSE_FIELDS = (
     b", Livefeed-Waiting, Livefeed-Reason"
 )
 _EXPOSED = (b"Access-Control-Expose-Headers", _RESPONSE_FIELDS)
+_EXPOSED_SIGNED = (_EXPOSED[0], _RESPONSE_FIELDS + b", Livefeed-Statement, Signature-Input, Signature")
 
 
 class Busy(Node):
@@ -183,7 +184,7 @@ class DocumentResource(FeedResource):
             return answer(request, 204, [*fields, (b"Cache-Control", b"no-store")], None)
         if delta == [b"2"]:
             have = have or named_version(request.args.get(b"have"))
-            visit = Visit.of(request)
+            visit = Visit.of(request, self._delivery.directory().cookie_names())
             return self._delivery.streams.begin(request, fields, have=have, visit=visit, delivery=self._delivery)
         return self._delivery.streams.begin(request, fields, delta=delta == [b"1"], have=have)
 
@@ -213,6 +214,9 @@ class DocumentResource(FeedResource):
             (b"Livefeed-Version", snapshot.version.encode()),
             (b"Livefeed-Sequence", str(snapshot.sequence).encode()),
         ]
+        signed = self._feed.signed()
+        if signed is not None:
+            headers += signed.fields()
         request.select = partial(self._variant, snapshot)
         wait_s = fields.wait_s
         if wait_s is not None:
@@ -238,9 +242,15 @@ class DocumentResource(FeedResource):
             self._feed.tally.refused["limit"] += 1
             return refuse_one_more(request, [*self._shared(request), *self._state()])
         may_join = partial(self._would_wait, snapshot)
-        later = partial(self._document, may_wait=False)
+        later = partial(self._document, may_wait=False) if self._access.guard is None else self._judge_again
         self._delivery.polls.hold(request, wait_s, later, may_join, self._variant_of_waiting)
         return NOT_DONE_YET
+
+    def _judge_again(self, request: Request) -> int:
+        """Answers a request for a protected feed that has waited: its token may have ended meanwhile."""
+        request.permit = None
+        denial = self._access.denial(request)
+        return self._document(request, may_wait=False) if denial is None else self._access.refuse(request, denial)
 
     def _variant(self, snapshot: Snapshot, values: list[bytes | None]) -> Hashable:
         """Gives the parts of the keyed fields that matter to an answer with a version.
@@ -327,7 +337,7 @@ class DocumentResource(FeedResource):
                 (b"IM", manipulation),
                 (b"Delta-Base", base),
                 (b"ETag", whole.etag),
-                (b"Cache-Control", b"no-store, im"),
+                (b"Cache-Control", b"private, no-store, im" if self._access.fields else b"no-store, im"),
             ]
             if coding != IDENTITY:
                 headers.append((b"Content-Encoding", coding.encode()))
@@ -364,7 +374,7 @@ class DocumentResource(FeedResource):
         if request.fields.is_preflight:
             headers += [
                 (b"Access-Control-Allow-Methods", METHODS),
-                (b"Access-Control-Allow-Headers", _REQUEST_FIELDS),
+                (b"Access-Control-Allow-Headers", b", ".join((_REQUEST_FIELDS, *self._access.fields[:1]))),
                 (b"Access-Control-Max-Age", b"%d" % PREFLIGHT_MAX_AGE_S),
             ]
         return answer(request, 204, headers, None)
@@ -375,7 +385,8 @@ class DocumentResource(FeedResource):
         by_origin = [] if self._origins.any_origin else [b"Origin"]
         depends_on = [*_DEPENDS_ON[self._form], *self._access.fields, *by_origin]
         vary = [(b"Vary", b", ".join(depends_on))] if depends_on else []
-        return [*cors, _EXPOSED, *vary]
+        exposed = _EXPOSED if self._feed.stated is None else _EXPOSED_SIGNED
+        return [*cors, exposed, *vary]
 
     def _state(self) -> list[tuple[bytes, bytes]]:
         """Gives the fields about the state of the feed and the age of its data."""
@@ -411,11 +422,13 @@ class DocumentResource(FeedResource):
         Zero would be more exact at one tick per second, but shared caches would then keep nothing, and would not reduce
         the load. An answer may not be kept for longer than the document may be shown.
         """
+        if self._access.fields:
+            # Not even for the same client: its token may have ended.
+            return b"private, no-store"
         left_s = self._lifetime_s()
         fresh_s = math.floor(min(whole_seconds(self._feed.next_tick_s()), left_s))
         more_s = left_s - fresh_s
-        return b"%s, max-age=%d, stale-while-revalidate=%d, stale-if-error=%d" % (
-            b"private" if self._access.fields else b"public",
+        return b"public, max-age=%d, stale-while-revalidate=%d, stale-if-error=%d" % (
             fresh_s,
             min(math.ceil(self._feed.interval_s), more_s),
             min(STALE_IF_ERROR_S, more_s),

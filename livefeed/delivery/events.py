@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from livefeed.document.snapshot import Snapshot
     from livefeed.feed.feed import Feed
     from livefeed.feed.notice import Told
+    from livefeed.web.interfaces import Admission
     from livefeed.web.reconnect_slots import ReconnectSlots
     from livefeed.web.request import Request
 
@@ -113,6 +114,9 @@ class EventStream(PausableSubscriber, Protocol):
         self._closed = False
         self._received = 0
 
+    admission: Admission | None = None
+    """The subscription that a token has opened, on the stream of a protected feed."""
+
     # IProtocol API
 
     def connectionMade(self) -> None:
@@ -142,7 +146,7 @@ class EventStream(PausableSubscriber, Protocol):
         self._subscription, self._visit, self._delivery = items, None, None
         if self._paused:
             items.pause()
-        items.begin(delivery, self._have, visit.wishes, own)
+        items.begin(delivery, self._have, visit.wishes, own, visit.permit)
 
     def dataReceived(self, data: bytes) -> None:
         """IProtocol API."""
@@ -154,6 +158,8 @@ class EventStream(PausableSubscriber, Protocol):
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         """IProtocol API."""
         self._streams.open.discard(self)
+        if self.admission is not None:
+            self.admission.leave()
         self._unsubscribe()
         if not self._closed:
             self._leave_transport()
@@ -302,5 +308,7 @@ class EventStreams:
         request.write(b"")
         chunked = bool(request.chunked)
         stream = EventStream(self, chunked=chunked, delta=delta, have=have, visit=visit, delivery=delivery)
+        if request.permit is not None and visit is None:
+            stream.admission = request.permit.begin(stream.send_away)
         request.channel.hand_over(stream)
         return NOT_DONE_YET

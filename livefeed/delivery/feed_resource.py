@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from livefeed.delivery.directory import NO_PART
+from livefeed.delivery.guard import refuse_denied
 from livefeed.document.codings import CODINGS
 from livefeed.document.snapshot import IDENTITY
 from livefeed.feed.parts import UNUSED_S, TooManyPartsError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from twisted.web.resource import IResource
 
     from livefeed.delivery.delivery import Delivery
+    from livefeed.delivery.guard import Denial, Guard
     from livefeed.feed.parts import Parts
     from livefeed.web.cors import Origins
     from livefeed.web.request import Request
@@ -44,10 +46,48 @@ class Access:
     :ivar origins: the origins whose pages may read the answers.
     :ivar fields: the names of the request fields that decide on access, such as ``Authorization``; empty for a public
         feed.
+    :ivar guard: judges each request; ``None`` for a public feed.
     """
 
     origins: Origins
     fields: tuple[bytes, ...] = ()
+    guard: Guard | None = None
+
+    def denial(self, request: Request) -> Denial | None:
+        """Gives the reason to refuse a request; ``None`` if it may be answered.
+
+        A browser asks for the permission of a page's request before it sends the token.
+        """
+        if self.guard is None or request.fields.is_preflight:
+            return None
+        request.access_fields = self.fields
+        return self.guard.denial(request)
+
+    def refuse(self, request: Request, denial: Denial) -> int:
+        """Answers a request that is denied; gives what ``render`` returns."""
+        cors = self.origins.response_headers(request.fields.keyed.origin)
+        depends_on = self.fields if self.origins.any_origin else (*self.fields, b"Origin")
+        exposed = (b"Access-Control-Expose-Headers", b"Date, Retry-After, WWW-Authenticate")
+        return refuse_denied(request, denial, [*cors, exposed, (b"Vary", b", ".join(depends_on))])
+
+
+class Denied(Node):
+    """Answers a request for a part of a protected feed that is denied, whether or not there is such a part.
+
+    :param access: the declaration of who may read the feed.
+    :param denial: the reason.
+    """
+
+    isLeaf = True
+
+    def __init__(self, access: Access, denial: Denial) -> None:
+        super().__init__(access.origins)
+        self._access = access
+        self._denial = denial
+
+    def render(self, request: Request) -> int:
+        """IResource API."""
+        return self._access.refuse(request, self._denial)
 
 
 class MissingPart(NotFound):
@@ -73,6 +113,10 @@ class FeedResource(Node):
     def render(self, request: Request) -> int:
         """IResource API."""
         request.access_fields = self._access.fields
+        if self._access.guard is not None:
+            denial = self._access.denial(request)
+            if denial is not None:
+                return self._access.refuse(request, denial)
         return self.respond(request)
 
     def respond(self, request: Request) -> int:
@@ -83,6 +127,12 @@ class FeedResource(Node):
         """IResource API. Gives the resource of a part."""
         if self._parts is None:
             return super().getChild(path, request)
+        if self._access.guard is not None:
+            # First of all: whether a part exists is known to those alone that may have it.
+            denial = self._access.denial(request)
+            if denial is not None:
+                request.postpath = []
+                return Denied(self._access, denial)
         segments = [path, *(request.postpath or [])]
         request.postpath = []
         # A page sees a 404 only if the preflight was granted, so a preflight is granted for any part.

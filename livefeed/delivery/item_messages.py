@@ -141,7 +141,7 @@ class ItemMessages(PreparedMessages):
             # The message may be used again for FRESH_S.
             facts["lifetime"] = math.floor(1000 * max(0.0, left_s - FRESH_S))
         facts |= desk_facts(feed)
-        return json.dumps(facts, separators=(",", ":")).encode()[:-1] + rest + b"}"
+        return json.dumps(facts, separators=(",", ":")).encode()[:-1] + self._signed() + rest + b"}"
 
 
 @dataclass(slots=True, eq=False)

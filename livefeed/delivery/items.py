@@ -21,12 +21,14 @@ from livefeed.delivery.messages import UNREADABLE, MessageAudience, MessageOutle
 from livefeed.delivery.transports import group_maker
 from livefeed.document.snapshot import MAX_NAMED_LENGTH
 from livefeed.transport.addresses import peer_of
+from livefeed.web.credentials import Credentials
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from livefeed.delivery.messages import Wrap
     from livefeed.feed.subscription import Subscription
+    from livefeed.web.interfaces import Admission, Permit
     from livefeed.web.request import Request
 
 MAX_ITEMS = 64
@@ -90,17 +92,23 @@ class Visit:
 
     :ivar visitor: the facts that decide what it may follow.
     :ivar wishes: the items that its query asks for.
+    :ivar permit: the permission to follow the item of its URL; ``None`` if that is public.
     """
 
     visitor: Visitor
     wishes: list[Wish]
+    permit: Permit | None = None
 
     @classmethod
-    def of(cls, request: Request) -> Visit:
-        """Reads the request of such a client."""
+    def of(cls, request: Request, cookies: Iterable[bytes] | None = None) -> Visit:
+        """Reads the request of such a client.
+
+        :param cookies: the names of cookies that may have a token; ``None`` if all feeds are public.
+        """
         origin, host = request.fields.keyed.origin, request.getHeader(b"Host") or b""
-        visitor = Visitor(origin, host, peer_of(request.getClientAddress()))
-        return cls(visitor, wishes_of(request.args.get(b"follow", ())))
+        credentials = None if cookies is None else Credentials.of(request, cookies)
+        visitor = Visitor(origin, host, peer_of(request.getClientAddress()), credentials)
+        return cls(visitor, wishes_of(request.args.get(b"follow", ())), request.permit)
 
 
 class Connection(Protocol):
@@ -130,6 +138,7 @@ class Item:
     outlet: MessageOutlet
     is_event_stream: bool
     subscription: Subscription | None = None
+    admission: Admission | None = None
 
     @property
     def transport(self) -> Any:
@@ -139,6 +148,10 @@ class Item:
     def send_away(self, delay_ms: int) -> None:
         """Socket API. Ends this item alone; the last item of a connection ends the connection."""
         self._items.part_from(self, delay_ms)
+
+    def expire(self, delay_ms: int) -> None:
+        """Ends this item, whose token has ended."""
+        self._items.part_from(self, delay_ms, Refusal(401, "The token has expired, or was revoked.", delay_ms))
 
 
 @dataclass(slots=True, eq=False)
@@ -167,16 +180,24 @@ class Items:
         False  # whether more items follow, so that it is not known of which feeds there are only parts
     )
 
-    def begin(self, delivery: Followed, have: str | None, wishes: Iterable[Wish], wrap: Wrap | None = None) -> None:
+    def begin(
+        self,
+        delivery: Followed,
+        have: str | None,
+        wishes: Iterable[Wish],
+        wrap: Wrap | None = None,
+        permit: Permit | None = None,
+    ) -> None:
         """Begins to follow the item of the connection's URL, and those that its query asks for.
 
         :param have: the version of the first that the client has; ``None`` for none.
         :param wrap: makes the bytes on the wire of its messages; ``None`` if they are like those of other items.
+        :param permit: the permission to follow the first; ``None`` if it is public.
         """
         # Not that of the delivery: the connection may go on after this item has ended.
         self._directory = delivery.directory()
         self._is_beginning = True
-        self._begin(delivery, have, wrap or self._wrap)
+        self._begin(delivery, have, wrap or self._wrap, permit)
         for path, version in wishes:
             self.follow(path, version)
         self._is_beginning = False
@@ -209,11 +230,12 @@ class Items:
         if len(self._items) >= MAX_ITEMS:
             self._refuse(path, Refusal(429, _FOREIGN, None))
             return
-        found = self._directory.find(path, self.visitor)
+        permit = self._directory.permit(path, self.visitor)
+        found = permit if isinstance(permit, Refusal) else self._directory.find(path, self.visitor)
         if isinstance(found, Refusal):
             self._refuse(path, found)
-        elif found.feed.path not in self._items:
-            self._begin(found, have, self._wrap)
+        elif found.feed.path not in self._items and not isinstance(permit, Refusal):
+            self._begin(found, have, self._wrap, permit)
 
     def unfollow(self, path: str) -> None:
         """Follows an item no more. Nothing happens if it is not followed."""
@@ -221,10 +243,11 @@ class Items:
         if item is not None:
             self._end(item)
 
-    def part_from(self, item: Item, delay_ms: int) -> None:
+    def part_from(self, item: Item, delay_ms: int, refusal: Refusal | None = None) -> None:
         """Follows an item no more that has to make room, or whose feed is removed.
 
         :param delay_ms: the time in milliseconds after which the client may ask for it again.
+        :param refusal: the reason; ``None`` if there is no place for it.
         """
         path = item.delivery.feed.path
         if self._items.get(path) is not item:
@@ -233,7 +256,7 @@ class Items:
             self._connection.send_away(delay_ms)
             return
         self._end(item)
-        self._refuse(path, Refusal(503, "There is no place for this any more.", delay_ms))
+        self._refuse(path, refusal or Refusal(503, "There is no place for this any more.", delay_ms))
 
     def pushed_at(self) -> float:
         """Gives when the last push of an item began, by the clock; minus infinity before the first."""
@@ -271,13 +294,15 @@ class Items:
 
     # Internals
 
-    def _begin(self, delivery: Followed, have: str | None, wrap: Wrap) -> None:
+    def _begin(self, delivery: Followed, have: str | None, wrap: Wrap, permit: Permit | None) -> None:
         transport, messages = self._connection.transport, delivery.item_messages
         make_group = group_maker(transport)
         audience = None if make_group is None else MessageAudience(make_group, messages, wrap)
         outlet = MessageOutlet(transport, messages, wrap, have)
         item = self._items[delivery.feed.path] = Item(self, delivery, outlet, self.is_event_stream)
         delivery.sockets[item] = None
+        if permit is not None:
+            item.admission = permit.begin(item.expire)
         subscription = delivery.feed.subscribe(outlet, with_state=True, audience=audience, is_paused=self._is_paused)
         self._adopt(subscription)
         item.subscription = subscription
@@ -305,6 +330,8 @@ class Items:
         delivery = item.delivery
         self._items.pop(delivery.feed.path, None)
         delivery.sockets.pop(item, None)
+        if item.admission is not None:
+            item.admission.leave()
         if item.subscription is not None:
             self._drop(item.subscription)
         self._update_pulse(delivery.whole or delivery)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from livefeed.feed.subscription import Subscription
     from livefeed.transport.answer import Answer, Select
     from livefeed.transport.interfaces import WaitingRoom
-    from livefeed.web.interfaces import RequestChannel, RequestSite
+    from livefeed.web.interfaces import Admission, RequestChannel, RequestSite
     from livefeed.web.reconnect_slots import ReconnectSlots
     from livefeed.web.request import Request
 
@@ -73,6 +73,8 @@ class LongPolls:
         assert snapshot is not None
         waiting = _Waiting(self, request, answer)
         self.waiting[waiting] = None
+        if request.permit is not None:
+            waiting.admission = request.permit.begin(waiting.expire)
         waiting.timeout = self.feed.clock.callLater(wait_s, waiting.end)
         version = snapshot.version
         waiting.subscription = self.feed.subscribe(waiting, repeats=False, have=version, expire=waiting.end)
@@ -82,6 +84,13 @@ class LongPolls:
         request.waits_for = waiting.shared
         request.hurry = waiting.end
         request.notifyFinish().addErrback(waiting.leave)
+
+    def answer_all(self) -> None:
+        """Answers all requests now. Others may be held after that."""
+        for waiting in tuple(self.waiting):
+            waiting.end()
+        for shared in tuple(self.shared):
+            shared.release()
 
     def release(self, slots: ReconnectSlots) -> None:
         """Answers all requests now and closes their connections. No request may be held after that.
@@ -109,6 +118,7 @@ class _Waiting:
     timeout: IDelayedCall | None = None
     subscription: Subscription | None = None
     shared: _Shared | None = None
+    admission: Admission | None = None  # of a protected feed
     _channel: RequestChannel | None = field(init=False)  # None once the request is answered or its client has left
 
     def __post_init__(self) -> None:
@@ -140,6 +150,11 @@ class _Waiting:
         self._answer(self._request)
         self._channel = None
 
+    def expire(self, _delay_ms: int) -> None:
+        """Answers the request, whose token has ended."""
+        self.admission = None
+        self.end()
+
     def leave(self, reason: object = None) -> None:
         """Stops waiting without an answer, because the client has left."""
         self._channel = None
@@ -149,6 +164,9 @@ class _Waiting:
         self._all.waiting.pop(self, None)
         self._request.__dict__.pop("hurry", None)
         self._request.__dict__.pop("waits_for", None)
+        admission, self.admission = self.admission, None
+        if admission is not None:
+            admission.leave()
         # These refer to this object, and through it to the request. Without the next lines, they would be a cycle of
         # 7 KB that is old when it is released, and the collector does not examine old objects.
         subscription, self.subscription = self.subscription, None

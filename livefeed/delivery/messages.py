@@ -194,6 +194,11 @@ class PreparedMessages(ABC):
         changes = wrap(self._message(name, start), snapshot.version)
         return changes if len(changes) < WORTH_IT * len(whole) else whole
 
+    def _signed(self) -> bytes:
+        """Gives the member with the signed statement about the newest version, after a comma; nothing without one."""
+        signed = self.feed.signed()
+        return b"" if signed is None else signed.member()
+
     @abstractmethod
     def _withheld(self) -> bytes:
         """Makes the message that says that the document must not be shown any more."""
@@ -236,4 +241,4 @@ class Messages(PreparedMessages):
             "at": timestamp(self.feed.confirmed_at),
             **desk_facts(self.feed),
         }
-        return json.dumps(facts, separators=(",", ":")).encode()[:-1] + rest + b"}"
+        return json.dumps(facts, separators=(",", ":")).encode()[:-1] + self._signed() + rest + b"}"

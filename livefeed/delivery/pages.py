@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -49,6 +49,9 @@ _ITEM = (
     '<td><span class="badge" data-state="{state}">{state}</span></td><td></td><td></td><td></td></tr>\n'
 )
 _LINK = '<a id="all" href="."></a>'
+
+PROTECTED = "protected"
+"""The word in the place of the state of a protected feed."""
 
 MAX_REASON = 300
 """The largest number of characters of a reason in the list of feeds."""
@@ -192,6 +195,18 @@ def _replaced(text: str, replacements: dict[str, str]) -> str:
     return text
 
 
+class Listed(Protocol):
+    """A feed in the list."""
+
+    @property
+    def feed(self) -> Feed:
+        """The feed."""
+
+    @property
+    def guard(self) -> object | None:
+        """Decides which clients may have the feed; ``None`` for a public one."""
+
+
 class ListPageResource(Content):
     """The page with the list of feeds: their states, and links to their pages.
 
@@ -200,7 +215,7 @@ class ListPageResource(Content):
 
     content_type = _TYPES["html"]
 
-    def __init__(self, origins: Origins, feeds: Sequence[Feed], options: PageOptions) -> None:
+    def __init__(self, origins: Origins, feeds: Sequence[Listed], options: PageOptions) -> None:
         super().__init__(origins)
         self._text = _replaced(_file("list.html"), _common(options))
         self._feeds = feeds
@@ -208,7 +223,10 @@ class ListPageResource(Content):
     def content(self) -> bytes:
         """Content API."""
         # Names of feeds and states contain no characters that are special in HTML.
-        items = "".join(_ITEM.format(name=feed.name, state=feed.state.value) for feed in self._feeds)
+        items = "".join(
+            _ITEM.format(name=each.feed.name, state=PROTECTED if each.guard is not None else each.feed.state.value)
+            for each in self._feeds
+        )
         return self._text.replace("{{feeds}}", items).encode()
 
     def fields(self, request: Request) -> list[tuple[bytes, bytes]]:
@@ -223,14 +241,19 @@ class ListResource(Content):
     :param with_reasons: whether it says why a feed is in its state.
     """
 
-    def __init__(self, origins: Origins, feeds: Sequence[Feed], *, with_reasons: bool) -> None:
+    def __init__(self, origins: Origins, feeds: Sequence[Listed], *, with_reasons: bool) -> None:
         super().__init__(origins)
         self._feeds = feeds
         self._with_reasons = with_reasons
 
     def content(self) -> bytes:
         """Content API."""
-        facts = [_facts(feed) | (_reason(feed) if self._with_reasons else {}) for feed in self._feeds]
+        facts = [
+            _facts_of_protected(each.feed)
+            if each.guard is not None
+            else _facts(each.feed) | (_reason(each.feed) if self._with_reasons else {})
+            for each in self._feeds
+        ]
         return msgspec.json.encode({"feeds": facts})
 
     def fields(self, request: Request) -> list[tuple[bytes, bytes]]:
@@ -253,6 +276,12 @@ def _facts(feed: Feed) -> dict[str, object]:
         "at": None if snapshot is None else timestamp(feed.confirmed_at),
         "interval_s": feed.interval_s,
     }
+
+
+def _facts_of_protected(feed: Feed) -> dict[str, object]:
+    """Gives the facts about a protected feed that everybody may know: that there is one, and its rhythm."""
+    nothing = dict.fromkeys(("state", "version", "sequence", "at"))
+    return {"name": feed.name, "path": f"/{feed.name}", "protected": True, **nothing, "interval_s": feed.interval_s}
 
 
 def _reason(feed: Feed) -> dict[str, object]:

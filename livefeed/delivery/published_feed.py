@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from livefeed.delivery.delivery import AnswerHandshake
     from livefeed.delivery.events import EventStream
+    from livefeed.delivery.guard import Guard
     from livefeed.feed.feed import Feed
     from livefeed.web.cors import Origins
     from livefeed.web.reconnect_slots import ReconnectSlots
@@ -37,8 +38,8 @@ class PublishedFeed:
     :ivar answer_handshake: answers a request that asks to become a WebSocket.
     :ivar max_subscribers: limit of the subscribers of the feed and its parts together; 0 for none.
     :ivar places: the part of this limit that a worker may use; ``None`` if the whole limit counts.
-    :ivar access_fields: the names of the request fields that decide on access, such as ``Authorization``; empty for a
-        public feed.
+    :ivar guard: decides which clients may have the feed; ``None`` for a public one. The root has to be updated after a
+        change.
     :ivar in_thread: calls a function in a thread.
     :ivar delivery: the ways in which the whole document is followed.
     :ivar parts: the parts of the document that are followed.
@@ -52,7 +53,7 @@ class PublishedFeed:
     answer_handshake: AnswerHandshake
     max_subscribers: int = 0
     in_thread: Callable[..., Deferred[Any]] = maybeDeferred
-    access_fields: tuple[bytes, ...] = ()
+    guard: Guard | None = None
 
     # internal state
     places: int | None = None
@@ -104,7 +105,7 @@ class PublishedFeed:
 
     def resources(self) -> dict[str, IResource]:
         """Gives the resources of the feed, by the first segments of their paths."""
-        access = Access(self.origins, self.access_fields)
+        access = Access(self.origins, () if self.guard is None else self.guard.fields, self.guard)
         resources: dict[str, IResource] = {
             f"{self.feed.name}{suffix}": DocumentResource(self.delivery, access, form, self.parts)
             for suffix, form in _FORMS.items()
@@ -125,6 +126,16 @@ class PublishedFeed:
         self.slots = slots
         for delivery in self:
             delivery.let_go(slots)
+
+    def send_all_away(self, slots: ReconnectSlots) -> None:
+        """Ends all subscribers, WebSockets too, and accepts others: the feed is protected from now on.
+
+        The root has to be updated before.
+
+        :param slots: gives the times at which the clients come back.
+        """
+        for delivery in self:
+            delivery.send_all_away(slots)
 
     def close(self, slots: ReconnectSlots) -> None:
         """Ends all subscribers, WebSockets too, and forgets the parts: the feed is not served any more.

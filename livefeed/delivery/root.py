@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from livefeed.delivery.directory import Directory
 from livefeed.delivery.figures import FiguresBoard, FiguresResource
+from livefeed.delivery.keys import KeysResource
 from livefeed.delivery.pages import ASSETS, ListPageResource, ListResource, PageOptions, feed_page, page_files
 from livefeed.delivery.scripts import scripts
 from livefeed.web.cors import Origins
@@ -36,6 +37,7 @@ class Root(Node):
         self._directory = Directory()
         self._options = PageOptions()
         self.board = FiguresBoard()
+        self._keys = b""
         for each in self._published.values():
             self._list(each)
         self._assets: dict[str, IResource] = {}
@@ -92,6 +94,12 @@ class Root(Node):
             published.feed.tell_reasons(are_public=options.reasons)
         self.update()
 
+    def show_keys(self, content: bytes) -> None:
+        """Publishes a set of keys from now on; nothing to publish none. The site then has to forget its answers."""
+        if content != self._keys:
+            self._keys = content
+            self.update()
+
     def arrange(self, names: Iterable[str]) -> None:
         """Puts the feeds into the order of their names, as lists show them."""
         self._published = {name: self._published[name] for name in names}
@@ -104,21 +112,22 @@ class Root(Node):
         """
         published = list(self._published.values())
         self._origins = origins = Origins.common(each.origins for each in published)
-        feeds = [each.feed for each in published]
         assets = Node(origins)
         assets.putChild(b"page", page_files(origins))
         for name, script in scripts(origins).items():
             assets.putChild(name.encode(), script)
         options = self._options
-        assets.putChild(b"feeds.json", ListResource(origins, feeds, with_reasons=options.reasons))
+        assets.putChild(b"feeds.json", ListResource(origins, published, with_reasons=options.reasons))
         if options.figures:
             assets.putChild(b"figures.json", FiguresResource(origins, self.board))
+        if self._keys:
+            assets.putChild(b"keys", KeysResource(origins, self._keys))
         for name, resource in self._assets.items():
             assets.putChild(name.encode(), resource)
         self.children.clear()
         self.putChild(ASSETS, assets)
         is_only = len(published) == 1
-        self.putChild(b"", ListPageResource(origins, feeds, options))
+        self.putChild(b"", ListPageResource(origins, published, options))
         for each in published:
             page = feed_page(each.feed, each.origins, options, is_only=is_only)
             self.putChild(f"{each.feed.name}.html".encode(), page)

@@ -25,6 +25,9 @@ MAX_LINE_BYTES = 512
 FORMAT = 1
 """The number of the format that is written."""
 
+MAX_MARK = 32
+"""Characters of the longest mark: a line has room for it."""
+
 BEGINNING = re.compile(rb'^[0-9a-f]{32} \{"version"', re.MULTILINE)
 """The beginning of a record, at the beginning of a line."""
 
@@ -37,6 +40,8 @@ class WriteHead(msgspec.Struct, frozen=True, kw_only=True):
     :ivar number: the number of the write, from 1.
     :ivar at: when it was written, in seconds since 1970 by the wall clock.
     :ivar bytes: the number of the document's bytes; 0 if the document was deleted.
+    :ivar mark: the name that the writer has given to the write, so that it finds out whether it has written; absent if
+        it has given none.
     """
 
     version: str
@@ -44,6 +49,7 @@ class WriteHead(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     at: float
     bytes: int
+    mark: str | msgspec.UnsetType = msgspec.UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +60,28 @@ class StoredWrite:
     :ivar at: when it was written, in seconds since 1970 by the wall clock.
     :ivar data: the document's bytes; ``None`` if the document was deleted.
     :ivar version: the hash of the document; empty if the document was deleted.
+    :ivar mark: the name that the writer has given to the write, of :data:`MAX_MARK` characters at most; empty if it has
+        given none.
     """
 
     number: int
     at: float
     data: bytes | None
     version: str
+    mark: str = ""
 
     @classmethod
-    def of(cls, data: bytes | None, number: int, at: float) -> StoredWrite:
+    def of(cls, data: bytes | None, number: int, at: float, mark: str = "") -> StoredWrite:
         """Makes a write of a document, or of its deletion."""
-        return cls(number, at, data, "" if data is None else version_of(data))
+        return cls(number, at, data, "" if data is None else version_of(data), mark)
 
     def record(self) -> bytes:
         """Gives the record of the write."""
         data = self.data or b""
-        head = WriteHead(version=self.version, number=self.number, at=self.at, bytes=len(data))
+        mark = self.mark or msgspec.UNSET
+        head = WriteHead(version=self.version, number=self.number, at=self.at, bytes=len(data), mark=mark)
         line = msgspec.json.encode(head)
-        return b"%b %b\n%b\n" % (_hash(line, data), line, data)
+        return b"%b %b\n%b\n" % (record_hash(line, data), line, data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +120,14 @@ class ReadHead:
         :param data: the document's bytes behind the line.
         :raises DamagedRecordError: if these are not the bytes that belong to it.
         """
-        if len(data) != self.head.bytes or _hash(self.line, data) != self.hash:
+        if len(data) != self.head.bytes or record_hash(self.line, data) != self.hash:
             raise DamagedRecordError
-        return StoredWrite(self.head.number, self.head.at, data if self.head.version else None, self.head.version)
+        mark = "" if isinstance(self.head.mark, msgspec.UnsetType) else self.head.mark
+        return StoredWrite(self.head.number, self.head.at, data if self.head.version else None, self.head.version, mark)
 
 
-def _hash(line: bytes, data: bytes) -> bytes:
+def record_hash(line: bytes, data: bytes) -> bytes:
+    """Gives the hash of a head and a document together."""
     made = hashlib.sha256(line)
     made.update(b"\n")
     made.update(data)

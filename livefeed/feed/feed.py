@@ -94,6 +94,8 @@ class Feed(Transitions):
         epoch = max(version.sequence.epoch for version in (*older, newest))
         self._sequence = Sequence(max(self._sequence.epoch, epoch + 1), 0)
         self._change_state_if_due()
+        if self.signer is not None:
+            self._sign(self.signer)
 
     def recall(self, versions: Iterable[StoredVersion]) -> None:
         """Takes versions before the newest one, from which deltas can be made: those of an earlier process.

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from livefeed.auth.grants import DenialReason
 
 DropReason = Literal["silent", "flood"]
 """Why a subscriber was disconnected: it gave no sign of life, or it sent too much. The fan-out counts errors itself."""
@@ -21,8 +24,10 @@ class Tally:
     :ivar delivered: the number of deliveries: the subscribers of each push, added up.
     :ivar dropped: the subscribers that were disconnected.
     :ivar refused: the requests to follow the feed that were refused.
+    :ivar denied: the requests for the feed, and for items of it, that were denied since their tokens are not good.
     """
 
     delivered: int = 0
     dropped: Counter[DropReason] = field(default_factory=Counter)
     refused: Counter[RefusalReason] = field(default_factory=Counter)
+    denied: Counter[DenialReason] = field(default_factory=Counter)

@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from livefeed.feed.fanout import Fanout
 from livefeed.feed.freshness import Freshness
 from livefeed.feed.notice import Notice, Told
+from livefeed.feed.signer import Stated
 from livefeed.feed.state import DECISIONS, GONE, State
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     from livefeed.clocks import Moment
     from livefeed.config.settings import Push
+    from livefeed.document.signature import Signed
+    from livefeed.feed.signer import Signer
     from livefeed.feed.subscription import Subscription
 
 DUE_S = 0.001
@@ -53,6 +56,8 @@ class Transitions(Freshness):
 
     :ivar push: ``tick`` sends the document at each good pull, as a sign of life; ``change`` only when it changed.
     :ivar is_replica: whether this feed follows the same feed of another process, which logs its changes of state.
+    :ivar signer: signs that the newest version is the newest one; ``None`` for a part, and in a worker.
+    :ivar stated: the newest statement; ``None`` for none. A worker is sent it.
     :ivar is_missing: whether this is a part that the whole does not have any more. The snapshot is then the last one.
     :ivar last_error: the reason why the last pull that failed did; ``None`` if none has failed since the start.
     :ivar fanout: the subscriptions, and the pushes to them.
@@ -62,8 +67,10 @@ class Transitions(Freshness):
     # required parameters
     push: Push = "tick"
     is_replica: bool = False
+    signer: Signer | None = None
 
     # internal state
+    stated: Stated | None = None
     is_missing: bool = False
     last_error: LastError | None = None
     fanout: Fanout = field(init=False)
@@ -325,6 +332,28 @@ class Transitions(Freshness):
         if self.whole is None and self.snapshot is not None and self.expires_in_s() <= DUE_S:
             self._enter(State.EXPIRED)
 
+    # Statements
+
+    def signed(self) -> Signed | None:
+        """Gives the statement about the document that is shown; ``None`` for none."""
+        stated, snapshot = self.stated, self.snapshot
+        if stated is None or snapshot is None or self.is_gone() or not stated.is_about(snapshot):
+            return None
+        return stated.signed
+
+    def _sign(self, signer: Signer) -> None:
+        """Has the statement be one of now. The document is served without one if that fails."""
+        snapshot, self.stated = self.snapshot, None
+        if snapshot is None or self.is_gone():
+            return
+        try:
+            signed = signer.sign(self.name, snapshot, self.state.value, self.confirmed_at, self.interval_s)
+        except Exception:
+            _log.failure('feed "{feed}": its version could not be signed', feed=self.name)
+            return
+        if signed is not None:
+            self.stated = Stated(snapshot.version, snapshot.sequence, signed)
+
     # Observers
 
     def observe(self, callback: Callable[[], object]) -> None:
@@ -339,6 +368,8 @@ class Transitions(Freshness):
         self._observers.remove(callback)
 
     def _notify_observers(self) -> None:
+        if self.signer is not None and not self.is_replica:
+            self._sign(self.signer)
         for callback in tuple(self._observers):
             try:
                 callback()

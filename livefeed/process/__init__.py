@@ -1,5 +1,6 @@
 """The operating system's process: addresses, certificates, signals, the end, limits, memory, log.
 
+- ``access``: the tokens and keys of protected feeds, as a part of a reload.
 - ``adopting``: listening on a socket that the process before an upgrade has bound.
 - ``capacity``: the number of connections, by open files and memory, and its parts for workers.
 - ``certificates``: the choice of the default certificates, their reload, and the daily check for expiry.
@@ -21,6 +22,8 @@
 - ``renewal``: certificates that are renewed while the process runs.
 - ``runtime_dir``: the runtime directory: its place, its owner, and its lock.
 - ``signals``: SIGTERM, SIGINT, SIGHUP, SIGUSR1 and SIGUSR2, and the log files.
+- ``signing``: the signer of statements, and its keys at a reload.
+- ``signing_keys``: the file with the keys that sign statements.
 - ``socket_file``: the file of a Unix socket, taken over from a killed process.
 - ``tickets``: the rotation of the key of TLS session tickets.
 """

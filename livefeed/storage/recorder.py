@@ -19,6 +19,7 @@ from livefeed.document.recording import (
     encode_state,
     encode_version,
 )
+from livefeed.document.snapshot import version_of
 from livefeed.exceptions import RecordingError
 from livefeed.storage.files import SystemFiles
 from livefeed.storage.record_file import Ending
@@ -41,6 +42,7 @@ class Recorder:
     :ivar files: the calls of the system.
     :ivar size: the size in bytes of everything that is written.
     :ivar place: the place behind it.
+    :ivar version: the hash of the last version; empty if there is none.
     """
 
     # required parameters
@@ -50,6 +52,7 @@ class Recorder:
     # internal state
     size: int = 0
     place: Place = field(default_factory=Place)
+    version: str = ""
     _fd: int | None = None
 
     def begin(self, at: float, *, feed: str = "", source: str = "", by: str = "") -> None:
@@ -99,6 +102,7 @@ class Recorder:
             version follows that.
         """
         self._write(*encode_version(self.place, data, after_s, facts))
+        self.version = version_of(data)
 
     def note_state(self, state: str, after_s: float, why: str = "") -> None:
         """Writes a state that the feed has from here on; see :meth:`append`."""
@@ -147,6 +151,7 @@ class Recorder:
             while (entry := recording.next(passes_over=True)) is not None:
                 if entry.head.kind != "end":
                     self.size, self.place = recording.position
+                    self.version = entry.head.version or self.version
             if not self.size:
                 raise RecordingError(f"{self.path}: its first record is incomplete; give another name", 0)
             return recording.ending or Ending.OPEN

@@ -37,10 +37,9 @@ def seconds_into(text: str, began_at: float, length_s: float, zone: tzinfo | Non
         raise RecordingError(f"{text[:MAX_LENGTH]!r}... is no time; {HOW}")
     if text in ("start", "end"):
         return 0.0 if text == "start" else length_s
-    span, clock = _SPAN.fullmatch(text), _CLOCK.fullmatch(text)
-    if span is not None and any(span.groups()):
-        hours, minutes, seconds = (float(each or 0) for each in span.groups())
-        found_s = 3600 * hours + 60 * minutes + seconds
+    found_s, clock = _span_s(text), _CLOCK.fullmatch(text)
+    if found_s is not None:
+        pass
     elif clock is not None:
         found_s = _clock_s(clock, began_at, zone)
     else:
@@ -53,6 +52,17 @@ def seconds_into(text: str, began_at: float, length_s: float, zone: tzinfo | Non
     return min(max(found_s, 0.0), length_s)
 
 
+def span_of(text: str) -> float:
+    """Gives a duration such as ``1h30m``, ``90m`` or ``45s`` in seconds.
+
+    :raises RecordingError: if the text is none.
+    """
+    found_s = _span_s(text)
+    if found_s is None:
+        raise RecordingError(f"{text[:MAX_LENGTH]!r} is no duration; write it as 1h, 90m, 1h30m or 45s")
+    return found_s
+
+
 def clock_of(at: float, zone: tzinfo | None = None) -> str:
     """Gives a time as an operator reads it, with date and offset.
 
@@ -60,6 +70,14 @@ def clock_of(at: float, zone: tzinfo | None = None) -> str:
     :param zone: the time zone; ``None`` for that of this machine.
     """
     return datetime.fromtimestamp(at, UTC).astimezone(zone).isoformat(sep=" ", timespec="seconds")
+
+
+def _span_s(text: str) -> float | None:
+    span = _SPAN.fullmatch(text)
+    if span is None or not any(span.groups()):
+        return None
+    hours, minutes, seconds = (float(each or 0) for each in span.groups())
+    return 3600 * hours + 60 * minutes + seconds
 
 
 def _clock_s(clock: re.Match[str], began_at: float, zone: tzinfo | None) -> float:

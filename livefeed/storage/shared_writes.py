@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
     from livefeed.document.stored_write import StoredWrite
-    from livefeed.storage.store import Kept, View
+    from livefeed.storage.store import Edited, Kept, View
 
-    Edit = Callable[[View], bytes | Unchanged | None]
+    Edit = Callable[[View], Edited]
 
 SPACING_S = 0.005
 """The shortest time in seconds from the beginning of one commit to that of the next. Edits in between share the next

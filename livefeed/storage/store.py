@@ -42,7 +42,8 @@ GROWTH = 2
 SLACK_BYTES = 1024 * 1024
 
 _BEGINS = re.compile(rb"[0-9a-f]{0,32}|[0-9a-f]{32} .*", re.DOTALL)
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""The errors of a disk, or of the part of it that the user may fill, that is full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class Kept:
     :ivar bytes: the number of the document's bytes.
     :ivar offset: where its record begins in the file.
     :ivar size: the number of the record's bytes.
+    :ivar mark: the name that the writer has given to the write; empty if it has given none.
     """
 
     number: int
@@ -63,6 +65,7 @@ class Kept:
     bytes: int
     offset: int
     size: int
+    mark: str = ""
 
 
 class Unchanged:
@@ -70,6 +73,22 @@ class Unchanged:
 
 
 UNCHANGED = Unchanged()
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """The result of an edit that finds its write again by a name.
+
+    :ivar data: the new document.
+    :ivar mark: the name.
+    """
+
+    data: bytes
+    mark: str
+
+
+Edited = bytes | Marked | Unchanged | None
+"""The result of an edit: the new document, no change, or ``None`` to delete the document."""
 
 
 @dataclass(slots=True)
@@ -188,7 +207,7 @@ class Store:
                 os.close(fd)
         self._fd = self._lock = None
 
-    def commit(self, edits: Sequence[Callable[[View], bytes | Unchanged | None]]) -> list[Outcome | Exception]:
+    def commit(self, edits: Sequence[Callable[[View], Edited]]) -> list[Outcome | Exception]:
         """Makes all edits, one after another, and makes their writes durable together.
 
         :param edits: each gives the new document, ``None`` to delete it, or ``UNCHANGED``. One that raises writes
@@ -209,7 +228,8 @@ class Store:
                 continue
             if not isinstance(changed, Unchanged):
                 number = 1 if before is None else before.number + 1
-                view.newest = StoredWrite.of(changed, number, self.wall())
+                data, mark = (changed.data, changed.mark) if isinstance(changed, Marked) else (changed, "")
+                view.newest = StoredWrite.of(data, number, self.wall(), mark)
                 writes.append(view.newest)
             outcomes.append(Outcome(before, view.newest))
         if not writes:
@@ -285,7 +305,7 @@ class Store:
         added = list(self.kept)
         for write, record in zip(writes, records, strict=True):
             length = len(write.data or b"")
-            added.append(Kept(write.number, write.at, write.version, length, self._size, len(record)))
+            added.append(Kept(write.number, write.at, write.version, length, self._size, len(record), write.mark))
             self._size += len(record)
         self.kept = self._within_limits(added)
 
@@ -342,7 +362,7 @@ class Store:
         if self.kept:
             last = self.kept[-1]
             data_of_last = self._read_document(last) if last.version else None
-            self.newest = StoredWrite(last.number, last.at, data_of_last, last.version)
+            self.newest = StoredWrite(last.number, last.at, data_of_last, last.version, last.mark)
 
     def _find(self, data: mmap.mmap, kept: deque[Kept]) -> tuple[int, bool]:
         """Finds the records in the file.
@@ -365,7 +385,7 @@ class Store:
                     position = following.start()
                     continue
                 length = len(write.data or b"")
-                kept.append(Kept(write.number, write.at, write.version, length, position, size))
+                kept.append(Kept(write.number, write.at, write.version, length, position, size, write.mark))
                 end = position = position + size
         except NewerFormatError as error:
             raise self._refusal(error) from None
@@ -385,7 +405,7 @@ class Store:
                 owner, user = (pwd.getpwuid(uid).pw_name for uid in (Path(path).stat().st_uid, os.geteuid()))
                 if owner != user:
                     why += f"; it belongs to {owner}, and livefeed runs as {user}"
-        return StoreError(f"{path}: {why}", is_full=error.errno in _FULL)
+        return StoreError(f"{path}: {why}", is_full=error.errno in FULL)
 
 
 def _record_at(data: mmap.mmap, position: int, after: int) -> tuple[StoredWrite, int]:

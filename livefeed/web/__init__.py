@@ -6,6 +6,8 @@
 - ``coded``: small content that is compressed once.
 - ``conditional``: conditional requests. Pure.
 - ``cors``: the origins whose pages may read answers.
+- ``credentials``: the token of a request.
+- ``failures``: counts wrong tokens of each address.
 - ``forwarded``: the client's address in X-Forwarded-For or Forwarded.
 - ``interfaces``: the requirements of channels and requests on the objects around them.
 - ``last_answers``: answers that end their connections and say when the client comes back, during a stop.

@@ -55,6 +55,17 @@ def is_list_of_tags(value: bytes) -> bool:
     return count > 0 and not value[position:].strip(b" \t,")
 
 
+def strong_tags(if_match: bytes) -> list[bytes]:
+    """Gives the entity tags in ``If-Match`` that can match (RFC 9110, 13.1.1): the strong ones.
+
+    :param if_match: the value of the field, its lines joined with commas.
+    :returns: the tags with their quotes, at most :data:`MAX_TAGS`; ``*`` alone, without quotes, if that is the value.
+    """
+    if if_match.strip(b" \t") == b"*":
+        return [b"*"]
+    return [tag for is_weak, tag in _members(if_match) if not is_weak]
+
+
 def matching_tag(tags: Sequence[bytes], etags: Sequence[bytes]) -> bytes | None:
     """Gives the tag of the representation that a client has, so that the answer is 304 (RFC 9110, 13.1.2).
 

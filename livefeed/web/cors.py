@@ -23,21 +23,24 @@ class Origins:
     """The origins that are allowed.
 
     :ivar allowed: the origins as browsers send them; ``*`` alone for every origin.
+    :ivar with_credentials: whether their pages may send cookies, and read the answers.
     """
 
     allowed: frozenset[bytes]
+    with_credentials: bool = False
 
     @classmethod
-    def parse(cls, values: Iterable[str]) -> Origins:
+    def parse(cls, values: Iterable[str], *, with_credentials: bool = False) -> Origins:
         """Parses the values of ``--allow-origin``.
 
         :param values: each ``*``, ``null`` or an origin such as ``https://example.org``.
+        :param with_credentials: whether pages may send cookies; ``*`` is none of the values then.
         :raises ConfigurationError: if a value is none of these, or if ``*`` is combined with others.
         """
         allowed = frozenset(_normalise(value) for value in values)
         if ANY.encode() in allowed and len(allowed) > 1:
             raise ConfigurationError("* allows every origin: give it alone, or leave it out", "allow_origin")
-        return cls(allowed)
+        return cls(allowed, with_credentials)
 
     @classmethod
     def common(cls, policies: Iterable[Origins]) -> Origins:
@@ -58,7 +61,8 @@ class Origins:
         if self.any_origin:
             return [(b"Access-Control-Allow-Origin", b"*")]
         if origin is not None and origin.lower() in self.allowed:
-            return [(b"Access-Control-Allow-Origin", origin)]
+            allowed = (b"Access-Control-Allow-Origin", origin)
+            return [allowed, (b"Access-Control-Allow-Credentials", b"true")] if self.with_credentials else [allowed]
         return []
 
     def allows_handshake(self, origin: bytes | None, host: bytes) -> bool:

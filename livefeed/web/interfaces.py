@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Callable, Hashable
 
     from twisted.internet.interfaces import IAddress, IProtocol
 
@@ -52,6 +52,23 @@ class RefusalSlots(Protocol):
 
     def next_retry_ms(self) -> int:
         """Gives the delay in milliseconds after which the client that is refused now comes back."""
+
+
+class Permit(Protocol):
+    """The permission to follow a protected feed, which the token of a request has given."""
+
+    def begin(self, end: Callable[[int], object], /) -> Admission:
+        """Takes note of a subscription, which is ended with its token.
+
+        :param end: ends it; it is given the milliseconds after which the client comes back.
+        """
+
+
+class Admission(Protocol):
+    """A subscription that a token has opened."""
+
+    def leave(self) -> None:
+        """Takes note that the subscription has ended. A second call has no effect."""
 
 
 class RequestSite(Protocol):

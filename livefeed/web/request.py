@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from livefeed.transport.answer import Select
     from livefeed.transport.interfaces import Host
-    from livefeed.web.interfaces import RequestChannel
+    from livefeed.web.interfaces import Permit, RequestChannel
     from livefeed.web.negotiation import RequestFields
 
 MAX_PARAMETERS = 64
@@ -52,6 +52,7 @@ class Request(server.Request):
         fields in the key of :mod:`livefeed.web.replay`; the function gives the parts of these that matter.
     :ivar access_fields: the names of the fields that decide on access, set by the resource. If there are any, the
         answer is neither stored nor shared, whatever else the resource sets.
+    :ivar permit: the permission to follow a protected feed, set by its guard; ``None`` without one.
     :ivar waits_for: the host that equal requests may wait for together with this one; ``None`` if this request does not
         wait, or must wait alone.
     :ivar over_capacity: whether the connection exceeds the limit and the request asks for events, which are refused.
@@ -64,6 +65,7 @@ class Request(server.Request):
     has_content = False
     select: Select | None = None
     access_fields: tuple[bytes, ...] = ()
+    permit: Permit | None = None
     waits_for: Host | None = None
     over_capacity = False
     counts_as: int | None = None

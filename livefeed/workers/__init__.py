@@ -14,6 +14,7 @@
 - ``feeds``: the feeds of a worker, which follow those of the parent.
 - ``following``: the feeds of a new parent before it pulls.
 - ``inherited_sockets``: the ports of a worker, which accept on the sockets of the parent.
+- ``key_requests``: the requests of a worker for the keys of tokens.
 - ``leases``: divides the places of limited feeds among the workers. No I/O.
 - ``leaving``: the parent's part in the workers of earlier generations.
 - ``left_over``: tells of the workers that an ended parent has left behind.

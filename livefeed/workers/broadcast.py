@@ -21,6 +21,7 @@ from livefeed.workers.feed_events import (
     PATCH,
     SEEN,
     SNAPSHOT,
+    STATING,
     WANTED,
     FeedEvent,
     Happening,
@@ -30,6 +31,7 @@ from livefeed.workers.feed_events import (
     moment_facts,
     picture_facts,
     snapshot_facts,
+    statement_facts,
 )
 from livefeed.workers.messages import message_of
 
@@ -123,6 +125,7 @@ class BroadcastFeed(Feed):
             confirmed=moment_facts(self.confirmed),
             patch=indices.get(DeltaForm.PATCH),
             splices=indices.get(DeltaForm.SPLICES),
+            statement=statement_facts(self.stated),
         )
         return message_of(EVENT, facts, payloads)
 
@@ -214,7 +217,15 @@ class BroadcastFeed(Feed):
     def _tell(
         self, event: Happening, *, at_s: float, why: str = "", confirmed: Moment | None = None, is_tick: bool = True
     ) -> None:
-        facts = FeedEvent(self.name, event, at_s=at_s, why=why, confirmed=moment_facts(confirmed), is_tick=is_tick)
+        facts = FeedEvent(
+            self.name,
+            event,
+            at_s=at_s,
+            why=why,
+            confirmed=moment_facts(confirmed),
+            is_tick=is_tick,
+            statement=statement_facts(self.stated if event in STATING else None),
+        )
         message = message_of(EVENT, facts)
         self.broadcast.tell(self, lambda *_: message, brings_snapshot=False)
 
@@ -413,6 +424,7 @@ class Broadcast:
             at_s=feed.clock.seconds(),
             snapshot=None if snapshot is None else snapshot_facts(snapshot, progress.has(snapshot), payloads),
             picture=picture_facts(feed.picture(), feed.history.versions()),
+            statement=statement_facts(feed.stated),
         )
         self._send(link, progress, feed, message_of(EVENT, facts, payloads))
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from livefeed.workers.messages import Message, Welcome
 
 _UNPULLED = FeedSettings().source
-_OF_THE_PARENT = ("state_dir", "runtime_dir", "admin", "admin_token", "admin_group")
+_OF_THE_PARENT = ("state_dir", "runtime_dir", "admin", "admin_token", "admin_group", "signing_key")
 _DEFAULTS = {name: getattr(Settings(), name) for name in _OF_THE_PARENT}
 
 
@@ -50,6 +50,11 @@ def settings_of(welcome: Welcome) -> Settings:
 def files_of(message: Message, welcome: Welcome) -> GivenFiles:
     """Gives the certificates and keys that the parent has read, by their absolute paths."""
     return GivenFiles({Path(path).absolute(): message.payload(index) for path, index in welcome.certificates.items()})
+
+
+def access_of(message: Message, welcome: Welcome) -> dict[str, bytes]:
+    """Gives the tokens and keys of protected feeds that the parent has sent, by their names."""
+    return {name: message.payload(index) for name, index in welcome.access.items()}
 
 
 def with_memory_files(description: str, given: GivenFiles) -> str:

@@ -14,10 +14,12 @@ import msgspec
 from livefeed.clocks import Moment
 from livefeed.config.settings import Push  # noqa: TC001 - msgspec reads the annotations
 from livefeed.document.history import DeltaForm
+from livefeed.document.signature import Signed
 from livefeed.document.snapshot import IDENTITY, Representation, Sequence, Snapshot
 from livefeed.exceptions import LinkError
 from livefeed.feed.notice import Notice
 from livefeed.feed.picture import Picture
+from livefeed.feed.signer import Stated
 from livefeed.feed.state import State  # noqa: TC001 - msgspec reads the annotation
 
 if TYPE_CHECKING:
@@ -100,6 +102,24 @@ class PictureFacts(msgspec.Struct, frozen=True):
     chosen: _Moment | None = None
 
 
+class StatementFacts(msgspec.Struct, frozen=True):
+    """A :class:`.feed.signer.Stated`: a signed statement, whose bytes a worker only passes on.
+
+    :ivar version: the version that it is about.
+    :ivar sequence: epoch and number of that version.
+    """
+
+    version: str
+    sequence: tuple[int, int]
+    statement: str
+    parameters: str
+    signature: bytes
+
+
+STATING = frozenset({"publish", "skip_tick", "mark_stale", "confirm", "picture"})
+"""The events that bring the statement of the parent, or say that there is none."""
+
+
 class FeedEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     """``feed``: an event of a feed.
 
@@ -113,6 +133,7 @@ class FeedEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     :ivar splices: the index of the payload with the splices from the version before.
     :ivar why: as in ``Feed.mark_stale``.
     :ivar picture: the picture.
+    :ivar statement: the newest statement, in the events :data:`STATING`; ``None`` for none.
     """
 
     feed: str
@@ -125,6 +146,7 @@ class FeedEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     splices: int | None = None
     why: str = ""
     picture: PictureFacts | None = None
+    statement: StatementFacts | None = None
 
 
 class SeenFacts(msgspec.Struct, frozen=True):
@@ -179,6 +201,25 @@ def deltas_of(message: Message, event: FeedEvent) -> dict[DeltaForm, bytes]:
     """Gives the deltas from the version before that an event brings."""
     indices = {DeltaForm.PATCH: event.patch, DeltaForm.SPLICES: event.splices}
     return {form: message.payload(index) for form, index in indices.items() if index is not None}
+
+
+def statement_facts(stated: Stated | None) -> StatementFacts | None:
+    """Gives a statement as facts."""
+    if stated is None:
+        return None
+    signed = stated.signed
+    sequence = sequence_facts(stated.sequence)
+    return StatementFacts(stated.version, sequence, signed.statement, signed.parameters, signed.signature)
+
+
+def take_statement(feed: Feed, event: FeedEvent) -> None:
+    """Has a feed show the statement of an event, before the change that the event brings."""
+    if event.event in STATING:
+        facts = event.statement
+        feed.stated = None
+        if facts is not None:
+            signed = Signed(facts.statement, facts.parameters, facts.signature)
+            feed.stated = Stated(facts.version, Sequence(*facts.sequence), signed)
 
 
 def moment_facts(moment: Moment | None) -> _Moment | None:

@@ -33,6 +33,7 @@ from livefeed.workers.feed_events import (
     sequence_facts,
     snapshot_facts,
     snapshot_of,
+    take_statement,
 )
 from livefeed.workers.messages import Held, Message, message_of
 
@@ -200,6 +201,7 @@ class LinkedFeedService(FeedService):
             self.history.take(answer, message.payload(0))
 
     def _apply(self, message: Message, event: FeedEvent) -> None:
+        take_statement(self.feed, event)
         if apply_plain(self.feed, message, event):
             return
         if event.event == "publish":

@@ -21,6 +21,7 @@ from livefeed.workers.feed_events import (
     picture_of,
     sequence_facts,
     snapshot_of,
+    take_statement,
 )
 from livefeed.workers.messages import message_of
 
@@ -94,6 +95,7 @@ class Following:
         return {name: sequence_facts(each.sequence) for name, each in snapshots.items() if each is not None}
 
     def _apply(self, service: FollowingService, message: Message, event: FeedEvent) -> None:
+        take_statement(service.feed, event)
         if apply_plain(service.feed, message, event):
             return
         if event.event == "publish":

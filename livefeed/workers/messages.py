@@ -316,11 +316,13 @@ class Welcome(msgspec.Struct, frozen=True):
     :ivar settings: the settings, as :func:`.configuration.settings_for_workers` gives them.
     :ivar certificates: for each PEM file the index of the payload that has its bytes: workers need no right to read it.
     :ivar ticket_key: the index of the payload that has the key of TLS tickets; ``None`` for none.
+    :ivar access: the indexes of the payloads with hashes of tokens, and with the keys of signed ones, by their names.
     :ivar listen: the index of a description of ``--listen`` for each descriptor of the message.
     :ivar numbers: the number of the socket among those of its description, for each descriptor of the message; without
         them, each is that of the index of the worker.
     :ivar limits: the part of a limit that this worker has, by the name of the setting; and the number of ``workers``.
     :ivar orphan_after_s: seconds without a parent after which a worker drains and ends; 0 for never.
+    :ivar key_set: the set of keys at ``/-/keys``; empty for none.
     """
 
     protocol: str
@@ -331,8 +333,10 @@ class Welcome(msgspec.Struct, frozen=True):
     ticket_key: int | None = None
     listen: list[int] = []
     numbers: list[int] = []
+    access: dict[str, int] = {}
     limits: dict[str, int] = {}
     orphan_after_s: float = 300.0
+    key_set: str = ""
 
 
 class Heartbeat(msgspec.Struct, frozen=True):

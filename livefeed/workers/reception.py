@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from livefeed.workers.key_requests import KeysWanted
 from livefeed.workers.messages import Heartbeat, Line, Readiness, message_of
 from livefeed.workers.worker_log import log_line
 
@@ -56,6 +57,7 @@ class Reception:
     :param accounts: takes the figures.
     :ivar is_livefeed_ready: tells whether clients may be sent here, for the public port; ``None`` to tell workers
         nothing.
+    :ivar want_keys: has the keys of tokens fetched again from a URL; ``None`` if nothing fetches them.
     """
 
     # required parameters
@@ -64,6 +66,7 @@ class Reception:
 
     # internal state
     is_livefeed_ready: Callable[[], bool] | None = None
+    want_keys: Callable[[str], object] | None = None
 
     def take(self, worker: Sender, place: int, name: str, message: Message) -> Heartbeat | None:
         """Takes a message without descriptors, which the allowance of the worker has let through.
@@ -83,6 +86,9 @@ class Reception:
                 return beat
             case "log":
                 log_line(name, message.read(Line), worker.allowance)
+            case "keys":
+                if self.want_keys is not None:
+                    self.want_keys(message.read(KeysWanted).url)
             case _:
                 if link is not None:
                     self.feeds.receive(link, message)

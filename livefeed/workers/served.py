@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from twisted.application.service import Service
 
 from livefeed.admin.health import Health, LiveResource, ReadyResource
+from livefeed.auth.material import Content
 from livefeed.feed_service import FeedsService, ReloadedFeeds, Shared
+from livefeed.process.access import ReloadedAccess
 from livefeed.process.certificates import CertificateChoice, ReloadedCertificates
 from livefeed.process.endpoints import make_endpoint
 from livefeed.process.log_level import LogLevels
@@ -25,11 +27,12 @@ from livefeed.web.uncounted import UncountedSite
 from livefeed.workers.configuration import with_memory_files
 from livefeed.workers.feeds import LinkedFeedService
 from livefeed.workers.inherited_sockets import InheritedPort, InheritedReactor, inherited_description
+from livefeed.workers.key_requests import KeyRequests
 from livefeed.workers.worker_sockets import WorkerSockets
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IStreamServerEndpoint
@@ -42,6 +45,10 @@ if TYPE_CHECKING:
     from livefeed.tls.files import GivenFiles
     from livefeed.web.site import Site
     from livefeed.workers.messages import Message, Welcome
+
+
+NOTHING: Mapping[str, bytes] = {}
+"""The tokens and keys where all feeds are public."""
 
 
 @dataclass(eq=False)
@@ -111,6 +118,7 @@ class Served:
     drain: Drain
     health: WorkerHealth
     reload: Reload
+    access: ReloadedAccess
     services: Sequence[Any]
     watch: MemoryWatch | None
 
@@ -124,17 +132,23 @@ def make_served(  # noqa: PLR0913 - all of it comes from the worker or with the 
     index: int,
     reactor: ServiceReactor,
     send: Callable[[Message], None],
+    access: Mapping[str, bytes] = NOTHING,
 ) -> Served:
     """Makes everything that clients use, by the first welcome. The services are not started yet.
 
     :param sockets: the sockets of the welcome, which listen.
     :param index: the index of the worker among the others.
     :param send: sends a message to the parent, if there is one.
+    :param access: the tokens and keys of protected feeds.
     :raises LivefeedError: if the settings are impossible.
     :raises StartError: if they cannot be used now.
     """
     serving = Serving(settings, reactor, is_worker=True)
-    shared = Shared(reactor, serving.in_thread, serving.subscribers)
+    serving.publish_keys(welcome.key_set.encode())
+    material = serving.material
+    material.take(Content.received(settings.feeds, access))
+    material.want_keys = KeyRequests(reactor, send).want
+    shared = Shared(reactor, serving.in_thread, serving.subscribers, material=material, failures=serving.failures)
     feeds = FeedsService(serving.root, serving.site, lambda feed: LinkedFeedService(feed, shared, send))
     for feed in settings.feeds:
         feeds.add_feed(feed)
@@ -161,9 +175,11 @@ def make_served(  # noqa: PLR0913 - all of it comes from the worker or with the 
     watch = serving.memory_watch(max(1, settings.workers) if isinstance(settings.workers, int) else 1)
     log_levels = LogLevels(settings.log_level)
     levels = SimplePart(frozenset({"log_level"}), lambda changed: log_levels.set(changed.log_level))
+    reloaded_access = ReloadedAccess(material, feeds.feeds.values(), access)
     reload = Reload(
         settings,
         (
+            reloaded_access,
             serving.reloaded(),
             serving.reloaded_page(),
             serving.reloaded_drain(drain),
@@ -183,6 +199,7 @@ def make_served(  # noqa: PLR0913 - all of it comes from the worker or with the 
         drain,
         health,
         reload,
+        reloaded_access,
         (log_levels, feeds, file_limit, drain, collector, lag, accepting),
         watch,
     )

@@ -24,7 +24,7 @@ from livefeed.document.timestamps import length_of
 from livefeed.exceptions import LivefeedError, StartError, first_line
 from livefeed.process.drain import DrainedServices
 from livefeed.tls.tickets import TicketKeys
-from livefeed.workers.configuration import files_of, settings_of
+from livefeed.workers.configuration import access_of, files_of, settings_of
 from livefeed.workers.feed_events import SEEN, FeedEvent, PatchFacts, SeenFacts, SnapshotQuestion
 from livefeed.workers.link_client import LinkClient
 from livefeed.workers.locks import Activity
@@ -315,6 +315,7 @@ class Worker(MultiService):
         before = served.certificates.files
         try:
             served.certificates.files = files_of(message, welcome)
+            served.access.given = access_of(message, welcome)
             served.reload.apply(settings_of(welcome))
         except (LivefeedError, StartError) as error:
             served.certificates.files = before
@@ -323,6 +324,7 @@ class Worker(MultiService):
             # The end of the link would help nothing: the same settings come with the next welcome.
             served.certificates.files = before
             _log.failure("the settings of the parent broke, and the old ones stay")
+        served.serving.publish_keys(welcome.key_set.encode())
         # Feeds that were removed end by themselves.
         served.reload.ended()
         if welcome.ticket_key is not None:
@@ -355,6 +357,7 @@ class Worker(MultiService):
             index=self.index,
             reactor=self.reactor,
             send=self.send,
+            access=access_of(message, welcome),
         )
         if welcome.ticket_key is not None:
             served.certificates.tickets.replace(TicketKeys(message.payload(welcome.ticket_key)))

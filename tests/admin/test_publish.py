@@ -24,9 +24,12 @@ from livefeed.document.rules import Rules, RuleSpec, Violation
 from livefeed.document.selectors import parse_selector
 from livefeed.document.snapshot import version_of
 from livefeed.exceptions import StoreError
+from livefeed.feed.embargo_keeping import EmbargoKeeping
+from livefeed.feed.embargoes import Embargoes
 from livefeed.feed.feed import Feed
 from livefeed.feed.state import State
 from livefeed.intake.puller import PullOutcome
+from livefeed.storage.embargo_file import EmbargoFile
 from livefeed.storage.shared_writes import SPACING_S, SharedWrites
 from livefeed.storage.store import Store
 from livefeed.testing import Response, publish
@@ -37,6 +40,8 @@ MERGE = b"Content-Type: application/merge-patch+json"
 PATCH = b"Content-Type: application/json-patch+json"
 MAX_BYTES = 2000
 TOKEN = b"0123456789abcdefghij"
+NOON_S = 1_800_000_000.0
+LATER = b"Livefeed-Publish-At: 2027-01-15T10:00:00+01:00"
 
 
 class PublishedFeed:
@@ -54,6 +59,16 @@ class PublishedFeed:
         self.store.open()
         self.outcome: Deferred[PullOutcome] | None = None
         self.desk = desk_of(self.feed)
+        file = EmbargoFile(folder / "results.embargoes", self.files)
+        keeping = EmbargoKeeping("results", maybeDeferred, lambda: NOON_S, file)
+        self.embargoes = Embargoes(self.feed, keeping, clock, self)
+        self.embargoes.open()
+
+    async def end_hold(self, _: object) -> None:
+        raise AssertionError
+
+    def waiting_version(self) -> str | None:
+        return None
 
     def pull_soon(self) -> Deferred[PullOutcome]:
         assert self.store is not None
@@ -110,6 +125,57 @@ class PublishTestCase(SynchronousTestCase):
     def put(self, data: bytes, *fields: bytes) -> Response:
         """Stores a document."""
         return self.ask("PUT", *fields, content=data)
+
+
+class AsideTests(PublishTestCase):
+    """Documents that are set aside for a time (Livefeed-Publish-At)."""
+
+    def test_set_aside(self) -> None:
+        """202 with the id and the time, and not a trace of it in what the port says about the feed."""
+        self.put(b"[1]")
+        before = self.said()
+        answered = self.put(b'{"a": "secret"}', LATER)
+        report = json.loads(answered.body)
+        self.assertEqual((answered.status, report["live"], report["at"]), (202, False, "2027-01-15T09:00:00.000Z"))
+        self.assertEqual(answered.headers["livefeed-version"], version_of(b"[1]"))
+        self.assertNotIn("etag", answered.headers)
+        self.assertEqual(self.said(), before)
+        self.assertEqual([each.id for each in self.published.embargoes.entries], [report["id"]])
+
+    def said(self) -> list[tuple[dict[str, str], list[dict[str, Any]]]]:
+        """Gives all that the port says about the feed, without the number of syncs, which reading increases."""
+        answers = [self.ask("GET", path=path) for path in ("/feeds", "/feeds/results", "/feeds/results/versions")]
+        found = []
+        for each in answers:
+            listed = [row for row in json.loads(each.body) if isinstance(row, dict)]
+            fields = {name: value for name, value in each.headers.items() if name not in ("date", "content-length")}
+            found.append((fields, [{name: row[name] for name in row if name != "commits"} for row in listed]))
+        return found
+
+    def test_refused(self) -> None:
+        """A time that is none, an invalid document, and a full disk: nothing is set aside, and nothing is stored."""
+        self.assertEqual(self.put(b"[1]", b"Livefeed-Publish-At: 21:30").status, 400)
+        self.assertEqual(self.put(b"[1]", LATER, LATER).status, 400)
+        self.assertEqual(self.put(b"[1]", b"Livefeed-Publish-At: 2020-01-15T09:00:00Z").status, 422)
+        self.assertEqual(self.put(b"[1", LATER).status, 422)
+        self.assertEqual(self.put(b"[1]", LATER, b"If-Match: x").status, 400)
+        self.published.files.refusals["write"] = errno.ENOSPC
+        self.assertEqual(self.put(b"[1]", LATER).status, 507)
+        self.assertEqual((self.published.embargoes.entries, self.store.document), ((), None))
+
+    def test_other_methods(self) -> None:
+        """They are refused with the field: to pass over it would show the result now."""
+        self.put(b"[1]")
+        for method, fields, content in (("PATCH", (MERGE,), b"{}"), ("DELETE", (), None)):
+            self.assertEqual(self.ask(method, LATER, *fields, content=content).status, 400)
+        path = f"/feeds/results/versions/{version_of(b'[1]')}/restore"
+        self.assertEqual(self.ask("POST", LATER, path=path).status, 400)
+        self.assertEqual(self.store.document, b"[1]")
+
+    def test_ended(self) -> None:
+        """No document is set aside for a feed that has ended."""
+        self.published.feed.decide(State.ENDED)
+        self.assertEqual(self.put(b"[1]", LATER).status, 409)
 
 
 class DocumentTests(PublishTestCase):

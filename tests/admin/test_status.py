@@ -42,6 +42,7 @@ class StatusTests(SynchronousTestCase):
             NOW - 5,
             lambda: 5.04,
             [Validity(Path("/a.pem"), 0, NOW)],
+            listen=("tcp:8080",),
         )
 
     def report(self) -> dict[str, Any]:
@@ -63,7 +64,7 @@ class StatusTests(SynchronousTestCase):
         self.assertEqual((report["livefeed"], report["instance"], report["pid"]), (__version__, "green", os.getpid()))
         self.assertEqual((report["started_at"], report["uptime_s"]), ("2023-11-14T22:13:15.000Z", 5.0))
         self.assertEqual(report["connections"], {"open": 3, "most": 100, "refused": None})
-        self.assertEqual(report["answers"], 7)
+        self.assertEqual((report["answers"], report["listen"]), (7, ["tcp:8080"]))
         self.assertEqual(report["certificates"], [{"file": "/a.pem", "expires_at": "2023-11-14T22:13:20.000Z"}])
         self.assertEqual((report["ready"], report["draining"], report["workers"]), (False, False, []))
 

@@ -1,8 +1,8 @@
 """The time of a tick on the reactor's thread: ``python -m tests.bench.tick [BYTES]`` prints it for one document.
 
-The parts are those of the puller: the gate, and publishing, without the compression in a thread. The patch is
-made only if a subscriber follows by delta. The last figure is the whole tick, in a livefeed that pulls from a Redis
-with a delay.
+The parts are those of the puller: the gate, and publishing, without the compression in a thread. A statement is
+signed only with a signing key, and the patch is made only if a subscriber follows by delta. The last figure is the
+whole tick, in a livefeed that pulls from a Redis with a delay.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import random
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ from livefeed.document.gate import check_document
 from livefeed.document.history import DeltaForm
 from livefeed.document.snapshot import Snapshot, make_large
 from livefeed.feed.feed import Feed
+from livefeed.process.signing import Signing
+from livefeed.process.signing_keys import make_keys
 from livefeed.tls.development import development_certificate
 from tests.integration.harness import Livefeed, Redis
 from tests.integration.store import Middle
@@ -44,7 +47,8 @@ def main() -> None:
     """Runs the command."""
     size = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     feed = Feed("feed", clock=Clock())
-    taken: dict[str, list[float]] = {"gate": [], "publish": [], "patch": []}
+    signing = Signing(make_keys())
+    taken: dict[str, list[float]] = {"gate": [], "publish": [], "sign": [], "patch": []}
     document = b""
     for document in documents(size):
         before = None if feed.snapshot is None else feed.snapshot.version
@@ -52,6 +56,7 @@ def main() -> None:
         # Which is done in a thread.
         made = make_large(document, feed.next_sequence()) if is_large(document) else None
         taken["publish"].append(_time(lambda data=document, made=made: _publish(feed, data, made)))  # type: ignore[misc]
+        taken["sign"].append(_time(partial(_sign, signing, feed)))
         taken["patch"].append(_time(lambda version=before: feed.history.delta(DeltaForm.PATCH, version)))  # type: ignore[misc]
     print(
         f"a document of {len(document):,} bytes, of which 1 in {CHANGED} rows changes; milliseconds, median and best:"
@@ -72,6 +77,11 @@ def main() -> None:
 
 def _publish(feed: Feed, data: bytes, made: Snapshot | None) -> None:
     feed.publish(made or Snapshot.of(data, feed.next_sequence()))
+
+
+def _sign(signing: Signing, feed: Feed) -> None:
+    assert feed.snapshot is not None
+    signing.sign(feed.name, feed.snapshot, feed.state.value, feed.confirmed_at, feed.interval_s)
 
 
 def documents(size: int) -> Iterator[bytes]:

@@ -32,6 +32,9 @@ class RequestTests(DeskCommandTestCase):
         self.assertEqual(self.sent("hold", "a", "--reason", "zéros")[1], {"feed": "a", "reason": "zéros"})
         self.assertEqual(self.sent("release", "a", "--once")[1], {"feed": "a", "once": True})
         self.assertEqual(
+            self.sent("release", "a", "--once", "--version", "ab")[1], {"feed": "a", "once": True, "version": "ab"}
+        )
+        self.assertEqual(
             self.sent("release", "a", "--rule", "votes", "--for", "10m")[1],
             {"feed": "a", "rule": "votes", "for_s": 600.0},
         )
@@ -62,7 +65,8 @@ class RequestTests(DeskCommandTestCase):
         for arguments, why in (
             (["release", "a", "--rule", "votes"], "--rule and --for go together: --rule votes --for 10m"),
             (["release", "a", "--for", "10m"], "go together"),
-            (["release", "a", "--once", "--rule", "votes", "--for", "10m"], "exclude each other"),
+            (["release", "a", "--once", "--rule", "votes", "--for", "10m"], "--once and --rule exclude each other"),
+            (["release", "a", "--version", "ab", "--at", "+10m"], "--version and --at exclude each other"),
         ):
             self.assertEqual(self.ctl(*arguments), WRONG_USE)
             self.assertEqual(self.requests, [])
@@ -118,7 +122,7 @@ class AnswerTests(DeskCommandTestCase):
     def test_desk(self) -> None:
         """The report of a feed, with the commands that help."""
         self.assertEqual(self.ctl("desk", "re/sults", answers=((200, desk_report()),)), DONE)
-        self.assertEqual(self.requests, [("GET", "/-/desk/re%2Fsults", b"")])
+        self.assertEqual(self.requests[0], ("GET", "/-/desk/re%2Fsults", b""))
         self.assertIn(f"livefeed ctl hold results --runtime-dir {self.folder}", self.out.getvalue())
 
     def test_instance(self) -> None:

@@ -8,6 +8,7 @@ from livefeed.client.answers import Answer, is_older
 from livefeed.client.items import Item, version_of
 from livefeed.client.update import State
 from livefeed.document.splices import make_splices
+from tests.helpers.signers import statement_about
 
 A, B = b'{"seats": 42}', b'{"seats": 43}'
 
@@ -41,6 +42,13 @@ class AnswerTests(SynchronousTestCase):
         self.assertEqual((answer.version, answer.tag, answer.state), (None, 'W/"1"', State.UNKNOWN))
         self.assertEqual((answer.next_ms, answer.retry_after_s, answer.age_ms, answer.at), (None, None, None, None))
         self.assertIsNone(Answer(200, {"etag": "x" * 300}).tag)
+
+    def test_signed_statement(self) -> None:
+        """It is read, and not verified yet."""
+        signed = statement_about(A)
+        fields = {name.decode().lower(): value.decode() for name, value in signed.fields()}
+        self.assertEqual(Answer(200, fields).signed, signed)
+        self.assertIsNone(Answer(200, {}).signed)
 
     def test_reason_and_waiting(self) -> None:
         """The reason is a percent-encoded string; one that is broken is none. A cache adds its age to the waiting."""

@@ -15,8 +15,10 @@ from livefeed.client.address import Address
 from livefeed.client.asyncio import Feed, FollowError, follow, read_exactly
 from livefeed.client.failures import tls_context
 from livefeed.client.update import Line, State
+from livefeed.client.verification import Trust
 from tests.helpers.client_loop import FakeLoop, FakeWire, RecordingReceiver
 from tests.helpers.delta_messages import document, splices
+from tests.helpers.signers import TRUSTED
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -61,6 +63,21 @@ class FeedTests(SynchronousTestCase):
             self.assertTrue(self.wire.is_dropped)
 
         self.run_async(work())
+
+    def test_observer(self) -> None:
+        """It is called with each change, also with those that the iterator passes over."""
+        seen: list[bytes] = []
+
+        async def work() -> None:
+            async with follow("http://h/feed") as feed:
+                feed.observe(lambda shown: seen.append(shown.content or b""))
+                self.wire.accept()
+                self.wire.send(document(A))
+                self.wire.send(splices(A, B))
+                self.assertEqual((await anext(feed)).content, B.encode())
+
+        self.run_async(work())
+        self.assertEqual([each for each in seen if each], [A.encode(), B.encode()])
 
     def test_held_and_ended(self) -> None:
         """A document that is held says why; one that has ended is asked for again on request."""
@@ -134,6 +151,16 @@ class FeedTests(SynchronousTestCase):
                 self.assertEqual(len(calls), 1)
 
         self.run_async(work())
+
+    def test_keys(self) -> None:
+        """Keys that cannot be used are wrong arguments, and so is a part."""
+        with self.assertRaises(FollowError) as caught:
+            follow("http://h/feed", keys="/nowhere/keys.json")
+        self.assertIn("/nowhere/keys.json: ", str(caught.exception))
+        for url, pointer in (("http://h/feed", "/a"), ("http://h/feed#/a", "")):
+            with self.assertRaises(FollowError):
+                follow(url, keys=Trust(TRUSTED, "feed"), pointer=pointer)
+        self.assertIsInstance(follow("http://h/feed", keys=Trust(TRUSTED, "feed")), Feed)
 
     def test_wrong_arguments(self) -> None:
         """A URL that can never work is an error at once."""

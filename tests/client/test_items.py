@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.client.items import Item, Items, Outcome
 from livefeed.client.messages import read_message
 from livefeed.client.update import Line, Shown, State
+from livefeed.client.verification import Trust, Verifier
 from tests.helpers.delta_messages import document, heartbeat, message, splices, version_of
+from tests.helpers.signers import TRUSTED, member_of, statement_about
 
 A, B = '{"seats": 42}', '{"seats": 43, "name": "É\\u0001"}'
 
@@ -188,3 +191,73 @@ class ItemsTests(SynchronousTestCase):
                     self.assertEqual(said, "live")
                 if outcome is Outcome.LOST:
                     self.assertIs(shown.state, known)
+
+
+class LifetimeTests(SynchronousTestCase):
+    """Documents that expire, and items that are refused."""
+
+    def test_expiry(self) -> None:
+        """The next document that expires is forgotten when its time is over; one without a limit stays."""
+        items = Items(Item("/feed"), 1000)
+        items.add(Item("/other"))
+        self.assertIsNone(items.expires_s)
+        for text, now in ((document(A, lifetime=5000), 100.0), (document(B, "/other", lifetime=9000), 100.0)):
+            read = read_message(text)
+            assert read is not None
+            items.receive(read, now)
+        self.assertEqual(items.expires_s, 105.0)
+        items.expire(105.0)
+        other = items.of("/other")
+        assert other is not None
+        self.assertEqual((items.own.state, other.state), (State.EXPIRED, State.LIVE))
+
+    def test_refusals(self) -> None:
+        """Only 404 says that there is no document; the heartbeats of the whole say nothing of a refused part."""
+        items = Items(Item("/feed/a"), 1000)
+
+        def receive(text: str) -> Outcome:
+            read = read_message(text)
+            assert read is not None
+            return items.receive(read, 100.0)[0]
+
+        receive(document(A, "/feed/a"))
+        self.assertIs(receive(message("refused", "/feed/a", status=503, retry=1)), Outcome.REFUSED)
+        receive(heartbeat(B, "/feed", state="stale"))
+        self.assertIs(items.own.state, State.LIVE)
+        self.assertIs(receive(message("refused", "/feed/a", status=404, retry=1)), Outcome.REFUSED)
+        self.assertIs(items.own.state, State.MISSING)
+
+
+class SignatureTests(SynchronousTestCase):
+    """Items of a client that has keys. More is in the tests of ``protocol``."""
+
+    def setUp(self) -> None:
+        trust = Trust(TRUSTED, "feed", wall=lambda: 1_764_000_000.0)
+        self.items = Items(Item(None, verifier=Verifier(trust)), 1000)
+
+    def receive(self, text: str) -> Outcome:
+        read = read_message(text)
+        assert read is not None
+        return self.items.receive(read, 100.0)[0]
+
+    def signed(self, text: str, number: int, **more: Any) -> dict[str, Any]:
+        signed = statement_about(text.encode(), sequence=(7, number), **more)
+        return {"sequence": f"7.{number}", "signed": member_of(signed)}
+
+    def test_outcomes(self) -> None:
+        """What is not signed changes nothing, and the item says why."""
+        self.assertIs(self.receive(document(A)), Outcome.UNSIGNED)
+        self.assertEqual((self.items.own.content, self.items.own.version), (None, None))
+        self.assertIn("a document is not shown: it is not signed", self.items.own.distrust)
+        self.assertIs(self.receive(document(A, **self.signed(A, 1))), Outcome.TAKEN)
+        self.assertEqual(self.items.own.distrust, "")
+        self.assertIs(self.receive(heartbeat(A)), Outcome.UNSIGNED)
+        self.assertIs(self.receive(splices(A, B)), Outcome.UNSIGNED)
+        self.assertIs(self.receive(splices(A, B, **self.signed(A, 2))), Outcome.UNSIGNED)
+        self.assertIs(self.receive(splices(A, B, version=version_of(A), **self.signed(B, 2))), Outcome.LOST)
+        self.assertEqual(self.items.own.content, A.encode())
+        self.assertIs(self.receive(splices(A, B, **self.signed(B, 2, state="held"))), Outcome.TAKEN)
+        shown = self.items.own.shown(Line.OPEN, distrust="why")
+        self.assertEqual(
+            (shown.content, shown.state, shown.signed, shown.distrust), (B.encode(), State.HELD, True, "why")
+        )

@@ -14,11 +14,14 @@ from livefeed.client.answers import Answer
 from livefeed.client.messages import MAX_MS
 from livefeed.client.protocol import ANSWER_S, ENDED_S, GRACE_S, MAX_BACKOFF_S, MAX_DELAY_S, MAX_TICK_S, Protocol
 from livefeed.client.update import Line, State
+from livefeed.client.verification import Trust
 from livefeed.document.splices import make_splices
 from tests.helpers.delta_messages import document, heartbeat, message, splices, version_of
+from tests.helpers.signers import TRUSTED, member_of, statement_about
 
 if TYPE_CHECKING:
     from livefeed.client.update import Shown
+    from livefeed.document.signature import Signed
 
 A, B = '{"seats": 42}', '{"seats": 43}'
 V2 = "livefeed.delta.v2"
@@ -601,3 +604,128 @@ class ScheduleTests(SynchronousTestCase):
                 now += chance.random()
                 actions, is_evidence = self.event(chance, protocol, now)
                 evidence = now if is_evidence else evidence
+
+
+class SignatureTests(ProtocolTestCase):
+    """A client with keys shows nothing that they have not signed."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.wall = 1_764_000_000.0
+        trust = Trust(TRUSTED, "feed", wall=lambda: self.wall + self.now - 1000)
+        self.protocol = Protocol(Address.of("http://h/feed"), part=lambda: 0.5, trust=trust)
+
+    def signed(self, text: str, number: int = 1, **more: Any) -> Signed:
+        created = int(self.wall + self.now - 1000)
+        return statement_about(text.encode(), sequence=(7, number), created=created, **more)
+
+    def member(self, text: str, number: int = 1, **more: Any) -> dict[str, Any]:
+        return {"sequence": f"7.{number}", "signed": member_of(self.signed(text, number, **more))}
+
+    def fields(self, text: str, number: int = 1, **more: Any) -> dict[str, str]:
+        signed = {name.decode().lower(): value.decode() for name, value in self.signed(text, number, **more).fields()}
+        return fields_of(text, livefeed_sequence=f"7.{number}") | signed
+
+    def ask(self) -> None:
+        """Waits until the client polls."""
+        while Get not in [type(each) for each in self.wait()]:
+            pass
+
+    def open(self) -> None:
+        self.after(self.protocol.start(self.now))
+        self.after(self.protocol.opened(V2, self.now))
+
+    def assert_verified(self, text: str | None, state: State, distrust: str = "") -> None:
+        assert self.shown is not None
+        self.assertEqual(self.shown.content, None if text is None else text.encode())
+        self.assertEqual((self.shown.state, self.shown.signed), (state, text is not None))
+        self.assertIn(distrust, self.shown.distrust)
+        self.assertEqual(bool(distrust), bool(self.shown.distrust))
+
+    def test_messages(self) -> None:
+        """Documents, splices and heartbeats with statements are taken, and the state is the signed one."""
+        self.open()
+        self.assertEqual(self.receive(document(A, **self.member(A))), [])
+        self.assert_verified(A, State.LIVE)
+        self.assertEqual(self.receive(splices(A, B, **self.member(B, 2))), [])
+        self.assert_verified(B, State.LIVE)
+        self.assertEqual(self.receive(heartbeat(B, state="ended", **self.member(B, 2, state="held"))), [])
+        self.assert_verified(B, State.HELD)
+
+    def test_refused_messages(self) -> None:
+        """What is not signed ends the connection, and the document before stays; the client tries again."""
+        for text, why in (
+            (document(B, sequence="7.2"), "not signed"),
+            (document(B, **self.member(A, 2)), "not the document that was signed"),
+            (document(B, **self.member(B, 2, feed="other")), "for the feed"),
+            (document(B, **self.member(B, 0)), "older than one that was verified"),
+            (splices(A, B, sequence="7.2"), "not signed"),
+            (heartbeat(A), "not signed"),
+        ):
+            self.setUp()
+            self.open()
+            self.receive(document(A, **self.member(A)))
+            self.assertEqual(self.receive(text), [Disconnect()])
+            self.assert_verified(A, State.LIVE, why)
+            self.assertEqual(self.shown and self.shown.line, Line.OFFLINE)
+            self.assertEqual([type(each) for each in self.wait()], [Connect])
+            self.after(self.protocol.opened(V2, self.now))
+            self.receive(heartbeat(A, **self.member(A)))
+            self.assert_verified(A, State.LIVE)
+
+    def test_a_withdrawal_needs_no_signature(self) -> None:
+        """To show less is always allowed."""
+        self.open()
+        self.receive(document(A, **self.member(A)))
+        self.assertEqual(self.receive(heartbeat(A, state="withdrawn")), [])
+        self.assert_verified(None, State.WITHDRAWN)
+
+    def test_splices_that_do_not_fit(self) -> None:
+        """They are no fraud: the client asks for the document."""
+        self.open()
+        self.receive(document(A, **self.member(A)))
+        bad = splices(A, B, version=version_of(A), **self.member(A, 2))
+        self.assertEqual([type(each) for each in self.receive(bad)], [Send])
+
+    def test_answers(self) -> None:
+        """Polls are verified, too: a document, its confirmation, and a delta."""
+        self.protocol.can_push = False
+        self.after(self.protocol.start(self.now))
+        self.answer(200, self.fields(A), A.encode())
+        self.assert_verified(A, State.LIVE)
+        self.ask()
+        self.answer(304, self.fields(A))
+        self.assert_verified(A, State.LIVE)
+        for status, fields, content, why in (
+            (200, fields_of(B), B.encode(), "not signed"),
+            (304, fields_of(A), b"", "not signed"),
+            (200, self.fields(B, 2, feed="x"), B.encode(), "for the feed"),
+        ):
+            self.ask()
+            self.answer(status, fields, content)
+            self.assert_verified(A, State.LIVE, why)
+        self.ask()
+        delta = fields_of(B) | {"im": "livefeed-splices", "delta-base": f'"{version_of(A)}"'} | self.fields(B, 2)
+        self.answer(226, delta, make_splices(A.encode(), B.encode()))
+        self.assert_verified(B, State.LIVE)
+
+    def test_a_frozen_mirror(self) -> None:
+        """A mirror that repeats its last answer with a fresh age is noticed by the time of the statement."""
+        self.open()
+        member = self.member(A)
+        self.receive(document(A, **member))
+        for _ in range(20):
+            self.now += 0.5
+            self.receive(heartbeat(A, **member))
+        self.assert_verified(A, State.STALE, "newest signed statement is of 2025-11-24T16:00:00.000Z")
+        self.receive(heartbeat(A, **self.member(A)))
+        self.assert_verified(A, State.LIVE)
+
+    def test_a_mirror_that_says_nothing(self) -> None:
+        """The client wakes when the statement is too old, without any message."""
+        self.open()
+        self.receive(document(A, next=60_000, **self.member(A)))
+        while self.shown is not None and self.shown.state is State.LIVE:
+            self.wait()
+        self.assertEqual(self.now, 1009.0)
+        self.assert_verified(A, State.STALE, "newest signed statement")

@@ -25,6 +25,7 @@ from livefeed.feed.feed import Feed
 from livefeed.feed.notice import Notice
 from livefeed.feed.state import State
 from livefeed.testing import Response, make_site, publish, request
+from tests.helpers.signers import make_signer, of_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -760,3 +761,60 @@ class GoneTests(DocumentTestCase):
         self.assertTrue(
             self.get().headers["cache-control"].endswith("max-age=1, stale-while-revalidate=1, stale-if-error=300")
         )
+
+
+class StatementTests(DocumentTestCase):
+    """The signed statement about the newest version."""
+
+    def test_answers(self) -> None:
+        """The document in each coding, 304 and a delta have the same statement, about the document without a coding."""
+        unsigned = self.get()
+        publish(self.feed, DOCUMENT)
+        self.assertNotIn("livefeed-statement", self.get().headers)
+        self.feed.signer = make_signer(self.clock.seconds)
+        newest = DOCUMENT.replace(b"7.50", b"8.50")
+        before = version_of(DOCUMENT)
+        publish(self.feed, newest)
+        answers = [
+            self.get(),
+            self.get(b"Accept-Encoding: gzip"),
+            self.get(b'If-None-Match: "%s"' % version_of(newest).encode()),
+            self.get(b"A-IM: livefeed-splices", b'If-None-Match: "%s"' % before.encode()),
+        ]
+        self.assertEqual([each.status for each in answers], [200, 200, 304, 226])
+        found = {of_fields(each.headers) for each in answers}
+        self.assertEqual(len(found), 1)
+        statement = found.pop().statement
+        self.assertEqual((statement.feed, statement.state), ("feed", "live"))
+        self.assertEqual(statement.digest, hashlib.sha256(newest).digest())
+        self.assertEqual(statement.sequence_text, answers[0].headers["livefeed-sequence"])
+        self.assertEqual(statement.at, answers[0].headers["livefeed-at"])
+        exposed = answers[0].headers["access-control-expose-headers"]
+        self.assertTrue(exposed.endswith(", Livefeed-Statement, Signature-Input, Signature"))
+        self.assertTrue(exposed.startswith(unsigned.headers["access-control-expose-headers"]))
+
+    def test_each_tick(self) -> None:
+        """A replayed answer has the statement of its tick."""
+        self.feed.signer = make_signer(self.clock.seconds)
+        publish(self.feed, DOCUMENT)
+        first = of_fields(self.get().headers)
+        self.clock.advance(1)
+        publish(self.feed, DOCUMENT)
+        second = of_fields(self.get().headers)
+        self.assertEqual(second.created, first.created + 1)
+        self.assertEqual(of_fields(self.get().headers), second)
+
+    def test_withdrawn(self) -> None:
+        """Nothing is said about a document that is withdrawn."""
+        self.feed.signer = make_signer(self.clock.seconds)
+        publish(self.feed, DOCUMENT)
+        self.feed.decide(State.WITHDRAWN)
+        found = self.get()
+        self.assertEqual((found.status, found.headers.get("livefeed-statement")), (410, None))
+
+    def test_parts(self) -> None:
+        """A part has no statement: it is about the whole document."""
+        self.feed.signer = make_signer(self.clock.seconds)
+        publish(self.feed, DOCUMENT)
+        found = self.get(path=b"/feed/votes/0")
+        self.assertEqual((found.status, found.headers.get("livefeed-statement")), (200, None))

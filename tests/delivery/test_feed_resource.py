@@ -173,7 +173,7 @@ class SiteOfTokens(DrivenSite):
         self.reactor = DrivenReactor()
         self.feed = Feed("feed", clock=self.reactor)
         origins = Origins.parse(("*",))
-        self.published = PublishedFeed(self.feed, origins, not_upgraded, access_fields=access_fields)
+        self.published = PublishedFeed(self.feed, origins, not_upgraded)
         root, access = Root([self.published]), Access(origins, access_fields)
         root.putChild(b"feed", TokenResource(self.published.delivery, access, "either", self.published.parts))
         self.site = Site(root, reactor=self.reactor)

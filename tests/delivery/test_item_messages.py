@@ -23,6 +23,7 @@ from livefeed.feed.notice import Notice
 from livefeed.feed.state import State
 from livefeed.testing import publish
 from tests.helpers.item_client import ItemClient
+from tests.helpers.signers import make_signer, of_member
 from tests.helpers.threads import Threads, no_thread
 from tests.helpers.websocket_client import Raw
 
@@ -317,3 +318,48 @@ class CompressionTests(SynchronousTestCase):
         self.assertFalse(self.frame()[0])
         self.threads.finish()
         self.assertTrue(self.frame()[0])
+
+
+class StatementTests(SynchronousTestCase):
+    """The signed statement about the newest version."""
+
+    def test_messages(self) -> None:
+        """Documents, splices, heartbeats and pulses have it, and nothing else changes in them."""
+        clock = Clock()
+        clock.advance(NOW)
+        feed = Feed("feed", clock=clock)
+        messages = ItemMessages(feed)
+        publish(feed, document(1))
+        before = feed.snapshot
+        assert before is not None
+        unsigned = json.loads(messages.get(None, plain))
+        self.assertNotIn("signed", unsigned)
+        feed.signer = make_signer(clock.seconds)
+        publish(feed, document(2))
+        assert feed.snapshot is not None
+        read = [
+            json.loads(messages.get(None, plain)),
+            json.loads(messages.get(before.version, plain)),
+            json.loads(messages.get(feed.snapshot.version, plain)),
+            json.loads(messages.pulse(plain)),
+        ]
+        self.assertEqual([each["type"] for each in read], ["document", "splices", "heartbeat", "heartbeat"])
+        found = {of_member(each) for each in read}
+        self.assertEqual(len(found), 1)
+        self.assertEqual(found.pop().statement.digest.hex()[:32], feed.snapshot.version)
+        self.assertEqual({*read[0]} - {"signed"}, {*unsigned})
+        client = ItemClient(had={"/feed": document(1)})
+        client.take(messages.get(before.version, plain))
+        self.assertEqual(client.items["/feed"].document, document(2))
+        feed.decide(State.WITHDRAWN)
+        self.assertNotIn("signed", json.loads(messages.get(None, plain)))
+
+    def test_compressed(self) -> None:
+        """The compressed form of the document is used again behind a statement."""
+        clock = Clock()
+        clock.advance(NOW)
+        feed = Feed("feed", clock=clock, signer=make_signer(clock.seconds))
+        publish(feed, document(1))
+        (frame,) = Raw.read(ItemMessages(feed).get(None, compressed_item_frame))
+        message = json.loads(zlib.decompress(frame.payload + b"\x00\x00\xff\xff\x03\x00", wbits=-15))
+        self.assertEqual((message["text"].encode(), of_member(message).statement.feed), (document(1), "feed"))

@@ -156,3 +156,11 @@ class RootTests(SynchronousTestCase):
         for published in (self.first, second):
             self.root.remove(published, returns)
         self.assertEqual(returns._count, 2)
+
+    def test_keys_come_and_go(self) -> None:
+        """The set of keys is published beside the files of pages, whichever feeds there are."""
+        self.assertEqual(self.get(b"/-/keys").status, 404)
+        for content, status in ((b'{"keys":[]}', 200), (b'{"keys":[]}', 200), (b"", 404)):
+            self.root.show_keys(content)
+            self.site.forget_answers()
+            self.assertEqual(self.get(b"/-/keys").status, status)

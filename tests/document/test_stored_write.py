@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.document.stored_version import DamagedRecordError, NewerFormatError
-from livefeed.document.stored_write import BEGINNING, MAX_LINE_BYTES, ReadHead, StoredWrite
+from livefeed.document.stored_write import BEGINNING, MAX_LINE_BYTES, MAX_MARK, ReadHead, StoredWrite
 
 
 def read(record: bytes) -> StoredWrite:
@@ -23,7 +23,10 @@ class StoredWriteTests(SynchronousTestCase):
             write = StoredWrite.of(data, 7, 1_700_000_000.25)
             self.assertEqual(read(write.record()), write)
             self.assertTrue(BEGINNING.match(write.record()))
-        longest = StoredWrite.of(b" " * 1000, 2**63, 1_700_000_000.123456)
+        self.assertNotIn(b"mark", StoredWrite.of(b"{}", 7, 1.0).record())  # as earlier livefeeds have written it
+        marked = StoredWrite.of(b"{}", 7, 1.0, "x" * MAX_MARK)
+        self.assertEqual(read(marked.record()), marked)
+        longest = StoredWrite.of(b" " * 1000, 2**63, 1_700_000_000.123456, "x" * MAX_MARK)
         self.assertLess(len(longest.record().partition(b"\n")[0]), MAX_LINE_BYTES)
 
     def test_changed(self) -> None:

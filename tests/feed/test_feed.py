@@ -10,6 +10,7 @@ from livefeed.document import codings
 from livefeed.document import snapshot as snapshot_module
 from livefeed.document.history import DeltaForm
 from livefeed.document.patch import apply_patch
+from livefeed.document.signature import verified
 from livefeed.document.snapshot import Representation, Sequence, Snapshot, version_of
 from livefeed.document.stored_version import StoredVersion
 from livefeed.feed.feed import Feed
@@ -21,6 +22,7 @@ from tests.helpers.feeds import (
     RecordingSubscriber,
     tell_state,
 )
+from tests.helpers.signers import TRUSTED, make_signer
 
 if TYPE_CHECKING:
     from livefeed.config.settings import Push
@@ -269,6 +271,16 @@ class RestoreTests(FeedTestCase):
             self.clock.advance(6)
             self.assertIs(feed.state, State.EXPIRED)
             self.clock.rightNow = NOW
+
+    def test_restored(self) -> None:
+        """A version of an earlier process is signed as what it is: stale."""
+        feed = self.feed()
+        feed.signer = make_signer(self.clock.seconds)
+        feed.restore([StoredVersion(b"1", Sequence(5, 6), NOW - 2)])
+        signed = feed.signed()
+        assert signed is not None
+        found = verified(signed, TRUSTED).statement
+        self.assertEqual((found.state, found.sequence), ("stale", (5, 6)))
 
 
 class PartTests(FeedTestCase):

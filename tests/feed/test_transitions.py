@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
@@ -9,8 +10,10 @@ from typing import TYPE_CHECKING
 from twisted.logger import capturedLogs, eventAsText
 
 from livefeed.clocks import Moment
+from livefeed.document.signature import Signed, Verified, verified
 from livefeed.feed.fanout import SLICE
 from livefeed.feed.feed import Feed
+from livefeed.feed.signer import Stated
 from livefeed.feed.state import DECISIONS, State
 from livefeed.feed.subscription import Subscription
 from livefeed.feed.transitions import LastError
@@ -24,6 +27,7 @@ from tests.helpers.feeds import (
     break_down,
     tell_state,
 )
+from tests.helpers.signers import TRUSTED, BrokenSigner, make_signer
 
 if TYPE_CHECKING:
     from livefeed.config.settings import Push
@@ -682,3 +686,73 @@ class DecisionTests(FeedTestCase):
         whole.decide(State.ENDED)
         publish(part, b"1")
         self.assertIs(part.state, State.ENDED)
+
+
+class StatementTests(FeedTestCase):
+    """The signed statement about the newest version."""
+
+    def test_each_tick(self) -> None:
+        """Each tick and each change of state has a statement of its own, before anything is pushed."""
+        feed = self.feed()
+        signer = feed.signer = make_signer(self.clock.seconds)
+        seen: list[str] = []
+        feed.subscribe(
+            RecordingSubscriber(then=lambda: seen.append(self.stated(feed).statement.state)), with_state=True
+        )
+        feed.mark_stale("away")
+        self.assertEqual((feed.signed(), signer.signed), (None, 0))
+        publish(feed, b"1")
+        first = self.stated(feed)
+        self.assertEqual((first.statement.feed, first.statement.digest), ("feed", hashlib.sha256(b"1").digest()))
+        self.clock.advance(1)
+        publish(feed, b"1")
+        second = self.stated(feed)
+        self.assertEqual((second.created, second.statement.sequence), (first.created + 1, first.statement.sequence))
+        feed.mark_stale("away")
+        publish(feed, b"2")
+        self.assertGreater(self.stated(feed).statement.sequence, first.statement.sequence)
+        feed.decide(State.HELD)
+        self.assertEqual(seen, ["live", "live", "stale", "live", "held"])
+        self.assertEqual(signer.signed, 5)
+
+    def stated(self, feed: Feed) -> Verified:
+        signed = feed.signed()
+        assert signed is not None
+        return verified(signed, TRUSTED)
+
+    def test_a_document_that_is_not_shown(self) -> None:
+        """There is no statement about a document that is withdrawn or expired."""
+        feed = self.feed()
+        feed.gone_after_s = 10.0
+        feed.signer = make_signer(self.clock.seconds)
+        publish(feed, b"1")
+        feed.decide(State.WITHDRAWN)
+        self.assertEqual((feed.signed(), feed.stated), (None, None))
+        feed.decide(None)
+        self.assertEqual(self.stated(feed).statement.state, "live")
+        feed.start_watching(5.0)
+        self.clock.advance(20)
+        self.assertEqual((feed.state, feed.signed()), (State.EXPIRED, None))
+
+    def test_a_replica(self) -> None:
+        """A feed that follows another one signs nothing, and shows the statement that it is sent, if it fits."""
+        feed = self.feed()
+        feed.is_replica = True
+        feed.signer = make_signer(self.clock.seconds)
+        publish(feed, b"1")
+        self.assertIsNone(feed.signed())
+        assert feed.snapshot is not None
+        signed = Signed("", "", b"")
+        feed.stated = Stated(feed.snapshot.version, feed.snapshot.sequence, signed)
+        self.assertIs(feed.signed(), signed)
+        publish(feed, b"2")
+        self.assertIsNone(feed.signed())
+
+    def test_a_signer_that_fails(self) -> None:
+        """The document is served without a statement, and the log has the reason."""
+        feed, signer = self.feed(), BrokenSigner()
+        feed.signer = signer
+        publish(feed, b"1")
+        self.assertEqual((feed.state, feed.signed(), signer.tries), (State.LIVE, None, ["feed"]))
+        (failure,) = self.flushLoggedErrors(ValueError)
+        self.assertEqual(failure.getErrorMessage(), "no key")

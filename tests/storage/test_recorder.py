@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.document.recording import Facts
-from livefeed.document.snapshot import Sequence
+from livefeed.document.snapshot import Sequence, version_of
 from livefeed.exceptions import RecordingError
 from livefeed.storage.files import SystemFiles
 from livefeed.storage.record_file import Ending
@@ -117,7 +117,7 @@ class RecorderTests(SynchronousTestCase):
         os.truncate(self.path, recorder.size - 5)
         again = self.recorder()
         self.assertIs(again.resume(), Ending.TORN)
-        self.assertEqual((again.size, again.place.versions), (size, 1))
+        self.assertEqual((again.size, again.place.versions, again.version), (size, 1, version_of(document(1))))
         again.append(document(3), 1.0)
         again.end(0.0)
         self.assertEqual(self.found(), ([document(1), document(3)], Ending.COMPLETE))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.exceptions import RecordingError
-from livefeed.storage.recording_time import MAX_LENGTH, clock_of, seconds_into
+from livefeed.storage.recording_time import MAX_LENGTH, clock_of, seconds_into, span_of
 
 BERLIN = ZoneInfo("Europe/Berlin")
 BEGAN = datetime(2026, 9, 20, 17, 59, 30, tzinfo=BERLIN).timestamp()
@@ -43,6 +43,13 @@ class TimeTests(SynchronousTestCase):
         """They count from the beginning."""
         for text, expected in (("90m", 5400), ("+1h30m", 5400), ("45s", 45), ("0.5s", 0.5), ("2h", 7200), ("0s", 0)):
             self.assertEqual(self.into(text), expected, text)
+
+    def test_durations(self) -> None:
+        """A duration alone is read in the same way."""
+        self.assertEqual([span_of("1h"), span_of("90m"), span_of("1h30m5s")], [3600, 5400, 5405])
+        for text in ("", "5", "21:00", "1d", "h", "1m1h"):
+            with self.assertRaisesRegex(RecordingError, "is no duration; write it as 1h, 90m"):
+                span_of(text)
 
     def test_dates(self) -> None:
         """They have an offset, or the zone that was asked for."""

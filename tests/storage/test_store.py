@@ -15,7 +15,7 @@ from livefeed.document.snapshot import version_of
 from livefeed.exceptions import StoreError
 from livefeed.storage import store as module
 from livefeed.storage.files import SystemFiles
-from livefeed.storage.store import MAX_WRITES, UNCHANGED, Outcome, Store, Unchanged, View
+from livefeed.storage.store import MAX_WRITES, UNCHANGED, Marked, Outcome, Store, Unchanged, View
 from tests.helpers.crashing_files import Disk, RecordingFiles, RefusingFiles
 
 if TYPE_CHECKING:
@@ -98,6 +98,16 @@ class CommitTests(StoreTestCase):
         assert isinstance(outcomes[3], Outcome)
         self.assertIs(outcomes[3].before, outcomes[3].after)
         self.assertEqual(self.documents(store), [b"1", b"11"])
+
+    def test_marks(self) -> None:
+        """The writer of a marked write finds it again, also after a restart; the others have no mark."""
+        store = self.make()
+        store.commit([lambda _: Marked(b"1", "0a1b"), put(b"2"), lambda _: Marked(b"3", "2c3d")])
+        for _ in range(2):
+            self.assertEqual([each.mark for each in store.kept], ["0a1b", "", "2c3d"])
+            assert store.newest is not None
+            self.assertEqual((store.newest.mark, self.documents(store)), ("2c3d", [b"1", b"2", b"3"]))
+            store = self.reopened(store)
 
     def test_deletion(self) -> None:
         """The newest write is then without a document, also after a restart; those before it are kept."""

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.web.conditional import MAX_TAGS, is_another, listed_tags, matching_tag
+from livefeed.web.conditional import MAX_TAGS, is_another, listed_tags, matching_tag, strong_tags
 
 OPAQUE = st.binary(max_size=6).map(lambda raw: bytes(byte for byte in raw if byte == 0x21 or 0x23 <= byte != 0x7F))
 TAGS = st.sampled_from([b"a", b"b", b"a,b", b"", b"W/", b"*"]) | OPAQUE
@@ -102,6 +102,21 @@ class MatchingTagTests(SynchronousTestCase):
         """No field value raises, and none matches without having the tag in it."""
         if not none_match(field, b'"tag"'):
             self.assertTrue(b'"tag"' in field or field.strip(b" \t") == b"*")
+
+
+class StrongTagsTests(SynchronousTestCase):
+    """Tags that are kept, to be compared later."""
+
+    def test_strong_tags(self) -> None:
+        """Weak tags match nothing (RFC 9110, 13.1.1)."""
+        for value, tags in (
+            (b"*", [b"*"]),
+            (b" * ", [b"*"]),
+            (b'"a", W/"b" ,"c"', [b'"a"', b'"c"']),
+            (b'W/"b"', []),
+            (b"", []),
+        ):
+            self.assertEqual(strong_tags(value), tags)
 
 
 class IsAnotherTests(SynchronousTestCase):

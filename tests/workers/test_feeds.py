@@ -26,6 +26,7 @@ from livefeed.testing import publish
 from livefeed.workers.feed_events import EVENT, CodedFacts, FeedEvent, PatchFacts, SnapshotFacts
 from livefeed.workers.messages import Message, message_of
 from tests.helpers.links import ParentTwin, WorkerTwin
+from tests.helpers.signers import make_signer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -606,3 +607,72 @@ class ImpossibleEventTests(TwinTestCase):
         self.assertIsNone(self.worker.feed.snapshot)
         with self.assertRaisesRegex(LinkError, "a message feed cannot be read"):
             Message(EVENT, {"feed": "feed", "event": "explode", "at_s": 1.0}).read(FeedEvent)
+
+
+class StatementTests(TwinTestCase):
+    """The statements that the parent signs."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.signer = self.theirs.signer = make_signer(self.clock.seconds)
+
+    def assert_same(self, worker: WorkerTwin) -> None:
+        worker.settle()
+        self.assertEqual(worker.feed.signed(), self.theirs.signed())
+
+    def test_passed_on(self) -> None:
+        """Workers show the statement of each tick and decision, byte for byte, and sign nothing."""
+        self.publish(0)
+        self.assert_same(self.worker)
+        self.assertIsNotNone(self.worker.feed.signed())
+        for change in (
+            lambda: self.publish(0),
+            lambda: self.publish(1),
+            lambda: self.theirs.mark_stale("away"),
+            self.theirs.skip_tick,
+            lambda: self.theirs.decide(State.HELD),
+            lambda: self.theirs.decide(State.WITHDRAWN),
+            lambda: self.theirs.decide(None),
+            lambda: self.theirs.confirm(self.clock.seconds()),
+        ):
+            self.clock.advance(0.5)
+            change()
+            self.assert_same(self.worker)
+        late = self.connect()
+        self.assert_same(late)
+        self.assertIsNone(late.feed.signer)
+
+    def test_before_the_push(self) -> None:
+        """A subscriber of a worker is sent a version with its own statement."""
+        seen: list[bool] = []
+        feed = self.worker.feed
+
+        class Reader(Watcher):
+            def send(self, snapshot: Snapshot) -> None:
+                seen.append(feed.signed() is not None and f"{snapshot.sequence}" in feed.signed().statement)  # type: ignore[union-attr]
+
+        Reader(feed)
+        for number in (0, 1, 0):
+            self.publish(number)
+            self.worker.settle()
+        self.assertEqual(seen, [True] * 3)
+
+    def test_no_more(self) -> None:
+        """Without keys workers show no statement any more."""
+        self.publish(0)
+        self.assert_same(self.worker)
+        self.signer.take(None)
+        self.publish(0)
+        self.assert_same(self.worker)
+        self.assertIsNone(self.worker.feed.signed())
+
+    def test_a_worker_that_knows_better(self) -> None:
+        """A worker whose feed becomes stale by itself says so beside the last statement."""
+        self.theirs.start_watching(3.0)
+        self.publish(0)
+        self.worker.settle()
+        self.clock.advance(10)
+        signed = self.worker.feed.signed()
+        assert signed is not None
+        self.assertEqual(self.worker.feed.state, State.STALE)
+        self.assertIn("state=live", signed.statement)

@@ -16,6 +16,7 @@ from livefeed.workers.feed_events import FeedEvent
 from livefeed.workers.following import Following
 from livefeed.workers.messages import Message, message_of
 from tests.helpers.links import MemoryLink, ParentTwin
+from tests.helpers.signers import make_signer
 
 if TYPE_CHECKING:
     from livefeed.feed.feed import Feed
@@ -62,6 +63,20 @@ class FollowingTests(SynchronousTestCase):
         self.assertEqual((other.snapshot.data, other.snapshot.sequence), (one.snapshot.data, one.snapshot.sequence))
         self.assertEqual((other.state, other.confirmed), (one.state, one.confirmed))
         self.assertEqual(other.next_sequence(), one.next_sequence())
+
+    def test_statements(self) -> None:
+        """The new parent passes the statements of the old one on, and signs once it follows no more."""
+        self.old.feed.signer = make_signer(self.old.clock.seconds)
+        signer = self.new.feed.signer = make_signer(self.old.clock.seconds)
+        publish(self.old.feed, b"[1]")
+        self.follow()
+        publish(self.old.feed, b"[1,2]")
+        self.settle()
+        self.assertIsNotNone(self.old.feed.signed())
+        self.assertEqual((self.new.feed.signed(), signer.signed), (self.old.feed.signed(), 0))
+        self.following.end()
+        publish(self.new.feed, b"[1,2]")
+        self.assertEqual(signer.signed, 1)
 
     def test_versions(self) -> None:
         """Each event makes the same change, and what follows continues the sequence."""

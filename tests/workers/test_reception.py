@@ -90,6 +90,14 @@ class SenderTests(SynchronousTestCase):
         self.assertEqual((beat.connections, self.figures.calls), (4, [("report", 3, 0)]))
         self.assertIsNone(self.take("seen"))
 
+    def test_keys(self) -> None:
+        """A worker has keys of tokens fetched, if anything fetches them."""
+        self.take("keys", {"url": "https://a"})
+        wanted: list[str] = []
+        self.reception.want_keys = wanted.append
+        self.take("keys", {"url": "https://b"})
+        self.assertEqual(wanted, ["https://b"])
+
     def test_worker_without_a_link(self) -> None:
         """It is told nothing, and gets it told after its next link."""
         self.reception.is_livefeed_ready = lambda: True

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.testing import MemoryReactorClock
@@ -16,9 +18,11 @@ from livefeed.process.log_level import LogLevels
 from livefeed.tls.files import GivenFiles
 from livefeed.workers import served as served_module
 from livefeed.workers.messages import PROTOCOL, Message, Welcome
-from livefeed.workers.served import make_served
+from livefeed.workers.served import NOTHING, make_served
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from livefeed.workers.served import Served
 
 LOCAL = "tcp:0:interface=127.0.0.1"
@@ -43,6 +47,7 @@ class ServedTests(SynchronousTestCase):
         given_for: list[int],
         numbers: list[int] | None = None,
         index: int = 3,
+        access: Mapping[str, bytes] = NOTHING,
         **settings: Any,
     ) -> Served:
         """Gives everything that a worker with an index serves, and has it accept.
@@ -54,7 +59,7 @@ class ServedTests(SynchronousTestCase):
         welcome = Welcome(PROTOCOL, "1", 1, {}, listen=given_for, numbers=numbers or [])
         copies = [sock.dup() for sock in sockets]
         served = make_served(
-            given, GivenFiles({}), welcome, copies, index=index, reactor=reactor, send=self.sent.append
+            given, GivenFiles({}), welcome, copies, index=index, reactor=reactor, send=self.sent.append, access=access
         )
         served.accepting.startService()
         self.addCleanup(served.accepting.stopService)
@@ -102,6 +107,24 @@ class ServedTests(SynchronousTestCase):
         self.assertEqual([*served.feeds.feeds], ["feed", "other"])
         served.feeds.feeds["feed"]._send(Message("seen"))
         self.assertEqual([each.type for each in self.sent], ["seen"])
+
+    def test_protected_feeds(self) -> None:
+        """A worker knows hashes alone, by the names of files that it cannot read, and has its parent fetch keys."""
+        lines = b"a sha256:%b" % hashlib.sha256(b"q0Ywz3nOScE8uWq3Yc0dT1p4").hexdigest().encode()
+        url = "https://id.example/"
+        feed = FeedSettings(
+            auth_tokens=Path("/t"), auth_keys=url, auth_algorithm=("EdDSA",), auth_issuer="i", auth_audience="a"
+        )
+        served = self.served([], [], access={"tokens /t": lines}, feeds=(feed,))
+        guard = served.feeds.feeds["feed"].published.guard
+        assert guard is not None
+        grant = guard.verifier.verify(b"q0Ywz3nOScE8uWq3Yc0dT1p4")
+        self.assertEqual(guard.verifier.renew(grant), grant)
+        self.assertTrue(served.serving.material.want_keys(url))
+        self.assertEqual([(each.type, each.facts) for each in self.sent], [("keys", {"url": url})])
+        served.access.given = {}
+        served.reload.apply(Settings(feeds=(feed,), listen=(LOCAL,)))
+        self.assertIsNone(guard.verifier.renew(grant))
 
     def test_impossible_endpoint(self) -> None:
         """The setting is named."""

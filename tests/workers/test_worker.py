@@ -18,7 +18,7 @@ from livefeed.config.settings import FeedSettings, Settings
 from livefeed.delivery.figures import NO_FIGURES
 from livefeed.exceptions import ConfigurationError
 from livefeed.process.log_level import LogLevels
-from livefeed.testing import request
+from livefeed.testing import Response, request
 from livefeed.workers import served as served_module
 from livefeed.workers.configuration import settings_for_workers
 from livefeed.workers.feed_events import FeedEvent
@@ -56,10 +56,12 @@ class FakeServed:
 
     def __init__(self) -> None:
         self.serving, self.figures, self.drain, self.feeds = self, self, self, self
-        self.certificates, self.reload = self, self
+        self.certificates, self.reload, self.access = self, self, self
+        self.given: object = None
         self.pool, self.reopened, self.applied, self.asked = None, 0, 0, 0
         self.files: object = None
         self.error: Exception | None = None
+        self.keys = b""
 
     def apply(self, settings: object) -> None:
         self.applied += 1
@@ -86,6 +88,9 @@ class FakeServed:
 
     def reopen_logs(self) -> None:
         self.reopened += 1
+
+    def publish_keys(self, content: bytes) -> None:
+        self.keys = content
 
 
 class FakeLock:
@@ -208,7 +213,13 @@ class ServingTestCase(WorkerTestCase):
         return link
 
     def message(
-        self, kind: str, listen: tuple[int, ...] = (), orphan_after_s: float = 30.0, key: bytes = b"", **settings: Any
+        self,
+        kind: str,
+        listen: tuple[int, ...] = (),
+        orphan_after_s: float = 30.0,
+        key: bytes = b"",
+        key_set: str = "",
+        **settings: Any,
     ) -> tuple[Message, Settings]:
         """Gives a message with settings, and these."""
         given = Settings(
@@ -222,6 +233,7 @@ class ServingTestCase(WorkerTestCase):
             ticket_key=0 if key else None,
             listen=[*listen],
             orphan_after_s=orphan_after_s,
+            key_set=key_set,
         )
         fds = tuple(os.dup(self.sock.fileno()) for _ in listen)
         return message_of(kind, facts, (key,) if key else (), fds), given
@@ -255,6 +267,21 @@ class WelcomeTests(ServingTestCase):
         self.assertEqual((beat.connections, sum(beat.watchers["feed"].values())), (0, 0))
         self.assertGreater(beat.capacity, 0)
         self.assertFalse(self.reactor.hasStopped)
+
+    def test_keys(self) -> None:
+        """The public keys come with the welcome, and again after a reload."""
+        link = self.welcome(key_set='{"keys":[1]}')
+
+        def ask() -> Response:
+            return request(self.served().serving.site, b"GET /-/keys HTTP/1.1")
+
+        self.assertEqual(ask().body, b'{"keys":[1]}')
+        message, _ = self.message("configuration", key_set='{"keys":[2]}')
+        self.worker.receive(link, message)  # type: ignore[arg-type]
+        self.assertEqual(ask().body, b'{"keys":[2]}')
+        message, _ = self.message("configuration")
+        self.worker.receive(link, message)  # type: ignore[arg-type]
+        self.assertEqual(ask().status, 404)
 
     def test_hello(self) -> None:
         """The first one tells who it is, and later ones its feeds and sockets, too."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from livefeed.delivery.delivery import Delivery
     from livefeed.feed.feed import Feed
     from livefeed.web.cors import Origins
+    from livefeed.web.interfaces import Permit
     from livefeed.web.reconnect_slots import ReconnectSlots
     from livefeed.web.request import Request
 
@@ -68,13 +69,16 @@ class ConnectionFactory(Protocol):
 
     slots: ReconnectSlots | None
 
-    def build(self, address: Any, delivery: Delivery, have: str | None, visit: Visit | None, /) -> IProtocol:
+    def build(
+        self, address: Any, delivery: Delivery, have: str | None, visit: Visit | None, permit: Permit | None, /
+    ) -> IProtocol:
         """Makes the connection of one client, which reads a handshake request first and answers it with 101.
 
         :param address: the client's address: one of Twisted's.
         :param delivery: the ways to follow the feed that the client asks for.
         :param have: the version that the client has already; ``None`` if it has none.
         :param visit: the facts about a client that speaks ``livefeed.delta.v2``; ``None`` for others.
+        :param permit: the permission to follow the feed; ``None`` for a public one.
         """
 
 
@@ -129,8 +133,8 @@ class Handshakes:
             delivery.feed.tally.refused["limit"] += 1
             return refuse_one_more(request)
         have = named_version(request.args.get(b"have"))
-        visit = Visit.of(request) if subprotocol == DELTA_2 else None
-        connection = self.factory.build(request.getClientAddress(), delivery, have, visit)
+        visit = Visit.of(request, delivery.directory().cookie_names()) if subprotocol == DELTA_2 else None
+        connection = self.factory.build(request.getClientAddress(), delivery, have, visit, request.permit)
         request.setResponseCode(101)
         request.channel.hand_over(connection)
         connection.dataReceived(_accepted_request(keys[0], accepted_extension(extensions), subprotocol))

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from livefeed.delivery.delivery import Delivery, Socket
     from livefeed.delivery.messages import Messages, Wrap
     from livefeed.feed.fanout import Audience
+    from livefeed.web.interfaces import Admission, Permit
     from livefeed.web.reconnect_slots import ReconnectSlots
 
 PING_INTERVAL_S = 25
@@ -80,6 +81,9 @@ class SubscriberProtocol(WebSocketConnection):
     sockets: dict[Socket, None]
     have: str | None = None
     is_event_stream = False
+    # Only those of protected feeds have these two.
+    permit: Permit | None = None
+    admission: Admission | None = None
     # Only those that follow by livefeed.delta.v2 have these two.
     visit: Visit | None = None
     delivery: Delivery
@@ -96,6 +100,9 @@ class SubscriberProtocol(WebSocketConnection):
             self._follow_items(self.visit, compressed_item_frame if deflated else message_frame)
             return
         self.sockets[self] = None
+        if self.permit is not None:
+            self.admission = self.permit.begin(self.lose_access)
+            self.permit = None
         make_group = group_maker(self.transport)
         audience: Audience | None = None
         by_delta = self.websocket_protocol_in_use == DELTA
@@ -124,7 +131,7 @@ class SubscriberProtocol(WebSocketConnection):
         self.visit = None
         if self._paused:
             items.pause()
-        items.begin(self.delivery, self.have, visit.wishes)
+        items.begin(self.delivery, self.have, visit.wishes, None, visit.permit)
         if self.state != self.STATE_OPEN:
             items.cancel()
 
@@ -153,6 +160,8 @@ class SubscriberProtocol(WebSocketConnection):
         """WebSocketServerProtocol API."""
         self.factory.protocols_open.discard(self)
         self.sockets.pop(self, None)
+        if self.admission is not None:
+            self.admission.leave()
         self._unsubscribe()
 
     def beat(self) -> None:
@@ -182,11 +191,18 @@ class SubscriberProtocol(WebSocketConnection):
         A client that follows by delta can read the delay from the close code, up to 9.98 s; every client can read it
         from the reason. A connection that is being closed already is left alone.
         """
+        self._close_for(b"come back in %d ms" % delay_ms, delay_ms)
+
+    def lose_access(self, delay_ms: int) -> None:
+        """Begins the closing handshake as :meth:`send_away` does: the token has expired, or was revoked."""
+        self._close_for(b"the token has ended; come back in %d ms" % delay_ms, delay_ms)
+
+    def _close_for(self, reason: bytes, delay_ms: int) -> None:
         if self.state != self.STATE_OPEN:
             return
         code = close_code(delay_ms) if self.websocket_protocol_in_use is not None else GOING_AWAY
         # Autobahn's sendClose does not accept 1001.
-        self.sendCloseFrame(code=code, reasonUtf8=b"come back in %d ms" % delay_ms)
+        self.sendCloseFrame(code=code, reasonUtf8=reason)
 
     def expire(self) -> None:
         """Begins the closing handshake: a plain subscriber has no message for a document that must not be shown."""
@@ -216,7 +232,14 @@ class SubscriberFactory(WebSocketConnectionFactory):
         super().__init__(SubscriberProtocol, reactor=reactor)
         self.protocols_open: Heartbeats[SubscriberProtocol] = Heartbeats(reactor, PING_INTERVAL_S)
 
-    def build(self, address: Any, delivery: Delivery, have: str | None, visit: Visit | None = None) -> IProtocol:
+    def build(
+        self,
+        address: Any,
+        delivery: Delivery,
+        have: str | None,
+        visit: Visit | None = None,
+        permit: Permit | None = None,
+    ) -> IProtocol:
         """ConnectionFactory API."""
         protocol: Any = self.buildProtocol(address)
         protocol.feed = delivery.feed
@@ -225,6 +248,8 @@ class SubscriberFactory(WebSocketConnectionFactory):
         protocol.have = have
         if visit is not None:
             protocol.visit, protocol.delivery = visit, delivery
+        elif permit is not None:
+            protocol.permit = permit
         connection: IProtocol = protocol
         return connection
 

@@ -45,7 +45,7 @@ class Row {
 
   // now: the server's time, since the times in the list are by its clock.
   update(feed, now) {
-    const state = failures > 0 ? "offline" : feed.version === null && feed.state === "stale" ? "waiting" : feed.state;
+    const state = failures > 0 ? "offline" : feed.protected ? "protected" : feed.version === null && feed.state === "stale" ? "waiting" : feed.state;
     this.badge.dataset.state = state;
     write(this.badge, strings.states[state] ?? String(state));
     const why = EXPLAINED.has(state) && feed.reason ? strings.reason(feed.reason) : "";

@@ -19,6 +19,7 @@ export const isShown = (feed) => feed.text != null && SHOWN.has(feed.state);
 
 // Gives what the page says of a feed: the state of the data, or what is wrong with the line.
 export function condition(feed) {
+  if (feed.error?.status === 401 && feed.text == null) return "protected";
   if (feed.line === "offline") return "offline";
   if (KNOWN.has(feed.state)) {
     if (feed.state === "stale" && feed.text == null) return "waiting";

@@ -66,6 +66,7 @@ export const strings = {
     waiting: "Waiting",
     connecting: "Connecting",
     offline: "Offline",
+    protected: "Protected",
   },
   explanations: {
     live: "",
@@ -77,6 +78,7 @@ export const strings = {
     waiting: "This feed has no document yet. The first one appears here as soon as there is one.",
     connecting: "The document is being loaded.",
     offline: "There is no connection to the server at present. This page tries again by itself.",
+    protected: "This feed requires a token, and this page has none that is good. Sign in where you got this address, or follow the feed with a client that sends a token.",
   },
   heldAlone: "The publisher keeps this version for now.",
   waiting: (seconds) => `A newer version is being checked. It has been waiting for ${counting(seconds)}.`,

@@ -1,0 +1,193 @@
+"""The keys at a URL, fetched anew from time to time and when a token names a key that is not known.
+
+Rules: a fetch runs in a thread, one for each URL at most, and is bounded in size, time and number. Keys in use stay
+until others have come, however long the URL does not answer.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from twisted.application.service import Service
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from livefeed.auth.material import keys_of
+from livefeed.exceptions import ConfigurationError, LivefeedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.defer import Deferred
+    from twisted.internet.interfaces import IReactorTime
+    from twisted.python.failure import Failure
+
+    from livefeed.auth.material import Material
+
+LOOK_S = 1.0
+"""Seconds between two looks at the times at which URLs are due."""
+
+REFRESH_S = 300.0
+"""Seconds after which keys are fetched again. Providers announce a new key hours before its first use."""
+
+RETRY_S = 30.0
+"""Seconds after which a URL is asked again that did not answer, or or for a key that it did not have: a token can
+name any key."""
+
+MAX_KEYS_BYTES = 256 * 1024
+"""Size of the largest answer. A set of keys has some 2 KB."""
+
+SOCKET_S, FETCH_S = 5.0, 15.0
+"""Seconds for each step of a fetch, and for its content."""
+
+_log = Logger()
+
+
+class FetchError(LivefeedError):
+    """Keys cannot be fetched. The message gives the reason."""
+
+
+def fetch(url: str) -> bytes:
+    """Fetches the content of a URL. It blocks. Redirections are not followed.
+
+    :raises FetchError: if the answer is not 200, is too large, or does not come in time.
+    """
+    parts = urlsplit(url)
+    connection: http.client.HTTPConnection
+    if parts.scheme == "https":
+        context = ssl.create_default_context()
+        connection = http.client.HTTPSConnection(parts.netloc, timeout=SOCKET_S, context=context)
+    else:
+        connection = http.client.HTTPConnection(parts.netloc, timeout=SOCKET_S)
+    end = time.monotonic() + FETCH_S
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    try:
+        connection.request("GET", target, headers={"Accept": "application/json", "Connection": "close"})
+        with connection.getresponse() as answer:
+            return _content(answer, end)
+    except (OSError, http.client.HTTPException) as error:
+        raise FetchError(f"{type(error).__name__}: {error}") from None
+    finally:
+        connection.close()
+
+
+def _content(answer: http.client.HTTPResponse, end: float) -> bytes:
+    """Reads an answer, until a time of the monotonic clock."""
+    if answer.status != http.client.OK:
+        raise FetchError(f"the answer has status {answer.status}")
+    content = b""
+    while piece := answer.read1(16_384):
+        content += piece
+        if len(content) > MAX_KEYS_BYTES:
+            raise FetchError(f"the answer has more than {MAX_KEYS_BYTES} bytes")
+        if time.monotonic() > end:
+            raise FetchError(f"the answer takes more than {FETCH_S:.0f} s")
+    return content
+
+
+@dataclass(eq=False)
+class KeyFetching(Service):
+    """Fetches the keys of all URLs.
+
+    :ivar material: takes them.
+    :ivar in_thread: calls a function in a thread.
+    :ivar clock: measures the time.
+    :ivar changed: called when other keys are in use.
+    :ivar fetch: fetches a URL; it may block.
+    """
+
+    # required parameters
+    material: Material
+    in_thread: Callable[..., Deferred[Any]]
+    clock: IReactorTime
+    changed: Callable[[], object]
+    fetch: Callable[[str], bytes] = fetch
+
+    # internal state
+    _loop: LoopingCall = field(init=False)
+    _due: dict[str, float] = field(default_factory=dict)
+    _asked: dict[str, float] = field(default_factory=dict)
+    _busy: set[str] = field(default_factory=set)
+    _failing: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._loop = LoopingCall(self._look)
+        self._loop.clock = self.clock
+
+    def startService(self) -> None:
+        """IService API."""
+        super().startService()
+        self.material.want_keys = self.want
+        self._loop.start(LOOK_S)
+
+    def stopService(self) -> None:
+        """IService API."""
+        super().stopService()
+        self._loop.stop()
+
+    def want(self, url: str) -> bool:
+        """Fetches the keys of a URL for a key that is not known, unless that was done a short time ago.
+
+        :returns: whether other keys may come soon.
+        """
+        if url in self._busy:
+            return True
+        now = self.clock.seconds()
+        if url not in self.material.content.urls or now - self._asked.get(url, -RETRY_S) < RETRY_S:
+            return False
+        self._begin(url)
+        return True
+
+    def _look(self) -> None:
+        urls, now = self.material.content.urls, self.clock.seconds()
+        for known in (self._due, self._asked):
+            for url in known.keys() - urls:
+                del known[url]
+        self._failing &= urls
+        for url in sorted(urls - self._busy):
+            if self._due.get(url, now) <= now:
+                self._begin(url)
+
+    def _begin(self, url: str) -> None:
+        self._busy.add(url)
+        self._asked[url] = self.clock.seconds()
+        fetching = maybeDeferred(self.in_thread, self.fetch, url)
+        fetching.addCallback(self._take, url)
+        fetching.addErrback(self._fail, url)
+
+    def _take(self, data: bytes, url: str) -> None:
+        keys = keys_of(data, "the answer")
+        self._end(url, REFRESH_S)
+        if url in self._failing:
+            self._failing.discard(url)
+            _log.info("{url}: the keys of tokens can be fetched again", url=url)
+        if keys is not None and self.material.take_keys(url, keys):
+            _log.info("{url}: {count} keys of tokens are in use", url=url, count=len(keys))
+            self.changed()
+
+    def _fail(self, failure: Failure, url: str) -> None:
+        self._end(url, RETRY_S)
+        if failure.check(FetchError, ConfigurationError, OSError) is None:
+            _log.failure("fetching keys of tokens broke", failure)
+        elif url not in self._failing:
+            has_keys = url in self.material.content.keys
+            text = "those in use stay" if has_keys else "feeds that need them refuse signed tokens until then"
+            why = str(failure.value)
+            _log.error(
+                "{url}: the keys of tokens cannot be fetched: {why}; {text}; the next attempt is in {retry:.0f} s",
+                url=url,
+                why=why,
+                text=text,
+                retry=RETRY_S,
+            )
+            self._failing.add(url)
+
+    def _end(self, url: str, delay_s: float) -> None:
+        self._busy.discard(url)
+        self._due[url] = self.clock.seconds() + delay_s

@@ -1,0 +1,145 @@
+"""The text about documents and ends of holds that wait for their time."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from livefeed.cli.desk_text import short, version
+from livefeed.cli.tables import Cell, count, duration, printable
+from livefeed.cli.times import clock, moment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from livefeed.cli.tables import Painter
+
+CLOCKS_DIFFER_S = 5.0
+"""Seconds by which two clocks may differ without a warning. An answer takes less."""
+
+
+def set_aside_lines(
+    report: dict[str, Any], painter: Painter, now: datetime, end: str = "", *, is_far: bool = False
+) -> list[str]:
+    """Gives the lines after something was set aside.
+
+    :param end: the end of the command line that is proposed, with the options that choose this livefeed.
+    :param is_far: whether livefeed runs on another machine, perhaps.
+    """
+    feed, name = painter.paint(short(report.get("feed")), "strong"), short(report.get("id"))
+    what = f"version {version(report['version'])} is set aside" if report.get("version") else "the hold goes on"
+    then = "Nothing of it is visible before." if report.get("version") else "Then watchers are shown what waits."
+    until = f"{what} until {_moment(report.get('at'))}, in {duration(report.get('in_s'))}"
+    lines = [f"{feed}: {until} (embargo {name}). {then}"]
+    if conditions := list(_conditions(report)):
+        lines.append(f"It happens only if {' and '.join(conditions)} then; otherwise it is kept, and reported.")
+    lines += [painter.paint(f"Warning: {each}", "warning") for each in _warnings(report, now)]
+    where = ", on the machine of livefeed" if is_far else ""
+    lines.append(f"Cancel{where}: {painter.paint(f'livefeed ctl embargo cancel {name}{end}', 'strong')}")
+    return lines
+
+
+def done_lines(report: dict[str, Any], painter: Painter) -> list[str]:
+    """Gives the line after an embargo was cancelled, or was ended by hand."""
+    feed, name = painter.paint(short(report.get("feed")), "strong"), short(report.get("id"))
+    what = _what(report)
+    if report.get("action") == "cancel":
+        return [f"{feed}: the embargo {name} ({what}) is cancelled. It will not happen."]
+    effect = "the hold has ended" if report.get("kind") == "release" else "its document is stored"
+    return [f"{feed}: the embargo {name} ({what}) has ended: {effect}. `livefeed ctl desk` shows what watchers see."]
+
+
+def embargo_lines(report: Iterable[dict[str, Any]], painter: Painter, now: datetime, end: str = "") -> list[str]:
+    """Gives the lines of all embargoes.
+
+    :param end: see :func:`set_aside_lines`.
+    """
+    entries = list(report)
+    if not entries:
+        return ["nothing waits for its time"]
+    heads = [Cell(name, "faint", name == "IN") for name in ("ID", "FEED", "WHAT", "AT", "IN", "BY")]
+    rows = [
+        [
+            Cell(short(each.get("id")), "strong"),
+            Cell(short(each.get("feed"))),
+            Cell(_what(each)),
+            Cell(clock(each.get("at"), now)),
+            Cell("FAILED" if each.get("failed") else duration(each.get("in_s")), _colour(each), is_right=True),
+            Cell(short(each.get("by"))),
+        ]
+        for each in entries
+    ]
+    table = painter.table(heads, rows)
+    lines = [table[0]]
+    for each, line in zip(entries, table[1:], strict=True):
+        lines.append(line)
+        lines += [f"  {text}" for text in _notes(each, painter)]
+    choice = f"livefeed ctl embargo cancel ID{end}, or livefeed ctl embargo publish ID{end} (now)"
+    return [*lines, "", f"{painter.paint('POSSIBLE NOW', 'faint')}  {choice}"]
+
+
+def embargo_text(entry: dict[str, Any], now: datetime) -> str:
+    """Gives one embargo on one line, for the report of its feed."""
+    text = f"{short(entry.get('id'))}: {_what(entry)}"
+    if entry.get("failed"):
+        return f"{text}, was due at {clock(entry.get('at'), now)} and has FAILED: {short(entry['failed'])}"
+    return f"{text}, at {clock(entry.get('at'), now)} (in {duration(entry.get('in_s'))}), by {short(entry.get('by'))}"
+
+
+def _what(entry: dict[str, Any]) -> str:
+    if entry.get("kind") == "release":
+        return "end of the hold"
+    if entry.get("kind") != "publish":
+        return short(entry.get("kind"))
+    return f"document {version(entry.get('version'))}, {count(entry.get('bytes'))} bytes"
+
+
+def _notes(entry: dict[str, Any], painter: Painter) -> Iterator[str]:
+    if entry.get("failed"):
+        yield painter.paint(f"NOT carried out: {short(entry['failed'])}", "bad")
+    if conditions := list(_conditions(entry)):
+        yield f"only if {' and '.join(conditions)}"
+    if entry.get("reason"):
+        yield short(entry["reason"])
+
+
+def _conditions(entry: dict[str, Any]) -> Iterator[str]:
+    match, none_match = entry.get("if_match"), entry.get("if_none_match")
+    where = "no other version than {} waits" if entry.get("kind") == "release" else "{} is stored"
+    if match is not None:
+        yield where.format("any document" if "*" in match else f"version {_versions(match)}")
+    if none_match is not None:
+        yield "no document is stored" if "*" in none_match else f"version {_versions(none_match)} is not stored"
+
+
+def _versions(versions: Iterable[Any]) -> str:
+    return " or ".join(map(version, versions)) or "(none)"
+
+
+def _warnings(report: dict[str, Any], now: datetime) -> Iterator[str]:
+    if report.get("warning"):
+        yield short(report["warning"])
+    at = _parsed(report.get("at"))
+    if at is None or not isinstance(report.get("in_s"), int | float):
+        return
+    ahead_s = (at - timedelta(seconds=report["in_s"]) - now).total_seconds()
+    if abs(ahead_s) > CLOCKS_DIFFER_S:
+        which = "ahead of" if ahead_s > 0 else "behind"
+        yield f"the clock of livefeed is {duration(abs(ahead_s))} {which} the one here, and it counts"
+
+
+def _moment(text: object) -> str:
+    at = _parsed(text)
+    return printable(str(text)) if at is None else moment(at)
+
+
+def _parsed(text: object) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return None if at.tzinfo is None else at
+
+
+def _colour(entry: dict[str, Any]) -> Any:
+    return "bad" if entry.get("failed") else "plain"
