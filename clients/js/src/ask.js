@@ -62,9 +62,9 @@ export async function ask(line, feed, turn, isWaiting) {
       sequence,
       state: state ?? (status === 410 ? "expired" : null),
       age: 1000 * age + cacheMs,
-      next: cacheMs ? undefined : next,
-      lifetime: lifetime && lifetime - cacheMs,
-      // No number makes NaN: nothing waits.
+      next: cacheMs ? NaN : next,
+      // No number makes NaN: there is no limit, and nothing waits.
+      lifetime: lifetime - cacheMs,
       waiting: 1000 * waiting + cacheMs,
       // A string of RFC 8941 is also one of JSON.
       reason: reason && decodeURIComponent(JSON.parse(reason)),
