@@ -358,7 +358,8 @@ class Deciding(Candidates):
         if waiting is not None and plan.shows == waiting.data:
             self.clear()
         elif waiting is not None:
-            self.keep(waiting.data, plan.refusal, self.why_held())
+            if plan.refusal is not None or waiting.rule is None:
+                self.keep(waiting.data, plan.refusal, self.why_held(), is_pull=False)
         elif plan.waits and made is not None and before is not None:
             # The source still gives it.
             self.keep(before.data, None, self.why_held())

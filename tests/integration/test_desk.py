@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -15,7 +16,7 @@ import pytest
 from livefeed.document.snapshot import version_of
 from tests.helpers.waiting import wait_until
 from tests.integration.desks import RULES, command, desk
-from tests.integration.harness import HOST, TCP, WAIT_S, Livefeed, Redis, free_port, replace_file
+from tests.integration.harness import HOST, TCP, WAIT_S, Livefeed, Redis, assert_soon, free_port, replace_file
 from tests.integration.upgrading import end, upgrade, wait_until_ready
 
 if TYPE_CHECKING:
@@ -36,6 +37,11 @@ def votes(number: int) -> bytes:
 def redis(tmp_path: Path) -> Iterator[Redis]:
     with Redis(tmp_path) as running:
         yield running
+
+
+def is_pulled(livefeed: Livefeed) -> bool:
+    """Tells whether the first pull has ended."""
+    return bool(desk(livefeed)["state"] != "stale")
 
 
 def configured(tmp_path: Path, source: str, more: str = "") -> tuple[str, ...]:
@@ -210,7 +216,7 @@ def test_kills(start: Start, tmp_path: Path) -> None:
         except httpx.HTTPError:
             killer.join()
         again = start(*options, live=False)
-        wait_until(lambda again=again: desk(again)["state"] != "stale", again.log)
+        assert_soon(partial(is_pulled, again), again.log)
         state = desk(again)["state"]
         assert state in (asked, answered)
         again._kill_all()
