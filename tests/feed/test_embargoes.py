@@ -369,7 +369,7 @@ class CrashTests(EmbargoesTestCase):
         self.add(10.0, b"1")
         self.files.refusals["sync"] = errno.ENOSPC
         self.go(11)
-        self.assertEqual((self.stored, len(self.embargoes.entries)), (b"1", 1))
+        self.assertEqual((self.stored, len(self.embargoes.entries), self.embargoes.listed()), (b"1", 1, ()))
         assert self.store is not None
         self.store.edit(lambda _: b"2")
         self.go(5)
