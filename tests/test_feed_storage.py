@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -25,30 +24,14 @@ from livefeed.storage.shared_writes import SharedWrites
 from livefeed.storage.store import Store
 from livefeed.testing import publish
 from tests.helpers.desks import desk_of
-
-
-class NoTarget:
-    """A feed to which nothing happens."""
-
-    store = None
-
-    def pull_soon(self) -> Deferred[Any]:
-        raise AssertionError
-
-    async def end_hold(self, _: object) -> None:
-        raise AssertionError
-
-
-def embargoes_of(feed: Feed, clock: Clock, file: EmbargoFile | None) -> Embargoes:
-    """Makes the embargoes of a feed."""
-    return Embargoes(feed, EmbargoKeeping(feed.name, maybeDeferred, lambda: 1.0, file), clock, NoTarget())
+from tests.helpers.folders import new_folder
 
 
 class FeedStorageTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(1000)
-        self.folder = Path(self.mktemp())
+        self.folder = new_folder(self)
         self.storage = self.make()
 
     def make(self) -> FeedStorage:
@@ -57,10 +40,13 @@ class FeedStorageTests(SynchronousTestCase):
         service = JournalService(self.feed, journal, self.clock, "--state-dir", maybeDeferred)
         self.desk = desk_of(self.feed, file=DeskFile(self.folder / "results.desk"), place="--state-dir")
         self.addCleanup(lambda: service.running and service.stopService())
-        file = EmbargoFile(self.folder / "results.embargoes")
-        self.addCleanup(file.close)
-        embargoes = embargoes_of(self.feed, self.clock, file)
-        return FeedStorage("--state-dir", self.desk, service, self.make_store(), embargoes)
+        self.embargoes = self.make_embargoes(EmbargoFile(self.folder / "results.embargoes"))
+        return FeedStorage("--state-dir", self.desk, service, self.make_store(), self.embargoes)
+
+    def make_embargoes(self, file: EmbargoFile | None) -> Embargoes:
+        keeping = EmbargoKeeping("results", maybeDeferred, self.clock.seconds, file)
+        target: Any = None  # none of them ends
+        return Embargoes(self.feed, keeping, self.clock, target)
 
     def make_store(self) -> SharedWrites:
         store = Store(self.folder / "results.store", lambda: 1.0)
@@ -151,7 +137,7 @@ class FeedStorageTests(SynchronousTestCase):
     def test_nothing_kept(self) -> None:
         """Without a folder there is nothing to open."""
         feed = Feed("results", clock=self.clock)
-        storage = FeedStorage("", desk_of(feed), None, None, embargoes_of(feed, self.clock, None))
+        storage = FeedStorage("", desk_of(feed), None, None, self.make_embargoes(None))
         storage.open()
         self.successResultOf(storage.pause())
         storage.resume()

@@ -75,7 +75,7 @@ class RestartTests(DeskTestCase):
     def test_newer_format(self) -> None:
         """The start fails, and the file is left as it is."""
         path = self.folder / "results.desk"
-        path.parent.mkdir()
+        path.parent.mkdir(exist_ok=True)
         data = b'%032d {"livefeed":"desk","format":2}\n' % 0
         path.write_bytes(data)
         with self.assertRaises(SystemExit) as caught:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -15,6 +14,7 @@ from livefeed.intake.keeping import MAX_NOTES, WRITE_S, Keeping
 from livefeed.storage.desk_file import Decision, DeskFile, DeskRecord
 from tests.helpers.crashing_files import RefusingFiles
 from tests.helpers.desks import RecordingAudit
+from tests.helpers.folders import new_folder
 
 HELD = DeskRecord(Decision("hold", "", "ana", 1.0))
 GONE = DeskRecord(Decision("withdraw", "", "ana", 2.0))
@@ -25,7 +25,7 @@ class KeepingTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.files = RefusingFiles()
-        self.file = DeskFile(Path(self.mktemp()) / "results.desk", self.files)
+        self.file = DeskFile(new_folder(self) / "results.desk", self.files)
         self.audit = RecordingAudit()
         self.waiting: list[Deferred[Any]] = []
         self.keeping = Keeping("results", self.clock, maybeDeferred, self.file, self.audit)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -14,6 +13,7 @@ from livefeed.document.snapshot import version_of
 from livefeed.intake.stored_past import StoredPast
 from livefeed.storage.shared_writes import SPACING_S, SharedWrites
 from livefeed.storage.store import Store
+from tests.helpers.folders import new_folder
 
 if TYPE_CHECKING:
     from livefeed.intake.archive import Found
@@ -24,7 +24,7 @@ class StoredPastTests(SynchronousTestCase):
         self.clock = Clock()
         self.clock.advance(1000)
         self.store: SharedWrites | None = SharedWrites(
-            Store(Path(self.mktemp()) / "results.store", lambda: 990.0), "results", self.clock, maybeDeferred
+            Store(new_folder(self) / "results.store", lambda: 990.0), "results", self.clock, maybeDeferred
         )
         self.store.open()
         self.addCleanup(self.store.store.close)

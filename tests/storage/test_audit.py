@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -12,13 +11,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.storage import audit
 from livefeed.storage.audit import AuditLog
 from tests.helpers.crashing_files import Disk, RecordingFiles, RefusingFiles
+from tests.helpers.folders import new_folder
 
 
 class AuditTests(SynchronousTestCase):
     """A file that only grows."""
 
     def setUp(self) -> None:
-        self.path = Path(self.mktemp()) / "state" / "audit.log"
+        self.path = new_folder(self) / "state" / "audit.log"
         self.log = AuditLog(self.path)
 
     def lines(self) -> list[object]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -13,6 +12,7 @@ from livefeed.exceptions import DeskError
 from livefeed.storage import desk_file
 from livefeed.storage.desk_file import Decision, DeskFile, DeskRecord
 from tests.helpers.crashing_files import Disk, RecordingFiles, RefusingFiles
+from tests.helpers.folders import new_folder
 
 DECISION = Decision("pin", 'the "old" é one', "ana", 1000.5, "f" * 32)
 SHOWN = StoredVersion(b'{"a":\n 1}\n', Sequence(5, 7), 999.25, "boot", 12.5)
@@ -23,7 +23,7 @@ class DeskFileTests(SynchronousTestCase):
     """A file that is written and read."""
 
     def setUp(self) -> None:
-        self.path = Path(self.mktemp()) / "state" / "results.desk"
+        self.path = new_folder(self) / "state" / "results.desk"
         self.file = DeskFile(self.path)
 
     def test_nothing(self) -> None:
@@ -124,7 +124,7 @@ class DeskFileTests(SynchronousTestCase):
 
     def read(self, image: dict[str, bytes]) -> DeskRecord:
         """Gives the record in the files that the disk has."""
-        path = Path(self.mktemp())
+        path = new_folder(self)
         if "results.desk" in image:
             path.write_bytes(image["results.desk"])
         return DeskFile(path).read()
