@@ -20,6 +20,7 @@ NAMES = (
     "livefeed.tabs.js",
     "livefeed.values.js",
     "livefeed.token.js",
+    "livefeed.verify.js",
 )
 """The files of ``livefeed/static`` that are built from ``clients/js/src``."""
 

@@ -14,6 +14,7 @@
 - ``overlaid``: a document with an editor's values in place of those of the source.
 - ``overlaid_pointers``: the pointers of these values, as messages list them.
 - ``overlay``: the entries of an editor, and their limits.
+- ``pairs``: the values that selectors find in two documents, as far as they differ.
 - ``patch``: applies patches.
 - ``pointer``: JSON Pointers (RFC 6901), and the bytes of the part that one names.
 - ``public_keys``: public keys as a set of JSON Web Keys, and their ids.

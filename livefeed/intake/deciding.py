@@ -231,8 +231,11 @@ class Deciding(Candidates):
         if self.waiting.rule is not None and (before is None or before.rule != self.waiting.rule):
             text = 'feed "{feed}": a newer document is held back by the rule {rule}: {why}'
             _log.warn(text, feed=self.feed.name, rule=self.waiting.rule, why=self.waiting.why)
-        self.feed.heed(self._notice(self.waiting))
-        self.feed.note_held(is_tick=is_tick)
+        notice = self._notice(self.waiting)
+        # A notice is a sign of life already.
+        is_told = notice != self.feed.notice
+        self.feed.heed(notice)
+        self.feed.note_held(is_tick=is_tick and not is_told)
 
     def notice_shown(self) -> Notice:
         """Gives the notice for a pull whose document is shown."""
@@ -355,7 +358,8 @@ class Deciding(Candidates):
         if waiting is not None and plan.shows == waiting.data:
             self.clear()
         elif waiting is not None:
-            self.keep(waiting.data, plan.refusal, self.why_held())
+            if plan.refusal is not None or waiting.rule is None:
+                self.keep(waiting.data, plan.refusal, self.why_held(), is_pull=False)
         elif plan.waits and made is not None and before is not None:
             # The source still gives it.
             self.keep(before.data, None, self.why_held())

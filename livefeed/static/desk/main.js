@@ -70,7 +70,7 @@ class Desk {
       return error.status === 429 ? strings.tooMany : strings.wrongToken;
     }
     await this.ask();
-    this.main.focus();
+    this.main.focus({ preventScroll: true });
     return null;
   }
 

@@ -9,6 +9,7 @@ import { isAbout, readMessage } from "../../../clients/js/src/messages.js";
 import { delayOfClose, delayOfRetry } from "../../../clients/js/src/closes.js";
 import { delayOfAnswer } from "../../../clients/js/src/slots.js";
 import { applySplices } from "../../../clients/js/src/splices.js";
+import { Verifier } from "../../../clients/js/src/verify.js";
 import { versionOf } from "./server.mjs";
 
 const vectors = JSON.parse(readFileSync(new URL("../../vectors/vectors.json", import.meta.url), "utf8"));
@@ -136,3 +137,12 @@ test("clients come back when the server wants them", () => {
     else assert.ok(delay >= slot.delay_ms[0] && delay <= slot.delay_ms[1], `${JSON.stringify(slot)}: ${delay}`);
   }
 });
+
+for (const { name, keys, feed, text, signed, says } of vectors.statements) {
+  test(`statement: ${name}`, async () => {
+    const verifier = new Verifier(keys, feed, Infinity);
+    const said = { version: versionOf(text), sequence: "1764000000000.7", state: "live" };
+    if (says) assert.equal(await verifier.take(signed, said), says.state);
+    else await assert.rejects(verifier.take(signed, said));
+  });
+}
