@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -95,6 +96,22 @@ def test_recorder_is_interrupted(start: Start, tmp_path: Path) -> None:
     assert verify(path) == 4
     with Recording(path) as recording:
         assert recording.scan().ending is Ending.TORN
+
+
+@pytest.mark.processes
+def test_refused_documents(start: Start, tmp_path: Path) -> None:
+    """What was refused, when and why, can be looked up afterwards."""
+    settings = tmp_path / "livefeed.toml"
+    settings.write_text('[feeds.feed]\nsource = "store:"\n[feeds.feed.rules.votes]\nnever_falls = ["/votes"]\n')
+    state = tmp_path / "state"
+    livefeed = start("--config", str(settings), "--state-dir", str(state), live=False)
+    put(livefeed, 5)
+    refused = put(livefeed, 0)
+    path = state / "feed.refused"
+    wait_until(lambda: path.exists() and versions(path) == [refused], "the document is not there")
+    done = subprocess.run([LIVEFEED, "recording", "list", "--json", str(path)], capture_output=True, check=True)
+    (row,) = map(json.loads, done.stdout.splitlines())
+    assert (row["rule"], row["pointer"], row["why"]) == ("votes", "/votes", "/votes falls from 5 to 0")
 
 
 @pytest.mark.processes
