@@ -30,6 +30,7 @@ MODULES = (
     "page/changes",
     "page/dom",
     "page/exact",
+    "page/pointers",
     "page/storage",
     "page/strings",
     "page/theme",

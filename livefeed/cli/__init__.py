@@ -21,6 +21,7 @@
 - ``record_session``: from what a client is shown to the records of a file.
 - ``recording``: the subcommand that shows, checks and takes apart a recording.
 - ``replay``: the subcommand that judges a recording by the rules of a feed.
+- ``replay_commands``: ``livefeed ctl replay``.
 - ``screen``: the screen of ``livefeed watch``.
 - ``serve``: the subcommand that serves a document in the foreground.
 - ``status_text``: the text of ``livefeed ctl status``.

@@ -71,6 +71,7 @@ MODULES = (
     "howto",
     "places",
     "plots",
+    "pointers",
     "search",
     "shows",
     "sparks",

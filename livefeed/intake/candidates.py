@@ -228,30 +228,29 @@ class Candidates:
         for rule in before:
             _log.info('feed "{feed}": the alarm of the rule {rule} is over', feed=self.feed.name, rule=rule)
 
-    def keep(self, data: bytes, violation: Violation | None, why: str) -> None:
+    def keep(self, data: bytes, violation: Violation | None, why: str, *, is_pull: bool = True) -> None:
         """Has a candidate wait, in the place of the one before.
 
         :param violation: why a rule holds it; ``None`` if only a decision does.
         :param why: the reason in that case.
+        :param is_pull: whether the candidate was just pulled.
         """
         before, now = self.waiting, self.now()
-        # Another process may have held documents back before this one.
-        since = before.since if before is not None else self.feed.notice.waiting or now
         is_same = before is not None and before.data == data
-        rule = None if violation is None else violation.rule
+        rule, pointer = (None, "") if violation is None else (violation.rule, violation.pointer)
         pulls = 1
-        if before is not None and is_same and before.rule == rule:
-            pulls = before.pulls + 1
-        if violation is not None and rule in self._refusals:
+        if rule in self._refusals:
             pulls = self._refusals[rule].pulls
-        version = before.version if before is not None and is_same else version_of(data)
+        elif before is not None and is_same and before.rule == rule:
+            pulls = before.pulls + is_pull
         self.waiting = Waiting(
             before.data if before is not None and is_same else data,
-            version,
-            since,
-            now,
+            before.version if before is not None and is_same else version_of(data),
+            # Another process may have held documents back before this one.
+            before.since if before is not None else self.feed.notice.waiting or now,
+            before.pulled if before is not None and is_same and not is_pull else now,
             rule,
-            "" if violation is None else violation.pointer,
+            pointer,
             why if violation is None else violation.why,
             pulls,
         )

@@ -9,11 +9,12 @@ import json
 import math
 import random
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import brotli
 import zstandard
 from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.clocks import Moment
@@ -25,6 +26,7 @@ from livefeed.feed.feed import Feed
 from livefeed.feed.notice import Notice
 from livefeed.feed.state import State
 from livefeed.testing import Response, make_site, publish, request
+from tests.helpers.guarded import AUTHORIZATION, TOKEN, FakeVerifier, protect
 from tests.helpers.signers import make_signer, of_fields
 
 if TYPE_CHECKING:
@@ -646,6 +648,34 @@ class HeldTests(DocumentTestCase):
         self.assertEqual(answer.headers["cache-control"], "no-store")
 
 
+class OverlayTests(DocumentTestCase):
+    """The field about an editor's values."""
+
+    def test_whole_and_parts(self) -> None:
+        """It lists their pointers, and of a part those in it."""
+        publish(self.feed, b'{"a":{"\xc3\xa9":1},"b":2}')
+        self.assertNotIn("livefeed-overlay", self.get().headers)
+        self.feed.heed(Notice(overlay=("/a/é", "/c")))
+        fields = self.get().headers
+        self.assertEqual(fields["livefeed-overlay"], '"/a/%C3%A9", "/c"')
+        self.assertIn("Livefeed-Overlay", fields["access-control-expose-headers"])
+        known = self.get(b"If-None-Match: " + fields["etag"].encode())
+        self.assertEqual((known.status, known.headers["livefeed-overlay"]), (304, '"/a/%C3%A9", "/c"'))
+        self.assertEqual(self.get(path=b"/feed/a").headers["livefeed-overlay"], '"/%C3%A9"')
+        self.assertEqual(self.get(path=b"/feed/a/%C3%A9").headers["livefeed-overlay"], '""')
+        self.assertNotIn("livefeed-overlay", self.get(path=b"/feed/b").headers)
+        self.feed.heed(Notice())
+        for path in (b"/feed", b"/feed/a"):
+            self.assertNotIn("livefeed-overlay", self.get(path=path).headers)
+
+    def test_document_that_is_not_shown(self) -> None:
+        """The refusal says nothing about it."""
+        publish(self.feed, b"{}")
+        self.feed.heed(Notice(State.WITHDRAWN, kind="withdraw", overlay=("/a",)))
+        answer = self.get()
+        self.assertEqual((answer.status, answer.headers.get("livefeed-overlay")), (410, None))
+
+
 class GoneTests(DocumentTestCase):
     """A document that is too old to be shown."""
 
@@ -818,3 +848,40 @@ class StatementTests(DocumentTestCase):
         publish(self.feed, DOCUMENT)
         found = self.get(path=b"/feed/votes/0")
         self.assertEqual((found.status, found.headers.get("livefeed-statement")), (200, None))
+
+
+class ProtectedTests(DocumentTestCase):
+    """Documents that need a token."""
+
+    def test_answers_belong_to_one_client(self) -> None:
+        """None may be stored, and a request that has waited is judged again."""
+        clock = Clock()
+        made = make_site(clock=clock)
+        guard = protect(made.published[0], made.site)
+        publish(made.feed, DOCUMENT)
+
+        def get(*fields: bytes) -> Response:
+            return request(made.site, b"\n".join([b"GET /feed HTTP/1.1", AUTHORIZATION, *fields]))
+
+        response = get()
+        self.assertEqual((response.status, response.headers["cache-control"]), (200, "private, no-store"))
+        self.assertEqual(response.headers["vary"], "Accept-Encoding, Accept, Authorization")
+        self.assertEqual(request(made.site, b"GET /feed HTTP/1.1").status, 401)
+        transport = StringTransport()
+        channel: Any = made.site.buildProtocol(None)
+        channel.makeConnection(transport)
+        wait = b"Prefer: wait=9\r\nIf-None-Match: " + response.headers["etag"].encode()
+        head = b"GET /feed HTTP/1.1\r\nHost: a\r\n%s\r\n%s\r\n\r\n" % (AUTHORIZATION, wait)
+        channel.dataReceived(head)
+        publish(made.feed, DOCUMENT + b" ")
+        self.assertIn(b"HTTP/1.1 200 ", transport.value())
+        transport.clear()
+        channel.dataReceived(head.replace(b"If-None-Match", b"If-None-Match: *\r\nX"))
+        assert isinstance(guard.verifier, FakeVerifier)
+        guard.verifier.revoked.add(TOKEN)
+        guard.check()
+        clock.advance(0)
+        self.assertIn(b"HTTP/1.1 401 ", transport.value())
+        preflight = b"OPTIONS /feed HTTP/1.1\nAccess-Control-Request-Method: GET"
+        allowed = request(made.site, preflight).headers["access-control-allow-headers"]
+        self.assertTrue(allowed.endswith(", Authorization"), allowed)

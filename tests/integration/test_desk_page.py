@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import os
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -13,11 +16,10 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.integration.browsing import call, faults
-from tests.integration.harness import TEXT, WAIT_S, Livefeed, free_port, replace_file
+from tests.integration.harness import TEXT, WAIT_S, Livefeed, Redis, free_port, handshake, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from selenium.webdriver import Chrome
 
@@ -37,6 +39,38 @@ FRAME = """new Promise((done) => {
 """Shows a page in a frame, and tells whether nothing of it is there for the page around it."""
 
 SCREENS = ((1440, 900), (390, 844), (3840, 2160))
+
+
+ROWS = "[...document.querySelectorAll('.differences tbody tr')].map((row) => row.textContent)"
+NIGHT = """
+state_dir = "state"
+interval = 0.2
+admin = ["tcp:{port}:interface=127.0.0.1"]
+admin_token = "token"
+
+[feeds.results]
+source = "{source}"
+[feeds.results.rules.votes]
+never_falls = ["/districts/{{name=*}}/votes", "/counted"]
+[feeds.results.rules.leader]
+required = ["/districts/{{name=*}}/leader"]
+action = "alarm"
+
+[feeds.turnout]
+source = "file:turnout.json"
+"""
+"""Settings with a rule that holds zeros back, one that raises an alarm, and a second feed."""
+
+DISTRICTS = ("Ashford", "Brook End", "Castle Hill", "Dunmore", "Eastleigh", "Fenwick", "Grange")
+
+
+def night(share: int) -> bytes:
+    """Gives the document of an election night of which a share is counted, in percent."""
+    districts = [
+        {"name": name, "votes": share * (310 + 47 * place), "leader": "Greens" if share else None}
+        for place, name in enumerate(DISTRICTS)
+    ]
+    return json.dumps({"title": "Results", "counted": share, "districts": districts}).encode()
 
 
 def counted(votes: int) -> bytes:
@@ -128,9 +162,9 @@ def test_an_operator_decides(desk: Desk) -> None:
         desk.press("hold", "Held.")
         assert "we call district A" in desk.text(".decision")
         replace_file(desk.document, counted(0))
-        desk.wait.until(lambda _: "districts/name=A/votes" in desk.text(".differences"))
+        desk.wait.until(lambda _: "districts/{name=A}/votes" in desk.text(".differences"))
         rows = [row.text for row in desk.browser.find_elements(By.CSS_SELECTOR, ".differences tbody tr")]
-        assert rows == ["/counted 60 0", "/districts/name=A/votes 1200 0"]
+        assert rows == ["/counted 60 0", "/districts/{name=A}/votes 1200 0"]
         assert "1 min" not in desk.text(".side.waits")
         assert desk.livefeed.http.get("/feed").json()["counted"] == 60
         desk.press("release", "Released.")
@@ -151,6 +185,71 @@ def test_an_operator_decides(desk: Desk) -> None:
     desk.browser.find_element(By.XPATH, "//button[text()='Log out']").click()
     assert desk.find("#token").is_displayed()
     assert desk.browser.execute_script("return sessionStorage.length") == 0
+
+
+def test_zeros_from_a_store(browser: Chrome, start: Start, tmp_path: Path) -> None:
+    """A rule holds the zeros of a real Redis back: the operator sees both versions, and watchers what is released."""
+    with Redis(tmp_path) as redis:
+        redis.command("SET", "results", night(58))
+        port = free_port()
+        (tmp_path / "turnout.json").write_text('{"turnout": 61.2}')
+        (tmp_path / "token").write_text(TOKEN)
+        (tmp_path / "token").chmod(0o600)
+        (tmp_path / "a.toml").write_text(NIGHT.format(port=port, source=redis.url("results")))
+        livefeed = start("--config", "a.toml", "--public-reasons", "true")
+        desk = Desk(browser, livefeed, f"http://127.0.0.1:{port}", tmp_path)
+        desk.open()
+        desk.enter()
+        desk.wait_for("#state", "Live")
+        with livefeed.wire() as wire:
+            wire.send(handshake("/results.ws"))
+            assert wire.response().status == 101
+            assert wire.frame_of(TEXT) == night(58)
+            redis.command("SET", "results", night(0))
+            desk.wait_for("#state", "Held")
+            desk.wait_for(
+                ".why-held",
+                "The rule votes holds a newer version back. /districts/{name=Ashford}/votes falls from 17980 to 0",
+            )
+            desk.wait_for(".alarms", "Alarm of the rule leader")
+            desk.wait.until(lambda _: len(browser.execute_script(f"return {ROWS}")) == 1 + 2 * len(DISTRICTS))
+            rows = browser.execute_script(f"return {ROWS}")
+            assert rows[0] == "/districts/{name=Ashford}/votes refused by votes179800"
+            assert rows[1] == "/counted580"
+            polled = livefeed.http.get("/results")
+            assert (polled.json()["counted"], polled.headers["Livefeed-State"]) == (58, "held")
+            desk.wait_for(".feeds [aria-current]", "1 alarm")
+            picture(browser, "desk-light")
+            redis.command("SET", "results", night(61))
+            desk.wait_for("#state", "Live")
+            while wire.frame_of(TEXT) != night(61):
+                pass
+            redis.command("SET", "results", night(3))
+            desk.wait_for("#state", "Held")
+            desk.wait.until(lambda _: browser.find_elements(By.CSS_SELECTOR, ".differences tbody tr"))
+            desk.press("release", "Released.")
+            while wire.frame_of(TEXT) != night(3):
+                pass
+            desk.browser.execute_script("for (const one of document.querySelectorAll('details')) one.open = true")
+            desk.find("button[aria-label='Let everything pass the rule votes for 10\u00a0min 0\u00a0s']").click()
+            desk.wait_for(".result", "The rule lets everything pass")
+            redis.command("SET", "results", night(2))
+            while wire.frame_of(TEXT) != night(2):
+                pass
+            desk.wait_for(".lists", "lets everything pass until")
+
+
+def picture(browser: Chrome, name: str) -> None:
+    """Takes a picture for the docs, if they are made."""
+    folder = os.environ.get("LIVEFEED_PICTURES")
+    if folder is None:
+        return
+    screen = {"width": 1440, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    browser.execute_script("scrollTo(0, 0)")
+    taken = browser.execute_cdp_cmd("Page.captureScreenshot", {"format": "webp", "quality": 80})["data"]
+    Path(folder, f"{name}.webp").write_bytes(base64.b64decode(taken))
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_by_keyboard(desk: Desk) -> None:
@@ -238,6 +337,19 @@ def test_other_pages_and_names(desk: Desk, other_origin: str) -> None:
             assert answer.status_code == 403, more
     assert httpx.get(f"{desk.origin}/-/desk/", headers={"Host": "evil.example"}, timeout=WAIT_S).status_code == 403
     assert desk.livefeed.http.get("/feed").headers["Livefeed-State"] == "live"
+
+
+def test_a_token_that_was_replaced(desk: Desk) -> None:
+    """The page locks itself, says why, and forgets the old token. A right one is kept while the tab is open."""
+    desk.open()
+    desk.browser.execute_script(f"sessionStorage.setItem('livefeed.desk.token', '{TOKEN[::-1]}')")
+    desk.browser.refresh()
+    desk.wait_for("#token-error", "not valid any more")
+    assert desk.browser.execute_script("return sessionStorage.length") == 0
+    desk.enter()
+    desk.wait_for("#state", "Live")
+    desk.browser.refresh()
+    desk.wait_for("#state", "Live")
 
 
 def test_a_livefeed_that_is_silent(desk: Desk) -> None:

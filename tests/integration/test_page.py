@@ -124,7 +124,7 @@ def test_tables_search_and_history(browser: Chrome, start: Start, tmp_path: Path
     assert browser.find_element(By.XPATH, level).text == "1"
     browser.find_element(By.ID, "history-compare").click()
     assert "4 differences" in text_of(browser, "panels")
-    assert "/vessels/name=Auk/speed" in text_of(browser, "panels")
+    assert "/vessels/{name=Auk}/speed" in text_of(browser, "panels")
     browser.find_element(By.CSS_SELECTOR, ".banner button").click()
     assert browser.find_element(By.XPATH, level).text == "7"
     browser.find_element(By.XPATH, "//button[text()='Polling']").click()
@@ -201,7 +201,7 @@ def test_page_shows_decisions(browser: Chrome, start: Start, tmp_path: Path) -> 
     wait.until(lambda _: "keeps this version for now" in text_of(browser, "notices"))
     assert "Reason: We check district 7 (20 %)." in text_of(browser, "notices")
     replace_file(document, SECOND)
-    wait.until(lambda _: "A newer version has been waiting for 2 s." in text_of(browser, "notices"))
+    wait.until(lambda _: "It has been waiting for 2 s." in text_of(browser, "notices"))
     assert "1.50" in text_of(browser, "main")
     assert "Reason: We check district 7 (20 %)." in text_of(browser, "notices")
     decide("release")

@@ -1,8 +1,9 @@
 // The document that watchers see and the one that waits, and what differs between them.
 
-import { differences, identityOf, scalarKey } from "../page/changes.js";
+import { differences } from "../page/changes.js";
 import { element, write } from "../page/dom.js";
-import { isObject, preview } from "../page/exact.js";
+import { preview } from "../page/exact.js";
+import { named, pointerOf } from "../page/pointers.js";
 import { Version } from "../page/version.js";
 import { DeniedError } from "./access.js";
 import { strings } from "./strings.js";
@@ -12,20 +13,6 @@ const MOST_DIFFERENCES = 300;
 const MOST_BYTES = 4_000_000;
 // The characters of a whole document that are shown: more would stop the page for seconds.
 const MOST_CHARACTERS = 500_000;
-
-const decoded = (token) => token.replaceAll("~1", "/").replaceAll("~0", "~");
-
-// Gives a JSON Pointer as the list of differences writes it: elements of an array by the member that tells them apart.
-export function nameOf(value, pointer) {
-  const names = [];
-  for (const token of pointer.split("/").slice(1).map(decoded)) {
-    const identity = Array.isArray(value) ? identityOf(value) : null;
-    const inner = isObject(value) ? value.get(token) : Array.isArray(value) ? value[Number(token)] : undefined;
-    names.push(identity !== null && isObject(inner) ? `${identity}=${scalarKey(inner.get(identity))}` : token);
-    value = inner;
-  }
-  return `/${names.join("/")}`;
-}
 
 export class Comparison {
   constructor(access, failed) {
@@ -137,8 +124,8 @@ export class Comparison {
       write(this.note, strings.unreadable);
       return;
     }
-    const found = differences(old, fresh, MOST_DIFFERENCES).map((each) => ({ ...each, name: each.path.length ? `/${each.path.join("/")}` : "" }));
-    const refused = rule && pointer !== null && pointer !== undefined ? [nameOf(fresh, pointer), nameOf(old, pointer)] : [];
+    const found = differences(old, fresh, MOST_DIFFERENCES).map((each) => ({ ...each, name: pointerOf(each.path) }));
+    const refused = rule && pointer !== null && pointer !== undefined ? [named(fresh, pointer), named(old, pointer)] : [];
     const isRefused = ({ name }) => refused.some((one) => name === one || (name !== "" && one.startsWith(`${name}/`)));
     found.sort((one, other) => isRefused(other) - isRefused(one));
     write(this.note, strings.differencesOf(found.length, MOST_DIFFERENCES));

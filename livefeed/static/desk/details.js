@@ -2,7 +2,8 @@
 
 import { element, write } from "../page/dom.js";
 import { preview, parse } from "../page/exact.js";
-import { counting, moment, short, strings } from "./strings.js";
+import { counting } from "../page/strings.js";
+import { moment, short, strings } from "./strings.js";
 
 const PASSES_S = [60, 600, 3600];
 // The states in which watchers see no document, although there is a last one.
@@ -82,7 +83,7 @@ export class Details {
     this.alarms = element("ul", { class: "alarms" });
     this.head = element("div", { class: "head" }, element("div", { class: "title" }, this.name, this.badge), this.seen, this.decision, this.why, this.alarms, this.warning);
     this.shown = new Facts(strings.shown, ["version", "sequence", "confirmed", "size"]);
-    this.waiting = new Facts(strings.waiting, ["version", "since", "rule", "why", "pulls", "release", "size"]);
+    this.waiting = new Facts(strings.waiting, ["version", "since", "rule", "pulls", "release", "size"]);
     this.sides = element("div", { class: "sides" }, this.shown.element, this.waiting.element);
     const { versionColumns, ruleColumns, overlayColumns } = strings;
     this.versions = new List(strings.versions, strings.versionsHint, strings.noVersions, Object.values(versionColumns), (one, context) => this.version(one, context));
@@ -133,6 +134,8 @@ export class Details {
     this.waiting.element.classList.toggle("waits", Boolean(waiting));
     this.versions.update(report.versions ?? [], { shown: shown?.version });
     this.rules.update(report.rules ?? []);
+    // A livefeed may have no overlays.
+    this.overlay.element.hidden = report.overlay === undefined;
     this.overlay.update(report.overlay ?? []);
   }
 
@@ -168,7 +171,6 @@ export class Details {
       version: short(waiting.version),
       since: `${moment(waiting.since)}, ${counting(waiting.for_s + elapsed)}`,
       rule: waiting.rule ? strings.byRule(waiting.rule) : strings.byDecision,
-      why: waiting.why,
       pulls: waiting.pulls > 1 ? strings.times(waiting.pulls) : null,
       release: release.join(", ") || strings.never,
       size: strings.bytes(waiting.bytes),

@@ -1,6 +1,6 @@
 // All texts of the desk, for translation: another language is another file of this form.
 
-import { format as page } from "../page/strings.js";
+import { counting, format as page } from "../page/strings.js";
 
 // No script can write these two texts: the server puts them into the page. Each is a literal in double quotes, without HTML.
 const language = "en";
@@ -9,15 +9,6 @@ export const noscript = "This page needs JavaScript. Without it, ask for the des
 const whole = new Intl.NumberFormat(language);
 const calendar = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium" });
 const counted = (count, one, many) => `${whole.format(count)} ${count === 1 ? one : many}`;
-
-// A time that is counted up before a reader's eyes: in two units.
-export function counting(seconds) {
-  const all = Math.max(0, Math.floor(seconds));
-  if (all < 60) return `${all}\u00a0s`;
-  if (all < 3600) return `${Math.floor(all / 60)}\u00a0min ${all % 60}\u00a0s`;
-  if (all < 86_400) return `${Math.floor(all / 3600)}\u00a0h ${Math.floor((all % 3600) / 60)}\u00a0min`;
-  return `${counted(Math.floor(all / 86_400), "day", "days")} ${Math.floor((all % 86_400) / 3600)}\u00a0h`;
-}
 
 // A time of a report; with the date if it is not of today.
 export function moment(text) {
@@ -96,7 +87,6 @@ export const strings = {
     size: "Size",
     since: "Waiting since",
     rule: "Held by",
-    why: "Because",
     pulls: "Pulled",
     release: "Released by itself",
   },
@@ -159,7 +149,7 @@ export const strings = {
   },
   consequence: {
     withdraw: "Every watcher loses the document at once: pages are empty, requests are answered 410. Resume takes it back.",
-    end: "Every watcher is told that this version is final, and stops asking. Resume takes it back, but pages notice only after 5 to 10 minutes, or when they are shown again.",
+    end: "Every watcher is told that this version is final, and stops asking. Resume takes it back, but pages notice that only within a minute, and later within some minutes.",
   },
   confirmed: { withdraw: "Withdraw it now", end: "End it now" },
   cancel: "Cancel",

@@ -20,7 +20,7 @@ export function scalarKey(value) {
   return value instanceof Numeral ? value.text : null;
 }
 
-// Gives the differences as {path, before, after, kind}, at most `most` of them. `path` is an array of names and numbers.
+// Gives the differences as {path, before, after, kind}, at most `most` of them. `path` is as in pointers.js.
 // `kind` is "changed", "added" or "removed".
 export function differences(before, after, most = MOST) {
   const found = [];
@@ -42,7 +42,7 @@ export function differences(before, after, most = MOST) {
     const identity = identityOf(old);
     if (identity !== null && identity === identityOf(fresh)) {
       const byKey = (array) => new Map(array.map((item) => [scalarKey(item.get(identity)), item]));
-      return compareMaps(path, byKey(old), byKey(fresh), (key) => `${identity}=${key}`);
+      return compareMaps(path, byKey(old), byKey(fresh), (key) => ({ member: identity, value: key }));
     }
     const byPlace = (array) => new Map(array.entries());
     return compareMaps(path, byPlace(old), byPlace(fresh), (place) => place);

@@ -3,6 +3,7 @@
 import { differences } from "./changes.js";
 import { element, write } from "./dom.js";
 import { preview } from "./exact.js";
+import { pointerOf } from "./pointers.js";
 import { format, strings } from "./strings.js";
 
 const MOST = 120; // versions
@@ -137,7 +138,7 @@ export class History {
         element(
           "tr",
           { class: kind },
-          element("th", { scope: "row" }, `/${path.join("/")}`),
+          element("th", { scope: "row" }, pointerOf(path) || "/"),
           element("td", {}, kind === "added" ? strings.added : preview(before)),
           element("td", {}, kind === "removed" ? strings.removed : preview(after)),
         ),

@@ -11,6 +11,9 @@ const AROUND = 2 * Math.PI * 7; // the circumference of the ring
 // States whose document is shown. A state that this page does not know is never shown as live.
 const SHOWN = new Set(["live", "stale", "held", "ended"]);
 
+// States in which no next version is due.
+const RESTING = new Set(["ended", "withdrawn"]);
+
 // Whether a page may show the document that it has.
 export const isShown = (feed) => feed.text != null && SHOWN.has(feed.state);
 
@@ -99,7 +102,7 @@ export class StateLine {
     const known = isShown(this.feed) && this.feed.state !== "ended";
     const seconds = Math.floor((age ?? 0) / 1000);
     write(this.age, !known ? "" : age === null ? strings.ageUnknown : seconds < 2 ? strings.fresh : strings.age(seconds));
-    const next = this.feed.state === "ended" || this.feed.line === "offline" ? null : this.feed.next();
+    const next = RESTING.has(this.feed.state) || this.feed.line === "offline" ? null : this.feed.next();
     this.ring.toggleAttribute("hidden", next === null);
     if (next === null) {
       write(this.left, "");

@@ -33,12 +33,13 @@ function duration(seconds) {
   return `${Math.floor(seconds / 3600)} h`;
 }
 
-// A time that is counted up before a reader's eyes: in two units.
-function counting(seconds) {
-  const whole = Math.floor(seconds);
-  if (whole < 60) return `${whole} s`;
-  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
-  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+// A time that is counted up before a reader's eyes: in two units, which stay on one line.
+export function counting(seconds) {
+  const all = Math.max(0, Math.floor(seconds));
+  if (all < 60) return `${all}\u00a0s`;
+  if (all < 3600) return `${Math.floor(all / 60)}\u00a0min ${all % 60}\u00a0s`;
+  if (all < 86_400) return `${Math.floor(all / 3600)}\u00a0h ${Math.floor((all % 3600) / 60)}\u00a0min`;
+  return `${counted(Math.floor(all / 86_400), "day", "days")} ${Math.floor((all % 86_400) / 3600)}\u00a0h`;
 }
 
 // A time of today, and with the date if it is not of today.
@@ -70,7 +71,7 @@ export const strings = {
   explanations: {
     live: "",
     stale: "The source gives no document at present. This is the last one that it gave.",
-    held: "A newer version is being checked. This is the last one that was released.",
+    held: "This is the last version that was released.",
     ended: "This is the final version. No more versions will come.",
     expired: "The document is too old to be shown. The next one appears here as soon as there is one.",
     withdrawn: "The publisher has withdrawn the document. If there is another one, it appears here.",
@@ -80,7 +81,7 @@ export const strings = {
     protected: "This feed requires a token, and this page has none that is good. Sign in where you got this address, or follow the feed with a client that sends a token.",
   },
   heldAlone: "The publisher keeps this version for now.",
-  waiting: (seconds) => `A newer version has been waiting for ${counting(seconds)}.`,
+  waiting: (seconds) => `A newer version is being checked. It has been waiting for ${counting(seconds)}.`,
   staleSince: (date) => `The source has given no document since ${moment(date)}. This is the last one that it gave.`,
   reason: (why) => `Reason: ${why}`,
   unknownState: (state) => `This page does not know the state “${state}”, so it shows no document.`,

@@ -7,6 +7,7 @@ import { differences, identityOf } from "../../../livefeed/static/page/changes.j
 import { Numeral, parse, plain, preview } from "../../../livefeed/static/page/exact.js";
 import { placesOf } from "../../../livefeed/static/page/places.js";
 import { find } from "../../../livefeed/static/page/finding.js";
+import { pointerOf } from "../../../livefeed/static/page/pointers.js";
 
 const TEXTS = [
   "null", "true", "false", "0", "-0", "1.50", "-1e400", "12345678901234567890", '""', '"a\\"b\\\\"', '"\\ud83d\\ude00😀"',
@@ -48,7 +49,7 @@ test("differences name the values that differ", () => {
 test("objects of an array are compared by their identity, wherever they are", () => {
   const [old, fresh] = ['[{"id":1,"n":1},{"id":2,"n":2}]', '[{"id":2,"n":2},{"id":1,"n":5},{"id":3,"n":0}]'].map(parse);
   assert.equal(identityOf(old), "id");
-  assert.deepEqual(differences(old, fresh).map(({ path }) => path.join("/")), ["id=1/n", "id=3"]);
+  assert.deepEqual(differences(old, fresh).map(({ path }) => pointerOf(path)), ["/{id=1}/n", "/{id=3}"]);
   assert.equal(identityOf(parse('[{"id":1},{"id":1}]')), null);
   assert.equal(identityOf(parse("[{}]")), null);
 });

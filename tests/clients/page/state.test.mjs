@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { condition, isShown } from "../../../livefeed/static/page/state.js";
-import { strings } from "../../../livefeed/static/page/strings.js";
+import { counting, strings } from "../../../livefeed/static/page/strings.js";
 import { Version } from "../../../livefeed/static/page/version.js";
 
 const feed = (state, text, line = "open") => ({ state, text, line });
@@ -39,8 +39,11 @@ test("the time for which a newer version waits is counted in two units", () => {
     [125, "2 min 5 s"],
     [3599, "59 min 59 s"],
     [7261, "2 h 1 min"],
+    [90_000, "1 day 1 h"],
+    [-1, "0 s"],
   ]) {
-    assert.equal(strings.waiting(seconds), `A newer version has been waiting for ${text}.`);
+    assert.equal(counting(seconds).replaceAll("\u00a0", " "), text);
+    assert.ok(strings.waiting(seconds).endsWith(`${counting(seconds)}.`));
   }
 });
 
