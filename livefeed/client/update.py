@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from livefeed.document.signature import Signed
+
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
@@ -75,6 +77,7 @@ class Shown:
     :ivar reason: why the document is in its state, if the operator tells it; otherwise ``""``.
     :ivar is_waiting: whether a newer document is held back.
     :ivar signed: whether a trusted key has signed that this is the document.
+    :ivar statement: the signed statement that came last with the document, verified or not; ``None`` for none.
     :ivar distrust: why what came last was not taken, or may not be the newest; ``""`` if it was verified.
     """
 
@@ -91,6 +94,7 @@ class Shown:
     is_waiting: bool = False
     signed: bool = False
     distrust: str = ""
+    statement: Signed | None = None
 
 
 @dataclass(frozen=True, slots=True)
