@@ -436,6 +436,7 @@ class Protocol:
             self._tag = answer.tag
         item.sequence, item.statement = answer.sequence, answer.signed
         item.confirm(answer, now)
+        item.overlay = answer.overlay
         return True
 
     def _hear(self, next_ms: int | None, now: float) -> None:

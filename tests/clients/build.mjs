@@ -53,7 +53,7 @@ async function write(entry, name, options) {
   Object.assign(shortNames, built.mangleCache);
   const { contents } = built.outputFiles[0];
   writeFileSync(join(folder, name), contents);
-  const hash = createHash("sha256").update(contents).digest("hex").slice(0, 16);
+  const hash = createHash("sha256").update(contents).digest("hex").slice(0, 8);
   return name.replace(/\.js$/, `.${hash}.js`);
 }
 
@@ -61,6 +61,8 @@ async function write(entry, name, options) {
 await write("livefeed", "livefeed.js", {});
 for (const each of LATER) names[each] = await write(each, `livefeed.${each}.js`, {});
 names.livefeed = await write("livefeed", "livefeed.js", {});
+// Not loaded by the others: pages of protected feeds import it.
+await write("token", "livefeed.token.js", {});
 await write("livefeed", "livefeed.classic.js", { format: "iife", globalName: "livefeed" });
 // A page loads it in place of the first one, which it loads itself.
 await write("verify", "livefeed.verify.js", {});

@@ -127,7 +127,8 @@ def test_package_has_what_it_needs(installed: Path) -> None:
     package = installed / "node_modules" / "livefeed"
     names = {str(path.relative_to(package)) for path in package.rglob("*") if path.is_file()}
     sources = {f"src/{path.name}" for path in (PACKAGE / "src").iterdir()}
-    assert names == sources | {"livefeed.d.ts", "react.d.ts", "verify.d.ts", "package.json", "README.md", "LICENSE"}
+    types = {"livefeed.d.ts", "react.d.ts", "token.d.ts", "verify.d.ts"}
+    assert names == sources | types | {"package.json", "README.md", "LICENSE"}
     assert "dependencies" not in json.loads((package / "package.json").read_text())
 
 
