@@ -441,7 +441,7 @@ class Protocol:
                 return False
             item.hold(content, answer.version, sequence=answer.sequence)
             self._tag = answer.tag
-        item.sequence = answer.sequence
+        item.sequence, item.statement = answer.sequence, answer.signed
         item.confirm(answer, now)
         item.overlay = answer.overlay
         return True
@@ -484,7 +484,8 @@ class Protocol:
         self.wakes_at = None if self._phase is _Phase.STOPPED else min(times)
         if shown == self._last:
             return actions
-        # The time of the last confirmation alone is no change. Users read the age when they need it.
-        is_same = shown == replace(self._last, at=shown.at)
+        # The time of the last confirmation alone is no change, nor is the statement of each tick. Users read the age
+        # when they need it.
+        is_same = shown == replace(self._last, at=shown.at, statement=shown.statement)
         self._last = shown
         return actions if is_same else [Show(shown), *actions]
