@@ -10,6 +10,7 @@ from livefeed.document.snapshot import Sequence
 from livefeed.document.stored_version import StoredVersion
 from livefeed.feed.feed import Feed
 from livefeed.feed.freshness import OVERDUE_S
+from livefeed.feed.notice import Notice
 from livefeed.feed.state import State
 from livefeed.testing import publish
 from tests.helpers.feeds import NOW, FeedTestCase
@@ -34,6 +35,21 @@ class ReasonTests(FeedTestCase):
         reasons.append(feed.reason)
         feed.stop_watching()
         self.assertEqual(reasons, ["nothing was pulled yet", "", "redis: away", "", "no pull has ended for 6 s"])
+
+    def test_reasons_for_watchers(self) -> None:
+        """Those of an operator and of pulls; a decision without a reason has none, since the state says it."""
+        feed = self.feed()
+        publish(feed, b"1")
+        feed.heed(Notice(State.HELD, "a recount"))
+        self.assertEqual(feed.public_reason(), "")
+        feed.tell_reasons(are_public=True)
+        self.assertEqual(feed.public_reason(), "a recount")
+        for decision in (State.HELD, State.ENDED, State.WITHDRAWN):
+            feed.decide(decision)
+            self.assertEqual((feed.state, feed.public_reason()), (decision, ""))
+        feed.decide(None)
+        feed.mark_stale("redis: away")
+        self.assertEqual(feed.public_reason(), "redis: away")
 
     def test_restored(self) -> None:
         """A version of an earlier process has its age for a reason."""
