@@ -31,9 +31,10 @@ from livefeed.feed.persistence import JournalService
 from livefeed.feed_storage import FeedStorage, all_of
 from livefeed.intake.desk import Desk
 from livefeed.intake.puller import Puller, PullOutcome, close_source
-from livefeed.intake.timed_release import end_hold, ruled_version
+from livefeed.intake.timed_release import Foresight, end_hold, foresee_document, foresee_release
 from livefeed.process.reload import Change, differences
 from livefeed.sources import is_store, make_source, needs_state_dir
+from livefeed.sources.recording import RecordingSource
 from livefeed.storage.desk_file import DeskFile
 from livefeed.storage.embargo_file import EmbargoFile
 from livefeed.storage.journal import Journal
@@ -321,9 +322,9 @@ class PulledFeedService(FeedService):
         """Everything that is to happen to the feed at a time."""
         return self._storage.embargoes
 
-    def waiting_version(self) -> str | None:
-        """Gives the version that a rule holds back at this moment; ``None`` if none does."""
-        return ruled_version(self.desk)
+    async def foresee(self, data: bytes | None) -> Foresight:
+        """Foresees the publication of a document, or the end of a hold if there is no document."""
+        return await (foresee_release(self.desk) if data is None else foresee_document(self.desk, data))
 
     async def end_hold(self, embargo: Embargo) -> None:
         """Ends the hold of the feed for an embargo.
@@ -438,6 +439,12 @@ class PulledFeedService(FeedService):
     def _source_of(self, settings: FeedSettings, store: SharedWrites | None) -> Source:
         with settings.named():
             return make_source(settings.source, reactor=self._shared.reactor, max_bytes=settings.max_bytes, store=store)
+
+    @property
+    def replay(self) -> RecordingSource | None:
+        """The recording that the feed plays; ``None`` if it has another source."""
+        source = self.puller.source
+        return source if isinstance(source, RecordingSource) else None
 
     @property
     def source_name(self) -> str:

@@ -6,13 +6,14 @@ them, and then everything that is to happen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.logger import Logger
 
 from livefeed.exceptions import StartError, StoreError
+from livefeed.intake.stored_past import StoredPast
 
 if TYPE_CHECKING:
     from livefeed.feed.embargoes import Embargoes
@@ -43,6 +44,12 @@ class FeedStorage:
 
     # internal state
     _is_open: bool = False
+    _past: StoredPast = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Without a reference to the desk, which has it: no cycle keeps a feed that is removed.
+        self._past = StoredPast(self.desk.archive.now, self.store)
+        self.desk.archive.others = (self._past,)
 
     def open(self) -> None:
         """Restores versions and decisions, unless that was done since the start.
@@ -110,7 +117,7 @@ class FeedStorage:
             # It has accepted its last writes; the end of the process does not wait for them.
             self.store.close()
             self.embargoes.note_store(has_store=store is not None)
-        self.store = store
+        self.store = self._past.store = store
 
     def abandon(self) -> None:
         """Closes the files of a feed that was not added after all."""

@@ -46,6 +46,7 @@ def make_signing(serving: Serving) -> ReloadedSigning:
     :raises ConfigurationError: if the keys cannot be used.
     """
     signing = Signing(read_signing_keys(serving.settings))
+    signing.log_key()
     serving.publish_keys(signing.key_set())
     return ReloadedSigning(signing, serving.publish_keys)
 

@@ -21,6 +21,7 @@ from livefeed.document.selectors import parse_selector
 from livefeed.document.snapshot import version_of
 from livefeed.exceptions import SourceError
 from livefeed.process import runtime_dir
+from livefeed.process.signing_keys import make_keys
 from livefeed.testing import MemorySource
 from tests.authority import Holder
 
@@ -137,6 +138,14 @@ class StartChecksTests(ChecksTestCase):
         made = StartChecks(Settings(listen=TCP), self.reactor, {"RUNTIME_DIRECTORY": str(self.folder)})
         made.run()
         self.assertEqual([each.is_warning for each in made.problems], [True])
+
+    def test_signing_keys(self) -> None:
+        """A file that cannot be used is a problem, and one that can be is none."""
+        path = self.folder / "signing.pem"
+        (line,) = self.problems(signing_key=path)
+        self.assertTrue(line.startswith("--signing-key: DIR/signing.pem: there is no such file"), line)
+        make_keys().write(path, is_new=True)
+        self.assertEqual(self.problems(signing_key=path), [])
 
     def test_versions_of_a_newer_livefeed(self) -> None:
         """They are a problem for each feed that has such a file, and stay as they are."""

@@ -15,8 +15,8 @@ from livefeed.document.embargo import Embargo
 from livefeed.document.gate import check_document
 from livefeed.document.snapshot import version_of
 from livefeed.document.timestamps import length_of, parse_timestamp, timestamp
-from livefeed.exceptions import CommandError, DocumentError, closest, shown
-from livefeed.feed.embargoes import TooManyEmbargoesError, new_id
+from livefeed.exceptions import CommandError, DocumentError, PullError, closest, shown
+from livefeed.feed.embargoes import ConditionError, TooManyEmbargoesError, new_id
 from livefeed.web.conditional import listed_tags, strong_tags
 
 if TYPE_CHECKING:
@@ -35,6 +35,18 @@ MAX_REASON = 200
 _FORM = "a time with its offset from UTC, such as 2026-11-30T21:30:00+01:00 (RFC 3339)"
 
 
+class Foreseen(Protocol):
+    """What can be said about something that is to happen at a time."""
+
+    @property
+    def ruled(self) -> str | None:
+        """The version that waits now, and that a rule holds back; ``None`` if there is none."""
+
+    @property
+    def doubt(self) -> str:
+        """Why it would not have the wanted effect if it happened now."""
+
+
 class EmbargoedFeed(Protocol):
     """A feed to which something may happen at a time."""
 
@@ -42,8 +54,8 @@ class EmbargoedFeed(Protocol):
     def embargoes(self) -> Embargoes:
         """Its embargoes."""
 
-    def waiting_version(self) -> str | None:
-        """The version that a rule holds back at this moment; ``None`` if none does."""
+    async def foresee(self, data: bytes | None) -> Foreseen:
+        """Foresees the publication of a document, or the end of a hold if there is no document."""
 
 
 def time_of(text: str, now: float) -> float:
@@ -58,7 +70,7 @@ def time_of(text: str, now: float) -> float:
         raise EditRefusedError(400, f"The time {shown(text)} is not {_FORM}.") from None
     if at <= now:
         ago = length_of(now - at)
-        why = f"The time {timestamp(at)} has passed {ago} s ago: it is {timestamp(now)} by the clock of this machine."
+        why = f"The time {timestamp(at)} was {ago} s ago: it is {timestamp(now)} by the clock of livefeed."
         raise EditRefusedError(422, why)
     if at - now > MAX_AHEAD_S:
         raise EditRefusedError(422, f"The time {timestamp(at)} is more than a year ahead.")
@@ -81,13 +93,14 @@ class SetAside:
     max_bytes: int
 
 
-async def set_aside(embargoes: Embargoes, data: bytes, wish: SetAside) -> dict[str, Any]:
+async def set_aside(served: EmbargoedFeed, data: bytes, wish: SetAside) -> dict[str, Any]:
     """Sets a document aside until a time. It is durable when this returns.
 
     :returns: the report.
     :raises EditRefusedError: if the time or the document is refused.
     :raises StoreError: if the disk refuses it.
     """
+    embargoes = served.embargoes
     now = embargoes.keeping.wall()
     ends_at = time_of(wish.at, now)
     try:
@@ -103,7 +116,17 @@ async def set_aside(embargoes: Embargoes, data: bytes, wish: SetAside) -> dict[s
     except TooManyEmbargoesError as error:
         raise EditRefusedError(429, sentence(error)) from None
     why = f"it is set aside until {timestamp(ends_at)}, and nothing of it is visible before"
-    return {**described(embargoes, embargo), "live": False, "why": why}
+    foreseen = await _foreseen(served, data)
+    doubt = {"warning": foreseen.doubt} if foreseen is not None and foreseen.doubt else {}
+    return {**described(embargoes, embargo), "live": False, "why": why, **doubt}
+
+
+async def _foreseen(served: EmbargoedFeed, data: bytes | None) -> Foreseen | None:
+    """Foresees what can be; ``None`` if the rules cannot be checked now."""
+    try:
+        return await served.foresee(data)
+    except PullError:
+        return None
 
 
 def described(embargoes: Embargoes, embargo: Embargo) -> dict[str, Any]:
@@ -157,8 +180,15 @@ class EmbargoCommands:
         if action == "cancel":
             embargo = await embargoes.cancel(name, by)
         else:
-            embargo = await embargoes.happen_now(name, by, any_version=arguments.get("any_version") is True)
+            embargo = await self._publish(embargoes, name, by, any_version=arguments.get("any_version") is True)
         return {**described(embargoes, embargo), "failed": None, "action": action, "done": True}
+
+    @staticmethod
+    async def _publish(embargoes: Embargoes, name: str, by: str, *, any_version: bool) -> Embargo:
+        try:
+            return await embargoes.happen_now(name, by, any_version=any_version)
+        except ConditionError as error:
+            raise CommandError(f"{error}; --any-version passes over that") from None
 
     async def _release(self, arguments: Arguments, by: str) -> dict[str, Any]:
         found = self._named(arguments.get("feed"))
@@ -171,13 +201,14 @@ class EmbargoCommands:
         except EditRefusedError as error:
             raise CommandError(str(error)) from None
         # A rule holds the version that the operator has seen. Another one that a rule holds by then is not released.
-        waiting = found.waiting_version()
-        embargo = Embargo(new_id(), at, now, by, reason, None, None if waiting is None else (waiting,))
+        foreseen = await _foreseen(found, None)
+        ruled = None if foreseen is None else foreseen.ruled
+        embargo = Embargo(new_id(), at, now, by, reason, None, None if ruled is None else (ruled,))
         await embargoes.add(embargo)
-        report = described(embargoes, embargo)
+        doubts = [] if foreseen is None or not foreseen.doubt else [foreseen.doubt]
         if embargoes.keeping.file is None:
-            report["warning"] = "without --state-dir, a restart forgets it"
-        return report
+            doubts.append("without --state-dir, a restart forgets it")
+        return {**described(embargoes, embargo), **({"warning": "; ".join(doubts)} if doubts else {})}
 
     def _holding(self, name: str) -> Embargoes:
         """Gives the embargoes that have one with an id."""

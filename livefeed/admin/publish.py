@@ -329,7 +329,7 @@ class DocumentResource(Node):
             try:
                 if document is not None and request.requestHeaders.hasHeader(PUBLISH_AT):
                     wish = SetAside(at.decode("utf-8", "replace"), given, caller_of(request), self._stored.max_bytes)
-                    report = await set_aside(self._stored.embargoes, document, wish)
+                    report = await set_aside(self._stored, document, wish)
                     return _Result(202, report, tuple(self._shown()))
                 outcome = await self._store.edit(judged)
             finally:

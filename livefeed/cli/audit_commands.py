@@ -85,15 +85,18 @@ def audit_lines(entries: list[dict[str, Any]], painter: Painter, now: datetime) 
                 Cell(clock(each.get("at"), now)),
                 Cell(short(each.get("by"))),
                 Cell(short(each.get("feed"))),
-                Cell(_command(each), "strong"),
+                Cell(_command(each, now), "strong"),
                 Cell(outcome, "plain" if outcome == "done" else "bad"),
             ]
         )
     return painter.table([Cell(name, "faint") for name in ("AT", "BY", "FEED", "COMMAND", "OUTCOME")], rows)
 
 
-def _command(entry: dict[str, Any]) -> str:
+def _command(entry: dict[str, Any], now: datetime) -> str:
     arguments = entry.get("arguments")
+    if entry.get("command") == "embargo" and isinstance(arguments, dict):
+        until = f"{arguments.get('kind')} at {clock(arguments.get('at'), now)}"
+        return short(f"embargo {arguments.get('action')} {arguments.get('id')} ({until})")
     given = arguments.items() if isinstance(arguments, dict) else ()
     words = [f"{name}={value}" for name, value in given if value not in _LEFT_OUT]
     return short(" ".join([str(entry.get("command")), *words]))

@@ -176,7 +176,18 @@ def ask(client: Client, options: argparse.Namespace) -> Any:
     arguments = _arguments(options)
     if name == "release" and options.at is not None:
         return set_release(client, feed_of(client, options), options.at, options.reason)
-    return client.post(f"/-/{name}", {"feed": feed_of(client, options), **arguments}).report()
+    feed = feed_of(client, options)
+    if name == "release":
+        options.shown = _shown(client, feed)
+    return client.post(f"/-/{name}", {"feed": feed, **arguments}).report()
+
+
+def _shown(client: Client, feed: str) -> Any:
+    """Gives the version that watchers are shown before a command, to which they can go back; ``None`` if unknown."""
+    with suppress(CommandError):
+        report = client.get(f"/-/desk/{quote(feed, safe='')}").report()
+        return report.get("version") if isinstance(report, dict) else None
+    return None
 
 
 def _arguments(options: argparse.Namespace) -> dict[str, Any]:
@@ -232,9 +243,11 @@ def lines(client: Client, report: dict[str, Any], options: argparse.Namespace, p
         return desk_lines(report, painter, now, same_livefeed(options), _embargoes(client, report, now))
     if name == "release" and options.at is not None:
         return set_aside_lines(report, painter, now, same_livefeed(options))
-    undo, feed = COMMANDS[name].undo, report.get("feed")
-    undo = f"livefeed ctl {undo} {feed}{same_livefeed(options)}" if undo else ""
-    return done_lines(completed(client, report), painter, now, undo)
+    undo, feed, end = COMMANDS[name].undo, report.get("feed"), same_livefeed(options)
+    if name == "release" and options.shown not in (None, report.get("version")):
+        undo = "rollback"
+    undo = f"livefeed ctl {undo} {feed}{end}" if undo else ""
+    return done_lines(completed(client, report), painter, now, undo, end)
 
 
 def _embargoes(client: Client, report: dict[str, Any], now: datetime) -> list[str]:

@@ -22,6 +22,9 @@ VERSION_CHARACTERS = 12
 MAX_TEXT = 300
 """Characters of a reason or value that are shown on one line."""
 
+MAX_UNFIT = 3
+"""Entries of an overlay that change nothing, which the status shows; of the others, the number is."""
+
 STATES: dict[str, Colour] = {
     "live": "good",
     "stale": "warning",
@@ -57,26 +60,31 @@ def short(text: object) -> str:
     return line if len(line) <= MAX_TEXT else f"{line[:MAX_TEXT]}..."
 
 
-def done_lines(report: dict[str, Any], painter: Painter, now: datetime, undo: str) -> list[str]:
+def done_lines(report: dict[str, Any], painter: Painter, now: datetime, undo: str, end: str = "") -> list[str]:
     """Gives the lines after a command.
 
     :param report: the answer to the command, or the report of the feed after it.
     :param undo: the command line that takes the command back; empty if there is none.
+    :param end: the end of another command line, with the options that choose this livefeed.
     """
     state = str(report.get("state"))
     name = painter.paint(printable(str(report.get("feed"))), "strong")
     lines = [f"{name}: {painter.paint(printable(state), _colour(state))}. {watchers_see(report, now)}."]
     waiting = report.get("waiting")
-    if isinstance(waiting, dict):
-        lines.append(f"Waiting: {waiting_text(waiting)}.")
-        lines += [f"{text}." for text in _release_texts(waiting)]
     decision = report.get("decision")
+    if isinstance(waiting, dict):
+        lines.append(f"Waiting: {waiting_text(waiting, decision)}.")
+        lines += [f"{text}." for text in _release_texts(waiting)]
+    lines += [f"The rule {name} holds nothing until {until}." for name, until in _released(report, now)]
     if isinstance(decision, dict):
         lines.append(f"Decision: {decision_text(decision, now)}.")
     if report.get("warning"):
         lines.append(painter.paint(f"Warning: {short(report['warning'])}", "warning"))
     if undo:
         lines.append(f"Undo: {painter.paint(undo, 'strong')}")
+    elif isinstance(waiting, dict) and waiting.get("rule") and decision is None:
+        again = f"livefeed ctl release {short(report.get('feed'))}{end}"
+        lines.append(f"To show the document that waits: {painter.paint(again, 'strong')}")
     return lines
 
 
@@ -97,8 +105,11 @@ def watchers_see(report: dict[str, Any], now: datetime) -> str:
     return f"Watchers are shown {text}, marked {printable(state)}"
 
 
-def waiting_text(waiting: dict[str, Any]) -> str:
-    """Gives the document that waits, for how long, and the reason."""
+def waiting_text(waiting: dict[str, Any], decision: object = None) -> str:
+    """Gives the document that waits, for how long, and the reason.
+
+    :param decision: the decision in force, which is told by itself; ``None`` for none.
+    """
     text = f"version {version(waiting.get('version'))}"
     if isinstance(waiting.get("bytes"), int):
         text += f", {count(waiting['bytes'])} bytes"
@@ -106,7 +117,7 @@ def waiting_text(waiting: dict[str, Any]) -> str:
         text += f", for {duration(waiting['for_s'])}"
     if waiting.get("rule"):
         text += f", because {short(waiting.get('why'))} (rule {short(waiting['rule'])})"
-    elif waiting.get("why"):
+    elif waiting.get("why") and decision is None:
         text += f", because {short(waiting['why'])}"
     pulls = waiting.get("pulls")
     if waiting.get("rule") and isinstance(pulls, int) and pulls > 1:
@@ -151,11 +162,28 @@ def notes(feed: dict[str, Any], now: datetime) -> Iterator[tuple[str, Colour]]:
     if isinstance(decision, dict):
         yield f"decision: {decision_text(decision, now)}", _colour(str(feed.get("state")))
     if isinstance(waiting, dict):
-        yield f"waiting: {waiting_text(waiting)}", "warning"
+        yield f"waiting: {waiting_text(waiting, decision)}", "warning"
         for text in _release_texts(waiting):
             yield f"{text[0].lower()}{text[1:]}", "plain"
     for alarm in feed.get("alarms") or []:
         yield f"alarm: {alarm_text(alarm, now)}", "warning"
+    if isinstance(feed.get("overlay"), dict):
+        yield from _overlay_notes(feed["overlay"])
+
+
+def _overlay_notes(overlay: dict[str, Any]) -> Iterator[tuple[str, Colour]]:
+    """Gives the number of overlaid values, and the entries that change nothing."""
+    number, unfit = overlay.get("entries") or 0, overlay.get("unfit") or []
+    if number:
+        yield (
+            f"overlay: {count(number)} {'entry' if number == 1 else 'entries'} in place of the source's values",
+            "plain",
+        )
+    for each in unfit[:MAX_UNFIT]:
+        where = short(each.get("pointer") or "the whole document")
+        yield f"the overlay of {where} changes nothing: {short(each.get('why'))}", "warning"
+    if len(unfit) > MAX_UNFIT:
+        yield f"{count(len(unfit) - MAX_UNFIT)} more do not fit; see `livefeed ctl overlay list`", "warning"
 
 
 def overlay_text(entry: dict[str, Any]) -> tuple[str, Colour]:
@@ -201,7 +229,7 @@ def _facts(report: dict[str, Any], now: datetime) -> Iterator[tuple[str, str, Co
     if isinstance(decision, dict):
         yield "decision", decision_text(decision, now), _colour(str(report.get("state")))
     if isinstance(waiting, dict):
-        yield "waiting", waiting_text(waiting), "warning"
+        yield "waiting", waiting_text(waiting, decision), "warning"
         for text in _release_texts(waiting):
             yield "", f"{text[0].lower()}{text[1:]}", "plain"
     for alarm in report.get("alarms") or []:
@@ -222,6 +250,13 @@ def _rules(report: dict[str, Any], painter: Painter, now: datetime) -> list[str]
     return ["", *painter.table(heads, rows)] if rows else []
 
 
+def _released(report: dict[str, Any], now: datetime) -> Iterator[tuple[str, str]]:
+    """Gives the rules that hold nothing now, with the times at which that ends."""
+    for rule in report.get("rules") or []:
+        if rule.get("released_until"):
+            yield short(rule.get("name")), clock(rule["released_until"], now)
+
+
 def _versions(report: dict[str, Any], painter: Painter, now: datetime) -> list[str]:
     rows = [
         [Cell(version(each.get("version"))), Cell(short(each.get("sequence"))), Cell(clock(each.get("at"), now))]
@@ -239,10 +274,11 @@ def _proposals(report: dict[str, Any], name: str) -> Iterator[tuple[str, str]]:
         yield f"resume {name}", "watchers are shown the document again, and newer ones"
         return
     if isinstance(waiting, dict) and waiting.get("rule"):
-        yield f"release {name}", "watchers are shown the document that waits"
+        if kind != "pin":
+            yield f"release {name}", "watchers are shown the document that waits"
         rule = short(waiting["rule"])
         yield f"release {name} --rule {rule} --for 10m", "the rule does not hold for that time"
-    elif isinstance(waiting, dict):
+    elif isinstance(waiting, dict) and kind != "pin":
         yield f"release {name} --once", "watchers are shown the document that waits, and later ones wait"
     if kind == "pin":
         yield f"unpin {name}", "watchers are shown the newest document again"

@@ -87,7 +87,7 @@ def parse_time(text: str, now: datetime) -> ChosenTime:
 def _within_limits(text: str, chosen: ChosenTime, now: datetime) -> ChosenTime:
     ahead_s = (chosen.at - now).total_seconds()
     if ahead_s <= 0:
-        raise CommandError(f"{text} has passed {duration(-ahead_s)} ago: it is {moment(now)} now")
+        raise CommandError(f"{text} was {duration(-ahead_s)} ago: it is {moment(now)} now")
     if ahead_s > MAX_AHEAD_S:
         raise CommandError(f"{text} is more than a year ahead; is the year right?")
     return chosen
@@ -111,7 +111,8 @@ def moment(at: datetime) -> str:
     """Gives a point in time with its date, in the local time zone, with the name of the zone and its offset."""
     local = at.astimezone()
     offset = f"{local:%z}"
-    return f"{local:%Y-%m-%d %H:%M:%S} {local:%Z} (UTC{offset[:3]}:{offset[3:5]})"
+    zone = "UTC" if f"{local:%Z}" == "UTC" else f"{local:%Z} (UTC{offset[:3]}:{offset[3:5]})"
+    return f"{local:%Y-%m-%d %H:%M:%S} {zone}"
 
 
 def clock(text: object, now: datetime) -> str:

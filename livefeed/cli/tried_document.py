@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 SHOWN, UNREADABLE, HELD = 0, 1, 4
 """The exit codes: watchers would be shown the document; it was not tried; it would be held back or refused."""
 
+SHOWN_CHARACTERS = 12
+"""The number of characters of a version in the text, as livefeed publish prints them."""
+
 _MARKS = {"hold": "HOLD ", "alarm": "ALARM", None: "ok   "}
 
 
@@ -165,4 +168,4 @@ def _facts(name: str, data: bytes) -> dict[str, Any]:
 
 
 def _described(what: str, name: str, data: bytes) -> str:
-    return f"{what}: {name}, {len(data)} bytes, version {version_of(data)}"
+    return f"{what}: {name}, {len(data)} bytes, version {version_of(data)[:SHOWN_CHARACTERS]}"

@@ -22,6 +22,7 @@ from livefeed.client.actions import Failed
 from livefeed.client.address import Address
 from livefeed.client.failures import tls_context
 from livefeed.client.http import Requests
+from livefeed.client.token import MAX_TOKEN_LENGTH, Token
 from livefeed.client.update import Line, State
 from livefeed.document.exact_json import DeltaError, decode, encode
 from livefeed.exceptions import FollowError, LivefeedError
@@ -106,6 +107,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print lines of JSON on a terminal, too")
     parser.add_argument("--poll", action="store_true", help="poll, without a WebSocket")
     parser.add_argument("--cacert", type=Path, metavar="FILE", help="PEM file of the authorities that are trusted")
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help="file with the token for a protected feed")
     parser.add_argument("--insecure", action="store_true", help="do not check the server's certificate")
 
 
@@ -121,6 +123,9 @@ def run(options: argparse.Namespace) -> int:
         return _USAGE
     if address.target == "/":
         address = _only_feed(address, options)
+    if options.token_file is not None:
+        # Before anything is shown: a wrong file is a mistake of the command line.
+        Token.of(_token(options.token_file), address)
     is_screen = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not options.json
     output = _screen(address.url, options) if is_screen else Lines(sys.stdout, is_diff=options.diff)
     if options.insecure and address.is_secure:
@@ -149,6 +154,7 @@ async def _follow(url: str, options: argparse.Namespace, output: Output) -> int:
                 cacert=options.cacert,
                 verify=not options.insecure,
                 websocket=not options.poll,
+                token=None if options.token_file is None else partial(_token, options.token_file),
             ),
             options,
             output,
@@ -175,6 +181,19 @@ async def _follow(url: str, options: argparse.Namespace, output: Output) -> int:
         if not signals:
             raise
         return _SIGNALLED + signals[0]
+
+
+def _token(path: Path) -> str:
+    """Reads the token, anew for each connection: a program may renew the file.
+
+    :raises FollowError: if the file cannot be read, or is too large.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_TOKEN_LENGTH + 2)
+    except OSError as error:
+        raise FollowError(f"{path}: {error.strerror}") from None
+    return data.decode("ascii", "replace").strip()
 
 
 def _only_feed(server: Address, options: argparse.Namespace) -> Address:

@@ -11,6 +11,7 @@
 - ``messages``: the messages of ``livefeed.delta.v2``.
 - ``protocol``: the decisions of a client, without input and output: when it connects, polls, waits and stops.
 - ``tls``: TLS by the standard library, without input and output.
+- ``token``: the token with which a client asks for a protected feed.
 - ``trust``: the public keys that a user trusts.
 - ``twisted``: the front end for Twisted, a service.
 - ``update``: the values that a user of the client receives.

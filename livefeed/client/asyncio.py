@@ -17,6 +17,7 @@ from livefeed.client.address import Address
 from livefeed.client.driver import Driver
 from livefeed.client.failures import TIMEOUT_S, tls_context
 from livefeed.client.protocol import MAX_BYTES, Protocol
+from livefeed.client.token import Token
 from livefeed.client.trust import chosen_trust
 from livefeed.client.update import DocumentReader, Update, read_exactly, read_floats
 from livefeed.exceptions import FollowError
@@ -49,6 +50,7 @@ def follow(
     verify: bool = True,
     max_bytes: int = MAX_BYTES,
     websocket: bool = True,
+    token: str | Callable[[], str] | None = None,
     keys: str | Path | Trust | None = None,
 ) -> Feed[Any]: ...
 @overload
@@ -61,6 +63,7 @@ def follow(
     verify: bool = True,
     max_bytes: int = MAX_BYTES,
     websocket: bool = True,
+    token: str | Callable[[], str] | None = None,
     keys: str | Path | Trust | None = None,
 ) -> Feed[T]: ...
 def follow(  # noqa: PLR0913 - all but the URL have defaults
@@ -72,6 +75,7 @@ def follow(  # noqa: PLR0913 - all but the URL have defaults
     verify: bool = True,
     max_bytes: int = MAX_BYTES,
     websocket: bool = True,
+    token: str | Callable[[], str] | None = None,
     keys: str | Path | Trust | None = None,
 ) -> Feed[Any]:
     """Follows a feed, or a part of it.
@@ -83,15 +87,16 @@ def follow(  # noqa: PLR0913 - all but the URL have defaults
     :param verify: whether the server's certificate is checked.
     :param max_bytes: the largest document that is taken, in bytes.
     :param websocket: whether WebSockets are tried, before polls.
+    :param token: the token for a protected feed, or a function that gives the present one. It is called in the event
+        loop before each connection and each poll, so it must not block.
     :param keys: a file with the public keys of the signer, as a JSON Web Key Set. Without one, signatures are not
         verified; with one, no document is shown that these keys have not signed. Parts are not signed.
-    :raises FollowError: if the URL, the pointer or a file is wrong.
+    :raises FollowError: if the URL, the pointer, a file or the token is wrong.
     """
     address = Address.of(url, pointer)
     trust = chosen_trust(keys, address, is_part=bool(pointer) or "#" in url)
-    return Feed(
-        Protocol(address, max_bytes, websocket, trust=trust), tls_context(address, cacert, verify=verify), parse
-    )
+    protocol = Protocol(address, max_bytes, websocket, trust=trust)
+    return Feed(protocol, tls_context(address, cacert, verify=verify), parse, Token.of(token, address))
 
 
 class Feed(Generic[T]):
@@ -102,8 +107,11 @@ class Feed(Generic[T]):
     :class:`FollowError` if trying again does not help, such as after a 404.
     """
 
-    def __init__(self, protocol: Protocol, tls: ssl.SSLContext | None, parse: Callable[[bytes], T]) -> None:
+    def __init__(
+        self, protocol: Protocol, tls: ssl.SSLContext | None, parse: Callable[[bytes], T], token: Token | None = None
+    ) -> None:
         self._protocol = protocol
+        self._token = token
         self._tls = tls
         self._reader = DocumentReader(parse)
         self._driver: Driver | None = None
@@ -121,6 +129,7 @@ class Feed(Generic[T]):
             self._tls,
             self._show,
             self._stop,
+            self._token,
         )
         self._driver.start()
         return self

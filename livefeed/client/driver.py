@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 from typing import Protocol as Requirement
 
@@ -11,6 +12,7 @@ from livefeed.client.failures import reason_of
 from livefeed.client.http import Requests
 from livefeed.client.websocket import Closed, Opened, Text, WebSocket
 from livefeed.clocks import monotonic
+from livefeed.exceptions import FollowError
 
 if TYPE_CHECKING:
     import ssl
@@ -19,9 +21,9 @@ if TYPE_CHECKING:
     from livefeed.client.actions import Action
     from livefeed.client.answers import Answer
     from livefeed.client.protocol import Protocol
+    from livefeed.client.token import Token
     from livefeed.client.update import Shown
     from livefeed.client.websocket import Event
-    from livefeed.exceptions import FollowError
 
 
 MAX_SENT_BYTES, SENT_BYTES_PER_S = 65_536, 128
@@ -84,6 +86,7 @@ class Driver:
     :param tls: the settings of TLS for requests; ``None`` for plain HTTP.
     :param on_shown: is given everything that may be shown, at each change.
     :param on_stop: is given the reason why the client has stopped by itself.
+    :param token: the token of the client; ``None`` without one.
     """
 
     # required parameters
@@ -92,6 +95,7 @@ class Driver:
     tls: ssl.SSLContext | None
     on_shown: Callable[[Shown], object]
     on_stop: Callable[[FollowError], object]
+    token: Token | None = None
 
     # internal state
     _session: _Session | None = None
@@ -136,8 +140,7 @@ class Driver:
                 case Show(shown):
                     self.on_shown(shown)
                 case Connect(url):
-                    self._session = _Session(self, WebSocket(url, self.protocol.max_bytes))
-                    self._session.wire = self.loop.connect(self._session)
+                    self._connect(url)
                 case Send(text):
                     if self._session is not None:
                         self._session.send(text)
@@ -149,6 +152,17 @@ class Driver:
                     self.stop()
                     self.on_stop(error)
         self._arrange()
+
+    def _connect(self, url: str) -> None:
+        try:
+            fields = {} if self.token is None else self.token.fields()
+        except FollowError as error:
+            session = self._session = _Session(self, WebSocket(url, self.protocol.max_bytes))
+            # In another turn, as if the server could not be reached.
+            self.loop.call_later(0, partial(self.take, session, Failed(str(error))))
+            return
+        self._session = _Session(self, WebSocket(url, self.protocol.max_bytes, fields))
+        self._session.wire = self.loop.connect(self._session)
 
     def take(self, session: _Session, event: Event) -> None:
         """Takes an event of a WebSocket, unless there is another one meanwhile."""
@@ -177,6 +191,11 @@ class Driver:
 
     def _get(self, fields: dict[str, str]) -> None:
         # An object that a request is using in its thread is left to that thread.
+        try:
+            fields = fields if self.token is None else {**fields, **self.token.fields()}
+        except FollowError as error:
+            self.loop.call_later(0, partial(self._note_failed, Failed(str(error))))
+            return
         requests, self._requests = self._requests, None
         if requests is None:
             requests = Requests(self.protocol.address, self.tls, self.protocol.max_bytes)
@@ -200,6 +219,10 @@ class Driver:
             return result
 
         self.loop.in_thread(work, done)
+
+    def _note_failed(self, failed: Failed) -> None:
+        if not self._is_stopped:
+            self.perform(self.protocol.failed(failed, monotonic()))
 
     def _arrange(self) -> None:
         if self._timer is not None:

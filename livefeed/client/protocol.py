@@ -443,6 +443,7 @@ class Protocol:
             self._tag = answer.tag
         item.sequence = answer.sequence
         item.confirm(answer, now)
+        item.overlay = answer.overlay
         return True
 
     def _hear(self, next_ms: int | None, now: float) -> None:

@@ -26,6 +26,7 @@ from livefeed.client.failures import TIMEOUT_S, tls_context
 from livefeed.client.protocol import MAX_BYTES
 from livefeed.client.protocol import Protocol as Decisions
 from livefeed.client.tls import TlsChannel
+from livefeed.client.token import Token
 from livefeed.client.trust import chosen_trust
 from livefeed.client.update import DocumentReader, Update, read_floats
 from livefeed.threads import defer_to_new_thread
@@ -58,9 +59,11 @@ class Follower(Service):
     :param verify: whether the server's certificate is checked.
     :param max_bytes: the largest document that is taken, in bytes.
     :param websocket: whether WebSockets are tried, before polls.
+    :param token: the token for a protected feed, or a function that gives the present one. It is called in the
+        reactor's thread before each connection and each poll, so it must not block.
     :param keys: a file with the public keys of the signer, as a JSON Web Key Set. Without one, signatures are not
         verified; with one, no document is shown that these keys have not signed. Parts are not signed.
-    :raises FollowError: if the URL, the pointer or a file is wrong.
+    :raises FollowError: if the URL, the pointer, a file or the token is wrong.
     """
 
     _log = Logger()
@@ -78,9 +81,11 @@ class Follower(Service):
         verify: bool = True,
         max_bytes: int = MAX_BYTES,
         websocket: bool = True,
+        token: str | Callable[[], str] | None = None,
         keys: str | Path | Trust | None = None,
     ) -> None:
         self._address = Address.of(url, pointer)
+        self._token = Token.of(token, self._address)
         self._tls = tls_context(self._address, cacert, verify=verify)
         self._trust = chosen_trust(keys, self._address, is_part=bool(pointer) or "#" in url)
         self._loop = _Loop(reactor, self._address, self._tls)
@@ -113,7 +118,7 @@ class Follower(Service):
         """IService API."""
         super().startService()
         decisions = Decisions(self._address, self._max_bytes, self._websocket, trust=self._trust)
-        self._driver = Driver(decisions, self._loop, self._tls, self._show, self._stop)
+        self._driver = Driver(decisions, self._loop, self._tls, self._show, self._stop, self._token)
         self._driver.start()
 
     def stopService(self) -> None:

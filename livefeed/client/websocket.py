@@ -6,6 +6,7 @@ The library ``websockets`` knows the protocol; this module has the limits, and t
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
@@ -20,6 +21,9 @@ from livefeed.client.actions import Failed
 from livefeed.client.answers import Answer
 from livefeed.client.messages import SUBPROTOCOL
 from livefeed.exceptions import first_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _MESSAGE_FACTOR, _MESSAGE_BYTES = 3, 65_536
 """A document as a JSON string has up to three times its bytes, if it has escapes for all letters; and other members."""
@@ -59,11 +63,13 @@ class WebSocket:
 
     :param url: its URL.
     :param max_bytes: the largest document.
+    :param fields: further fields of the handshake.
     """
 
     # required parameters
     url: str
     max_bytes: int
+    fields: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     # internal state
     _protocol: ClientProtocol = field(init=False)
@@ -90,6 +96,8 @@ class WebSocket:
         self._is_begun = True
         request = self._protocol.connect()
         request.headers["User-Agent"] = f"livefeed/{__version__}"
+        for name, value in self.fields.items():
+            request.headers[name] = value
         self._protocol.send_request(request)
         return self.to_send()
 

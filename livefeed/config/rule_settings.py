@@ -13,7 +13,7 @@ import json
 from typing import TYPE_CHECKING, Any, get_args
 
 from livefeed.document.comparisons import MaxStep, NeverFalls, NeverShrinks
-from livefeed.document.exact_numbers import Step, number_of
+from livefeed.document.exact_numbers import Direction, Step, number_of
 from livefeed.document.json_schema import MAX_SCHEMA_BYTES, Schema, SchemaError
 from livefeed.document.requirements import MustBe, Required
 from livefeed.document.rules import Action, RuleError, Rules, RuleSpec
@@ -21,7 +21,7 @@ from livefeed.document.selectors import SelectorError, parse_selector
 from livefeed.exceptions import ConfigurationError, closest, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from decimal import Decimal
 
     from livefeed.config.layers import SettingValue
@@ -142,14 +142,15 @@ def _pointers(setting: SettingValue) -> tuple[Selector, ...]:
     return tuple(selectors)
 
 
-def _members(setting: SettingValue, needed: str, others: Iterable[str], example: str) -> None:
-    """Checks that a table has a member and at least one of some others, and nothing else."""
-    others = tuple(others)
+def _members(
+    setting: SettingValue, needed: str, others: tuple[str, ...], example: str, more: tuple[str, ...] = ()
+) -> None:
+    """Checks that a table has a member and at least one of some others, and besides only what it may have."""
     if not isinstance(setting.value, dict):
         raise _wrong(setting, f"a table, such as {example}")
     for key in setting.value:
-        if key not in (needed, *others):
-            why = f"there is no such setting{closest(key, (needed, *others))}; write {example}"
+        if key not in (needed, *others, *more):
+            why = f"there is no such setting{closest(key, (needed, *others, *more))}; write {example}"
             raise ConfigurationError(why, place=setting.below(key).place)
     if needed not in setting.value or not any(key in setting.value for key in others):
         why = f"needs {needed} and {' or '.join(others)}, such as {example}"
@@ -167,8 +168,11 @@ def _distance(setting: SettingValue, key: str) -> Decimal | None:
 
 
 def _max_step(setting: SettingValue) -> MaxStep:
-    _members(setting, "pointers", ("by", "percent"), '{pointers = ["/counted"], by = 500}')
-    step = Step(_distance(setting, "by"), _distance(setting, "percent"))
+    _members(setting, "pointers", ("by", "percent"), '{pointers = ["/counted"], by = 500}', ("direction",))
+    direction: Direction = setting.value.get("direction", "both")
+    if not isinstance(direction, str) or direction not in get_args(Direction):
+        raise _wrong(setting.below("direction"), "up, down or both")
+    step = Step(_distance(setting, "by"), _distance(setting, "percent"), direction)
     return MaxStep(_pointers(setting.below("pointers")), step)
 
 

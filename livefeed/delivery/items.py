@@ -150,8 +150,8 @@ class Item:
         self._items.part_from(self, delay_ms)
 
     def expire(self, delay_ms: int) -> None:
-        """Ends this item, whose token has ended."""
-        self._items.part_from(self, delay_ms, Refusal(401, "The token has expired, or was revoked.", delay_ms))
+        """Ends the connection, whose token has ended: another token comes with another request."""
+        self._items.expire(delay_ms)
 
 
 @dataclass(slots=True, eq=False)
@@ -243,11 +243,17 @@ class Items:
         if item is not None:
             self._end(item)
 
-    def part_from(self, item: Item, delay_ms: int, refusal: Refusal | None = None) -> None:
+    def expire(self, delay_ms: int) -> None:
+        """Ends the connection.
+
+        :param delay_ms: the time in milliseconds after which the client comes back.
+        """
+        self._connection.send_away(delay_ms)
+
+    def part_from(self, item: Item, delay_ms: int) -> None:
         """Follows an item no more that has to make room, or whose feed is removed.
 
         :param delay_ms: the time in milliseconds after which the client may ask for it again.
-        :param refusal: the reason; ``None`` if there is no place for it.
         """
         path = item.delivery.feed.path
         if self._items.get(path) is not item:
@@ -256,7 +262,7 @@ class Items:
             self._connection.send_away(delay_ms)
             return
         self._end(item)
-        self._refuse(path, refusal or Refusal(503, "There is no place for this any more.", delay_ms))
+        self._refuse(path, Refusal(503, "There is no place for this any more.", delay_ms))
 
     def pushed_at(self) -> float:
         """Gives when the last push of an item began, by the clock; minus infinity before the first."""

@@ -14,12 +14,14 @@
 - ``overlaid``: a document with an editor's values in place of those of the source.
 - ``overlaid_pointers``: the pointers of these values, as messages list them.
 - ``overlay``: the entries of an editor, and their limits.
+- ``pairs``: the values that selectors find in two documents, as far as they differ.
 - ``patch``: applies patches.
 - ``pointer``: JSON Pointers (RFC 6901), and the bytes of the part that one names.
 - ``public_keys``: public keys as a set of JSON Web Keys, and their ids.
 - ``recording``: the records of a recording, and the chain of their hashes.
 - ``requirements``: the checks that look at values of one document alone.
 - ``rule_checks``: the interface of checks, the refusals that they give, and the text of these.
+- ``rule_replay``: the decisions that rules would have taken on the documents of a past night.
 - ``rules``: the rules of a feed, and what they say about a document.
 - ``selectors``: JSON Pointers that may name several values, and elements of arrays by a member.
 - ``signature``: signed statements about the newest version of a feed.

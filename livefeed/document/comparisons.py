@@ -16,21 +16,19 @@ import msgspec
 from livefeed.document.exact_numbers import is_number, number_of
 from livefeed.document.matches import MatchError
 from livefeed.document.rule_checks import Refusal, cut, listed, place_of, short, shown_value, unreadable
-from livefeed.document.selectors import Element, Name, Selector, text_of
+from livefeed.document.selectors import Element, Name, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sized
 
     from livefeed.document.exact_numbers import Step
-    from livefeed.document.matches import SelectorReader
-    from livefeed.document.selectors import Path
+    from livefeed.document.pairs import Pair
+    from livefeed.document.rule_checks import Documents
+    from livefeed.document.selectors import Selector
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _elements = msgspec.json.Decoder(list[msgspec.Raw])
 _text = msgspec.json.Decoder(str)
-
-
-_Values = tuple[msgspec.Raw, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,26 +69,18 @@ class _Comparison(ABC):
     def _judge(self, pointer: str, old: _Measured, new: _Measured) -> Refusal | None:
         """Compares two values. The old one has a size."""
 
-    def refusals(self, shown: SelectorReader | None, candidate: SelectorReader) -> Iterator[Refusal]:
+    def refusals(self, documents: Documents, *, has_passed: bool) -> Iterator[Refusal]:
         """API of :class:`.rule_checks.Check`."""
-        if shown is None:
+        if documents.shown is None:
             return
         for selector in self.selectors:
             try:
-                after = _by_path(candidate, selector)
+                pairs = documents.changes().find(selector).pairs
             except MatchError as error:
                 yield unreadable(selector, error)
                 continue
-            try:
-                before = _by_path(shown, selector)
-            except MatchError:  # it was released although it could not be read: there is nothing to compare with
-                continue
-            elements = _Elements(candidate, selector) if self.may_leave else None
-            refusals: list[Refusal] = []
-            for path, old in before.items():
-                new = after.get(path, ())
-                if new != old and (new or elements is None or elements.has_that_of(path)):
-                    refusals += self._judged(path, old, new)
+            stars = _stars(selector) if self.may_leave else 0
+            refusals = (refusal for pair in pairs if pair.old and pair.depth >= stars for refusal in self._judged(pair))
             yield from sorted(refusals, key=place_of)
 
     def __str__(self) -> str:
@@ -102,22 +92,21 @@ class _Comparison(ABC):
         old, new = number_of(earlier), number_of(later)
         return earlier == later if old is None or new is None else new >= old
 
-    def _judged(self, path: Path, old_values: _Values, new_values: _Values) -> Iterator[Refusal]:
+    def _judged(self, pair: Pair) -> Iterator[Refusal]:
         """Compares the values of one path."""
-        old = [measured for measured in map(self._measure, map(bytes, old_values)) if measured.size is not None]
+        old = [measured for measured in map(self._measure, pair.old) if measured.size is not None]
         if not old:
             return
         old.sort(key=_rank)
-        new = [self._measure(bytes(value)) for value in new_values]
-        pointer = text_of(path)
+        new = sorted(map(self._measure, pair.new), key=_rank)
+        pointer = text_of(pair.path)
         if not new:
             yield Refusal(pointer, f"{short(pointer)} is missing, and was {shown_value(old[0].value)}")
-        elif len(new) > len(old_values):
-            times = f"is there {len(new)} times, and was there {_times(len(old_values))}"
+        elif len(new) > len(pair.old):
+            times = f"is there {len(new)} times, and was there {_times(len(pair.old))}"
             why = f"{short(pointer)} {times}: elements have the same name"
-            yield Refusal(pointer, why, cut(b"[%b]" % b",".join(sorted(each.value for each in new))))
+            yield Refusal(pointer, why, cut(b"[%b]" % b",".join(sorted(pair.new))))
         else:
-            new.sort(key=_rank)
             for before, after in zip(old, new, strict=False):
                 refusal = self._judge(pointer, before, after)
                 if refusal is not None:
@@ -159,7 +148,7 @@ class MaxStep(_Comparison):
 
     def __str__(self) -> str:
         """API of :class:`.rule_checks.Check`."""
-        return f"{listed(self)}, not by more than {self.step}"
+        return f"{listed(self)}, not {self.step}"
 
     def _measure(self, value: bytes) -> _Measured:
         return _Measured(value, number_of(value))
@@ -171,7 +160,7 @@ class MaxStep(_Comparison):
             return None
         verb = "rises" if new.size > old.size else "falls"
         values = f"from {shown_value(old.value)} to {shown_value(new.value)}"
-        return Refusal(pointer, f"{short(pointer)} {verb} {values}, by more than {self.step}", new.value)
+        return Refusal(pointer, f"{short(pointer)} {verb} {values}, by more than {self.step.limit()}", new.value)
 
     def is_same(self, earlier: bytes, later: bytes) -> bool:
         """API of :class:`.rule_checks.Check`. A value goes on in small steps from the one that was refused."""
@@ -208,35 +197,10 @@ class NeverShrinks(_Comparison):
         return Refusal(pointer, why, str(new.size).encode())
 
 
-def _by_path(reader: SelectorReader, selector: Selector) -> dict[Path, _Values]:
-    values: dict[Path, _Values] = {}
-    for match in reader.find(selector).matches:
-        values[match.path] = (*values.get(match.path, ()), match.value)
-    return values
-
-
-@dataclass(slots=True, eq=False)
-class _Elements:
-    """The elements that the last star of a selector names in a document; without a star, the document itself."""
-
-    # required parameters
-    reader: SelectorReader
-    selector: Selector
-
-    # internal state
-    _paths: frozenset[Path] | None = None
-
-    def has_that_of(self, path: Path) -> bool:
-        """Tells whether the element with a value is there."""
-        tokens = self.selector.tokens
-        count = max(
-            (depth for depth, token in enumerate(tokens, 1) if not isinstance(token, Name | Element)), default=0
-        )
-        if self._paths is None:
-            above = "/".join(self.selector.text.split("/")[: count + 1])
-            found = self.reader.find(Selector(above, tokens[:count]))
-            self._paths = frozenset(match.path for match in found.matches)
-        return path[:count] in self._paths
+def _stars(selector: Selector) -> int:
+    """Gives the number of segments up to the last one that names several values."""
+    stars = (depth for depth, token in enumerate(selector.tokens, 1) if not isinstance(token, Name | Element))
+    return max(stars, default=0)
 
 
 def _length(value: Sized) -> Decimal:

@@ -77,10 +77,10 @@ class Embargo:
         :param stored: the version of the stored document; empty if there is none.
         """
         if self.if_match is not None and not _names(self.if_match, stored):
-            there = "there is no document" if not stored else "another one is stored"
-            return f"If-Match does not name the stored document: {there}"
+            there = "no document is stored" if not stored else "another version is stored"
+            return f"{there} than the condition names (If-Match)" if stored else f"{there} (If-Match)"
         if self.if_none_match is not None and _names(self.if_none_match, stored):
-            return "If-None-Match names the stored document"
+            return "a document is stored that the condition excludes (If-None-Match)"
         return ""
 
     def fail(self, why: str) -> Embargo:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
+from typing import Literal
 
 MAX_NUMBER_BYTES = 256
 """The largest number of bytes of a number that is compared. A double needs 24 at most."""
@@ -17,6 +18,8 @@ difference of two numbers then has 13,000 digits at most, and takes some microse
 
 # More digits than any difference or product has here, so nothing is rounded.
 _EXACT = Context(prec=20_000, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[])
+
+Direction = Literal["up", "down", "both"]
 
 _BEGINNINGS = frozenset(b"-0123456789")
 _HUNDRED = Decimal(100)
@@ -40,18 +43,22 @@ def number_of(value: bytes) -> Decimal | None:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """How far a number may move at once, up or down. It may move by the larger one of the two distances.
+    """How far a number may move at once. It may move by the larger one of the two distances.
 
     :ivar by: a distance, 0 or more; ``None`` for none.
     :ivar percent: a distance in percent of the number before, 0 or more; ``None`` for none. No distance is a percentage
         of 0, so with this alone, a number may move from 0 anywhere.
+    :ivar direction: the direction in which the distance is limited, ``up`` or ``down``, or ``both``.
     """
 
     by: Decimal | None = None
     percent: Decimal | None = None
+    direction: Direction = "both"
 
     def allows(self, old: Decimal, new: Decimal) -> bool:
         """Tells whether a number may move from one value to another."""
+        if new == old or self.direction == ("down" if new > old else "up"):
+            return True
         distance = _EXACT.abs(_EXACT.subtract(new, old))
         if self.by is not None and distance <= self.by:
             return True
@@ -61,7 +68,12 @@ class Step:
             return self.by is None
         return _EXACT.multiply(distance, _HUNDRED) <= _EXACT.multiply(self.percent, _EXACT.abs(old))
 
-    def __str__(self) -> str:
+    def limit(self) -> str:
+        """Gives the distance as text, behind "by more than"."""
         by = "" if self.by is None else f"{self.by:f}"
         percent = "" if self.percent is None else f"{self.percent:f} %"
         return f"{by} and by more than {percent}" if by and percent else by or percent
+
+    def __str__(self) -> str:
+        direction = "" if self.direction == "both" else f"{self.direction} "
+        return f"{direction}by more than {self.limit()}"

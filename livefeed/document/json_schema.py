@@ -16,7 +16,7 @@ import msgspec
 
 from livefeed.document.exact_numbers import number_of
 from livefeed.document.gate import check_document
-from livefeed.document.matches import MatchError
+from livefeed.document.matches import MatchError, SelectorReader
 from livefeed.document.pointer import pointer_of
 from livefeed.document.rule_checks import Refusal, cut, short, shown_value
 from livefeed.document.selectors import MAX_TOKENS, Selector, SelectorError, name_segment, parse_selector, text_of
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from jsonschema_rs import ValidationError, Validator
 
-    from livefeed.document.matches import SelectorReader
+    from livefeed.document.rule_checks import Documents
 
 MAX_SCHEMA_BYTES = 256 * 1024
 """The largest size in bytes of a schema. Those of large formats have 100 KB."""
@@ -120,13 +120,13 @@ class Schema:
         """API of :class:`.rule_checks.Check`."""
         return f"{self.kind} {self.name} (version {version_of(self.text)[:VERSION_CHARACTERS]})"
 
-    def refusals(self, shown: SelectorReader | None, candidate: SelectorReader) -> Iterator[Refusal]:
+    def refusals(self, documents: Documents, *, has_passed: bool) -> Iterator[Refusal]:
         """API of :class:`.rule_checks.Check`. Only the first value that does not fit is given.
 
         The library releases the interpreter lock while it checks, but not while it reads the values.
         """
         try:
-            value = _decoder.decode(candidate.data)
+            value = _decoder.decode(documents.candidate)
         except RecursionError:
             yield Refusal("", f"the document is nested more than {MAX_DEPTH} levels deep, and cannot be checked")
             return
@@ -138,7 +138,7 @@ class Schema:
             return
         misfit = self._misfit(value)
         if misfit is not None:
-            pointer, found = _place(candidate, misfit.instance_path)
+            pointer, found = _place(documents.candidate, misfit.instance_path)
             is_value = f"is {shown_value(found)}, and " if found else "does not fit the schema: "
             yield Refusal(pointer, f"{short(pointer)} {is_value}{_message(misfit)}", cut(found))
 
@@ -219,12 +219,12 @@ def _is_too_deep(value: Any) -> bool:
 _CONTAINERS = (dict, list)
 
 
-def _place(candidate: SelectorReader, path: Sequence[str | int]) -> tuple[str, bytes]:
+def _place(candidate: bytes, path: Sequence[str | int]) -> tuple[str, bytes]:
     """Gives the pointer and the bytes of a value that does not fit."""
     segments = tuple(str(each) if isinstance(each, int) else name_segment(each) for each in path[:MAX_TOKENS])
     pointer = text_of(segments)
     try:
-        matches = candidate.find(parse_selector(pointer)).matches if len(path) <= MAX_TOKENS else []
+        matches = SelectorReader(candidate).find(parse_selector(pointer)).matches if len(path) <= MAX_TOKENS else []
     except (MatchError, SelectorError):
         return pointer, b""
     return pointer, bytes(matches[0].value) if matches else b""

@@ -75,7 +75,7 @@ class Found:
     missing: list[Path]
 
 
-def key_of(value: msgspec.Raw) -> str | None:
+def key_of(value: msgspec.Raw | bytes) -> str | None:
     """Gives the text by which an element is known, if this is the value of its member.
 
     :returns: a string as it reads, without quotes and escapes; a number, ``true``, ``false`` and ``null`` as they stand

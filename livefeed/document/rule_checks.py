@@ -12,12 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from livefeed.document.pairs import PairReader
 from livefeed.document.selectors import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from livefeed.document.matches import MatchError, SelectorReader
+    from livefeed.document.matches import MatchError
     from livefeed.document.selectors import Path, Selector
 
 MAX_VALUE_BYTES = 256
@@ -45,6 +46,37 @@ class Refusal:
     value: bytes = b""
 
 
+@dataclass(slots=True, eq=False)
+class Documents:
+    """The two documents of a check.
+
+    :param shown: the document that is shown; ``None`` if there is none.
+    :param candidate: the document that is checked.
+    """
+
+    # required parameters
+    shown: bytes | None
+    candidate: bytes
+
+    # internal state
+    _changes: PairReader | None = None
+    _all: PairReader | None = None
+
+    def changes(self) -> PairReader:
+        """Gives the reader of the differences between the two."""
+        if self._changes is None:
+            self._changes = PairReader(self.shown, self.candidate)
+        return self._changes
+
+    def all(self) -> PairReader:
+        """Gives the reader of the candidate alone: everything in it is new."""
+        if self.shown is None:
+            return self.changes()
+        if self._all is None:
+            self._all = PairReader(None, self.candidate)
+        return self._all
+
+
 class Check(Protocol):
     """A check of candidates."""
 
@@ -63,11 +95,11 @@ class Check(Protocol):
     def __str__(self) -> str:
         """Describes it on one line."""
 
-    def refusals(self, shown: SelectorReader | None, candidate: SelectorReader) -> Iterator[Refusal]:
+    def refusals(self, documents: Documents, *, has_passed: bool) -> Iterator[Refusal]:
         """Gives everything that it refuses: by the order of its selectors, and for each of these by the pointers.
 
-        :param shown: the document that is shown; ``None`` if there is none.
-        :param candidate: the document that is checked.
+        :param has_passed: whether the document that is shown has passed this check. Then only the difference needs a
+            look.
         """
 
     def is_same(self, earlier: bytes, later: bytes) -> bool:

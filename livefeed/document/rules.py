@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Self
 
 from livefeed.document.matches import MatchError, SelectorReader
-from livefeed.document.rule_checks import Check  # noqa: TC001 - for the types of fields, which msgspec reads
+from livefeed.document.rule_checks import Check, Documents
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -112,13 +112,16 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The rules of a feed. They never change.
+    """The rules of a feed. They never change, and remember only which documents they have accepted.
 
     :ivar specs: the rules in the order in which they are checked: cheap checks come first, and otherwise the order is
         that of the settings.
     """
 
     specs: tuple[RuleSpec, ...] = ()
+
+    # internal state
+    _accepted: list[tuple[bytes, set[str]]] = field(default_factory=list, compare=False, repr=False)
 
     @classmethod
     def compile(cls, specs: Sequence[RuleSpec]) -> Self:
@@ -151,28 +154,36 @@ class Rules:
         After a rule that holds the document back, only rules that raise alarms are checked. So before a document is
         released from one rule, check it again without that one.
 
-        It takes some milliseconds for 1 MB; see docs/benchmarks.md. It may run in a thread.
+        It may run in a thread, but not twice at a time. docs/benchmarks.md has the time that it takes.
 
         :param shown: the document that watchers are shown; ``None`` if there is none. Then rules that compare have
             nothing to refuse.
         :param candidate: a document that has passed the gate.
         :param skip: the names of the rules that are not checked.
         """
-        before = None if shown is None else SelectorReader(shown)
-        reader = SelectorReader(candidate)
+        documents = Documents(shown, candidate)
+        before, accepted = self._accepting(shown), self._accepting(candidate)
         held: Violation | None = None
         alarms: list[Violation] = []
         for spec in self.specs:
             if spec.name in skip or (held is not None and spec.action == "hold"):
                 continue
-            violation = _violation(spec, spec.check.refusals(before, reader))
+            violation = _violation(spec, spec.check.refusals(documents, has_passed=spec.name in before))
             if violation is None:
+                accepted.add(spec.name)
                 continue
             if spec.action == "hold":
                 held = violation
             else:
                 alarms.append(violation)
+        # The candidate is the one that is shown when the next one is checked, or that one still is.
+        known = [(candidate, accepted)]
+        self._accepted[:] = known if shown is None or shown == candidate else [*known, (shown, before)]
         return Verdict(held, tuple(alarms))
+
+    def _accepting(self, document: bytes | None) -> set[str]:
+        """Gives the names of the rules that have accepted a document, as far as that is known."""
+        return next((names for known, names in self._accepted if known == document), set())
 
     def idle(self, *documents: bytes) -> Iterator[tuple[str, str]]:
         """Gives the selectors that find nothing in any of these documents, each with the name of its rule.

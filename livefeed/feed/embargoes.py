@@ -11,6 +11,7 @@ Nothing here logs the length or the version of a document.
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,7 +20,7 @@ from twisted.logger import Logger
 
 from livefeed.document.embargo import Embargo, Kind
 from livefeed.document.timestamps import timestamp
-from livefeed.exceptions import CommandError, StoreError, closest
+from livefeed.exceptions import CommandError, PullError, StoreError, closest
 from livefeed.feed.believed_clock import BelievedClock
 from livefeed.feed.state import State
 from livefeed.storage.store import UNCHANGED, Marked
@@ -59,6 +60,10 @@ _log = Logger()
 
 class UnknownEmbargoError(CommandError):
     """There is no embargo by this id."""
+
+
+class ConditionError(CommandError):
+    """A condition on the stored document does not hold."""
 
 
 class TooManyEmbargoesError(CommandError):
@@ -211,10 +216,16 @@ class Embargoes:
         async with _Locked(self._lock):
             self._check_open()
             found = self.find(name)
-            _log.info('feed "{feed}": the embargo {id} ends now, by {by}', feed=self.feed.name, id=found.id, by=by)
-            await self._do(replace(found, if_match=None, if_none_match=None) if any_version else found)
             try:
-                await self._forget(found, by)
+                await self._do(replace(found, if_match=None, if_none_match=None) if any_version else found)
+            except CommandError as error:
+                with suppress(StoreError):
+                    line = self.keeping.line(found, "publish now", by, f"failed: {error}")
+                    await self.keeping.write(self.entries, self.entries, line)
+                raise
+            _log.info('feed "{feed}": the embargo {id} was ended by {by}', feed=self.feed.name, id=found.id, by=by)
+            try:
+                await self._forget(found, by, "publish now")
             except StoreError as error:
                 self._tell_once(found, error)
                 self._schedule(RETRY_S)
@@ -313,7 +324,7 @@ class Embargoes:
             return
         try:
             if embargo.data is None:
-                await self.target.end_hold(embargo)
+                await self._end_hold(embargo)
             else:
                 await self._store(embargo, embargo.data)
         except (CommandError, StoreError):
@@ -322,6 +333,13 @@ class Embargoes:
             _log.failure('feed "{feed}": its embargo {id} broke', feed=self.feed.name, id=embargo.id)
             raise CommandError("it broke; the log has the reason") from None
         self._done.add(embargo.id)
+
+    async def _end_hold(self, embargo: Embargo) -> None:
+        try:
+            await self.target.end_hold(embargo)
+        except PullError as error:
+            # The rules could not be checked.
+            raise CommandError(str(error)) from None
 
     async def _store(self, embargo: Embargo, data: bytes) -> None:
         store = self.target.store
@@ -336,7 +354,7 @@ class Embargoes:
                 return UNCHANGED
             why = embargo.refusal(view.newest.version if view.newest is not None else "")
             if why:
-                raise CommandError(why)
+                raise ConditionError(why)
             # Also if the same document is stored: the write is the sign that the embargo has ended.
             return Marked(data, embargo.id)
 
@@ -357,14 +375,12 @@ class Embargoes:
             text = 'feed "{feed}": the document of the embargo {id} is stored, and watchers are NOT shown it: {why}'
             _log.warn(text, feed=self.feed.name, id=embargo.id, why=why)
 
-    async def _forget(self, embargo: Embargo, by: str) -> None:
+    async def _forget(self, embargo: Embargo, by: str, action: str = "end") -> None:
         """Removes an embargo that has ended.
 
         :raises StoreError: if the disk refuses it. It is not done again.
         """
-        await self._write(
-            [each for each in self.entries if each.id != embargo.id], self.keeping.line(embargo, "end", by)
-        )
+        await self._remove(embargo, action, by)
         self._done.discard(embargo.id)
         self._told.discard(embargo.id)
 

@@ -9,7 +9,7 @@ the rule is released, by an operator or by the times that its configuration allo
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import TimeoutError  # noqa: A004
@@ -43,11 +43,13 @@ class _Refusal:
     :ivar violation: the last of them.
     :ivar pulls: their number.
     :ivar since_s: when the first was, by the clock.
+    :ivar is_told: whether the log says that the value was let through.
     """
 
     violation: Violation
     pulls: int
     since_s: float
+    is_told: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -127,17 +129,11 @@ class Candidates:
             refusals[held.rule] = refusal = self._counted(held)
             if not self._is_due(refusal):
                 break
-            _log.warn(
-                'feed "{feed}": the rule {rule} lets the same value through after {pulls} pulls in {s} s: {why}',
-                feed=self.feed.name,
-                rule=held.rule,
-                pulls=refusal.pulls,
-                s=length_of(self.clock.seconds() - refusal.since_s),
-                why=held.why,
-            )
             skip.add(held.rule)
             verdict = await self._check(data, skip, is_pull=is_pull)
         if is_pull:
+            if verdict.held is None:
+                refusals = {rule: self._let_through(refusal) for rule, refusal in refusals.items()}
             self._refusals = refusals
             self._take_alarms(verdict.alarms)
         return verdict.held
@@ -184,7 +180,20 @@ class Candidates:
         before = self._refusals.get(violation.rule)
         if before is None or not same_refusal(before.violation, violation):
             return _Refusal(violation, 1, self.clock.seconds())
-        return _Refusal(violation, before.pulls + 1, before.since_s)
+        return _Refusal(violation, before.pulls + 1, before.since_s, before.is_told)
+
+    def _let_through(self, refusal: _Refusal) -> _Refusal:
+        """Logs that a value is let through, once: a decision may hold its document for longer."""
+        if not refusal.is_told:
+            _log.warn(
+                'feed "{feed}": the rule {rule} lets the same value through after {pulls} pulls in {s} s: {why}',
+                feed=self.feed.name,
+                rule=refusal.violation.rule,
+                pulls=refusal.pulls,
+                s=length_of(self.clock.seconds() - refusal.since_s),
+                why=refusal.violation.why,
+            )
+        return replace(refusal, is_told=True)
 
     def _is_due(self, refusal: _Refusal) -> bool:
         """Tells whether a rule lets a value through by itself, because it has refused it for long."""
@@ -219,30 +228,29 @@ class Candidates:
         for rule in before:
             _log.info('feed "{feed}": the alarm of the rule {rule} is over', feed=self.feed.name, rule=rule)
 
-    def keep(self, data: bytes, violation: Violation | None, why: str) -> None:
+    def keep(self, data: bytes, violation: Violation | None, why: str, *, is_pull: bool = True) -> None:
         """Has a candidate wait, in the place of the one before.
 
         :param violation: why a rule holds it; ``None`` if only a decision does.
         :param why: the reason in that case.
+        :param is_pull: whether the candidate was just pulled.
         """
         before, now = self.waiting, self.now()
-        # Another process may have held documents back before this one.
-        since = before.since if before is not None else self.feed.notice.waiting or now
         is_same = before is not None and before.data == data
-        rule = None if violation is None else violation.rule
+        rule, pointer = (None, "") if violation is None else (violation.rule, violation.pointer)
         pulls = 1
-        if before is not None and is_same and before.rule == rule:
-            pulls = before.pulls + 1
-        if violation is not None and rule in self._refusals:
+        if rule in self._refusals:
             pulls = self._refusals[rule].pulls
-        version = before.version if before is not None and is_same else version_of(data)
+        elif before is not None and is_same and before.rule == rule:
+            pulls = before.pulls + is_pull
         self.waiting = Waiting(
             before.data if before is not None and is_same else data,
-            version,
-            since,
-            now,
+            before.version if before is not None and is_same else version_of(data),
+            # Another process may have held documents back before this one.
+            before.since if before is not None else self.feed.notice.waiting or now,
+            before.pulled if before is not None and is_same and not is_pull else now,
             rule,
-            "" if violation is None else violation.pointer,
+            pointer,
             why if violation is None else violation.why,
             pulls,
         )

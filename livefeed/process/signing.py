@@ -9,6 +9,8 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from twisted.logger import Logger
+
 from livefeed import clocks
 from livefeed.document.signature import Signed, statement_text
 from livefeed.document.snapshot import IDENTITY
@@ -29,11 +31,16 @@ PROMISED_TICKS, PROMISED_S = 3, 5.0
 that, a mirror that still shows it is frozen."""
 
 
+_log = Logger()
+
+
 @dataclass(eq=False)
 class Signing:
     """Signs the statements of all feeds of a process.
 
     :ivar keys: the keys; ``None`` if nothing is signed.
+    :ivar signed: the number of statements that were signed since the start.
+    :ivar key_id: the id of the key that signs; empty without one.
     :ivar wall: the wall clock, by which verifiers judge the age of a statement.
     """
 
@@ -43,7 +50,7 @@ class Signing:
 
     # internal state
     signed: int = 0
-    _key_id: str = field(init=False, default="")
+    key_id: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
         self.take(self.keys)
@@ -51,7 +58,12 @@ class Signing:
     def take(self, keys: SigningKeys | None) -> None:
         """Signs with other keys from the next statement on; ``None`` to sign no more."""
         self.keys = keys
-        self._key_id = "" if keys is None else keys.key_id
+        self.key_id = "" if keys is None else keys.key_id
+
+    def log_key(self) -> None:
+        """Logs the id of the key that signs, if there is one."""
+        if self.key_id:
+            _log.info("versions are signed by the key {key}", key=self.key_id)
 
     def key_set(self) -> bytes:
         """Gives the published keys as a set of JSON Web Keys; nothing if nothing is signed."""
@@ -66,7 +78,7 @@ class Signing:
         now = int(self.wall())
         expires = now + math.ceil(PROMISED_TICKS * interval_s + PROMISED_S)
         self.signed += 1
-        return Signed.of(text, self._key_id, now, expires, self.keys.signing.sign)
+        return Signed.of(text, self.key_id, now, expires, self.keys.signing.sign)
 
 
 def read_signing_keys(settings: Settings) -> SigningKeys | None:
@@ -133,7 +145,10 @@ class _PreparedSigning:
 
     def commit(self) -> None:
         """Prepared API."""
+        is_other = self.keys is not None and self.keys.key_id != self.part.signing.key_id
         self.part.signing.take(self.keys)
+        if is_other:
+            self.part.signing.log_key()
         self.part.show(self.part.signing.key_set())
 
     def abandon(self) -> None:

@@ -12,11 +12,12 @@ from livefeed.admin.embargoes import MAX_AHEAD_S, EmbargoCommands, SetAside, set
 from livefeed.admin.publish_edits import Conditions, EditRefusedError
 from livefeed.document.snapshot import version_of
 from livefeed.document.timestamps import timestamp
-from livefeed.exceptions import CommandError
+from livefeed.exceptions import CommandError, SourceError
 from livefeed.feed import embargoes as service
 from livefeed.feed.embargo_keeping import EmbargoKeeping
-from livefeed.feed.embargoes import Embargoes
+from livefeed.feed.embargoes import ConditionError, Embargoes
 from livefeed.feed.feed import Feed
+from livefeed.intake.timed_release import Foresight
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -36,7 +37,8 @@ class EmbargoedFeed:
     def __init__(self, name: str) -> None:
         self.clock = Clock()
         self.released: list[Embargo] = []
-        self.waits: str | None = None
+        self.foreseen = Foresight()
+        self.error: Exception | None = None
         self.embargoes = Embargoes(
             Feed(name, clock=self.clock),
             EmbargoKeeping(name, maybeDeferred, lambda: NOW),
@@ -51,8 +53,10 @@ class EmbargoedFeed:
     async def end_hold(self, embargo: Embargo) -> None:
         self.released.append(embargo)
 
-    def waiting_version(self) -> str | None:
-        return self.waits
+    async def foresee(self, data: bytes | None) -> Foresight:
+        if self.error is not None:
+            raise self.error
+        return self.foreseen
 
 
 class EmbargoesTestCase(SynchronousTestCase):
@@ -72,7 +76,7 @@ class EmbargoesTestCase(SynchronousTestCase):
 
     def aside(self, data: bytes = b"[1]", at: str = LATER, conditions: Conditions = NO_CONDITIONS) -> Any:
         """Sets a document aside."""
-        return self.do(set_aside(self.one.embargoes, data, SetAside(at, conditions, "anna", 100)))
+        return self.do(set_aside(self.one, data, SetAside(at, conditions, "anna", 100)))
 
     def run_it(self, **arguments: Any) -> Any:
         return self.do(self.commands.run({"by": "bert", **arguments}))
@@ -88,9 +92,9 @@ class TimeTests(SynchronousTestCase):
             (
                 timestamp(NOW - 3),
                 422,
-                "has passed 3 s ago: it is 2027-01-15T08:00:00.000Z by the clock",
+                "was 3 s ago: it is 2027-01-15T08:00:00.000Z by the clock",
             ),
-            (timestamp(NOW), 422, "has passed 0 s ago"),
+            (timestamp(NOW), 422, "was 0 s ago"),
             (timestamp(NOW + MAX_AHEAD_S + 1), 422, "more than a year ahead"),
         ):
             with self.assertRaisesRegex(EditRefusedError, why) as caught:
@@ -134,11 +138,11 @@ class SetAsideTests(EmbargoesTestCase):
         """An invalid document, and one too many."""
         for data, why in ((b"[1", "The document"), (b'"' + b"x" * 100 + b'"', "more than 100 bytes")):
             wish = SetAside(LATER, NO_CONDITIONS, "anna", 100)
-            self.assertIn(why, self.refused(set_aside(self.one.embargoes, data, wish)))
+            self.assertIn(why, self.refused(set_aside(self.one, data, wish)))
         self.patch(service, "MAX_EMBARGOES", 1)
         self.aside()
         wish = SetAside(LATER, NO_CONDITIONS, "anna", 100)
-        failure = self.failureResultOf(Deferred.fromCoroutine(set_aside(self.one.embargoes, b"[1]", wish)))
+        failure = self.failureResultOf(Deferred.fromCoroutine(set_aside(self.one, b"[1]", wish)))
         assert isinstance(failure.value, EditRefusedError)
         self.assertEqual(failure.value.status, 429)
 
@@ -181,10 +185,32 @@ class CommandTests(EmbargoesTestCase):
 
     def test_release(self) -> None:
         """With the version that a rule holds, so that no other one is released that a rule holds by then."""
-        self.one.waits = "abcd"
+        self.one.foreseen = Foresight("abcd", "it is pinned")
         report = self.run_it(action="release", feed="results", at=LATER, reason="agreed")
         self.assertEqual((report["if_match"], report["by"], report["reason"]), (("abcd",), "bert", "agreed"))
-        self.assertEqual(report["warning"], "without --state-dir, a restart forgets it")
+        self.assertEqual(report["warning"], "it is pinned; without --state-dir, a restart forgets it")
+
+    def test_not_foreseen(self) -> None:
+        """If the rules cannot be checked now, that is no reason to refuse."""
+        self.one.error = SourceError("too slow")
+        self.assertIsNone(self.run_it(action="release", feed="results", at=LATER)["if_match"])
+        self.assertNotIn("warning", self.aside())
+
+    def test_foreseen(self) -> None:
+        """A document that a rule would hold back is accepted, with a warning: the rule may be released by then."""
+        self.one.foreseen = Foresight(None, "the rule votes would hold it back now")
+        self.assertEqual(self.aside()["warning"], "the rule votes would hold it back now")
+
+    def test_condition(self) -> None:
+        """The refusal says how to pass over it."""
+        made = self.aside()
+
+        async def refuse(*_: object, **__: object) -> None:
+            raise ConditionError("another version is stored")
+
+        self.patch(self.one.embargoes, "happen_now", refuse)
+        why = self.refused(self.commands.run({"action": "publish", "id": made["id"]}))
+        self.assertEqual(why, "another version is stored; --any-version passes over that")
 
     def test_only_feed(self) -> None:
         """It need not be named."""

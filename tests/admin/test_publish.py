@@ -29,6 +29,7 @@ from livefeed.feed.embargoes import Embargoes
 from livefeed.feed.feed import Feed
 from livefeed.feed.state import State
 from livefeed.intake.puller import PullOutcome
+from livefeed.intake.timed_release import Foresight
 from livefeed.storage.embargo_file import EmbargoFile
 from livefeed.storage.shared_writes import SPACING_S, SharedWrites
 from livefeed.storage.store import Store
@@ -67,8 +68,8 @@ class PublishedFeed:
     async def end_hold(self, _: object) -> None:
         raise AssertionError
 
-    def waiting_version(self) -> str | None:
-        return None
+    async def foresee(self, _: bytes | None) -> Foresight:
+        return Foresight()
 
     def pull_soon(self) -> Deferred[PullOutcome]:
         assert self.store is not None

@@ -52,6 +52,13 @@ class AuditTests(ZoneTestCase):
             ],
         )
 
+    def test_embargo(self) -> None:
+        """What was to happen, and when."""
+        arguments = {"action": "cancel", "id": "0a1b", "kind": "publish", "at": "2026-11-30T20:30:00Z"}
+        entry = {**HOLD, "command": "embargo", "arguments": arguments}
+        now = datetime(2026, 11, 30, 21, 0, tzinfo=UTC)
+        self.assertIn("embargo cancel 0a1b (publish at 21:30:00 CET)", audit_lines([entry], Painter(False), now)[1])
+
     def test_request(self) -> None:
         """As many as are wanted, of one feed or of all."""
         self.assertEqual(self.audit(report=[PIN, HOLD, 5]), 0)

@@ -107,6 +107,14 @@ class AnswerTests(DeskCommandTestCase):
         self.ctl("hold", "a", answers=((200, answer("held", warning="careful")), (200, desk_report("held"))))
         self.assertIn("Warning: careful", self.out.getvalue())
 
+    def test_back_from_a_release(self) -> None:
+        """If watchers are shown another version than before, the way back is proposed."""
+        for before, undo in ((desk_report(version="00"), True), (desk_report(), False), ([], False)):
+            self.ctl("release", "results", answers=((200, before), (200, answer()), (404, {})))
+            self.assertEqual("Undo: livefeed ctl rollback results" in self.out.getvalue(), undo)
+        self.ctl("release", "results", answers=((404, {}), (200, answer()), (404, {})))
+        self.assertNotIn("Undo", self.out.getvalue())
+
     def test_json(self) -> None:
         """The answer as it came."""
         self.assertEqual(self.ctl("end", "results", "--json", answers=((200, answer("ended")),)), DONE)

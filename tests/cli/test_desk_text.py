@@ -52,6 +52,23 @@ class DoneTests(ZoneTestCase):
             lines = done_lines(answer("held", waiting={**WAITING, **more}), PLAIN, NOW, "")
             self.assertIn(text, lines[2])
 
+    def test_rule_holds_on(self) -> None:
+        """After a decision was taken back, the way to show the document that a rule still holds."""
+        lines = done_lines(answer("held", waiting=WAITING), PLAIN, NOW, "", " --instance x")
+        self.assertEqual(lines[-1], "To show the document that waits: livefeed ctl release results --instance x")
+
+    def test_released_rule(self) -> None:
+        """It is told for how long it holds nothing."""
+        rules = [{"name": "votes", "released_until": "2026-11-30T20:14:19Z"}, {"name": "a", "released_until": None}]
+        lines = done_lines(answer(rules=rules), PLAIN, NOW, "")
+        self.assertEqual(lines[1:], ["The rule votes holds nothing until 21:14:19 CET."])
+
+    def test_decision_tells_why(self) -> None:
+        """The reason of a decision is told once."""
+        waiting = {**WAITING, "rule": None, "why": "zeros"}
+        self.assertNotIn("because", done_lines(answer("held", waiting=waiting, decision=DECISION), PLAIN, NOW, "")[1])
+        self.assertIn("because zeros", done_lines(answer("held", waiting=waiting), PLAIN, NOW, "")[1])
+
     def test_states(self) -> None:
         """Each state has its sentence, also one of the future. None says that watchers see what they do not."""
         for state, text in (
@@ -121,8 +138,8 @@ class DeskTests(ZoneTestCase):
                 "3f2a01b2c3d4                1.7       2026-11-29 21:04:07 CET",
                 "",
                 "POSSIBLE NOW",
-                "livefeed ctl release results                         watchers are shown the document that waits",
                 "livefeed ctl release results --rule votes --for 10m  the rule does not hold for that time",
+                "livefeed ctl unpin results                           watchers are shown the newest document again",
             ],
         )
 
@@ -139,6 +156,7 @@ class DeskTests(ZoneTestCase):
             (("held", {"decision": held}), ["release", "withdraw"]),
             (("held", {"decision": held, "waiting": by_decision}), ["release --once", "release", "withdraw"]),
             (("held", {"decision": {**held, "kind": "pin"}}), ["unpin", "withdraw"]),
+            (("held", {"decision": {**held, "kind": "pin"}, "waiting": by_decision}), ["unpin", "withdraw"]),
             (("held", {"waiting": WAITING}), ["release", "release --rule votes --for 10m", "hold", "rollback"]),
             (("withdrawn", {"decision": {**held, "kind": "withdraw"}}), ["resume"]),
             (("ended", {"decision": {**held, "kind": "end"}, "waiting": WAITING}), ["resume"]),
@@ -166,9 +184,21 @@ class NotesTests(ZoneTestCase):
             [*notes(feed, NOW)],
             [
                 ("decision: hold, by anna at 21:04:19 CET: zeros from the exporter", "warning"),
-                ("waiting: version 9a8b77665544, 4,210 bytes, for 3 min 5 s, because it is held", "warning"),
+                ("waiting: version 9a8b77665544, 4,210 bytes, for 3 min 5 s", "warning"),
                 ("it is shown by itself after 2 more pulls with the same value", "plain"),
                 ("alarm: turnout: /turnout rises", "warning"),
             ],
         )
         self.assertEqual([*notes({"state": "live"}, NOW)], [])
+
+    def test_overlay(self) -> None:
+        """The number of its entries, and the first of those that change nothing."""
+        unfit = [{"pointer": f"/{number}" if number else "", "why": "no such value"} for number in range(5)]
+        lines = [line for line, _ in notes({"overlay": {"entries": 6, "unfit": unfit}}, NOW)]
+        self.assertEqual(lines[0], "overlay: 6 entries in place of the source's values")
+        self.assertEqual(lines[1], "the overlay of the whole document changes nothing: no such value")
+        self.assertEqual(lines[4], "2 more do not fit; see `livefeed ctl overlay list`")
+        (line,) = notes({"overlay": {"entries": 1, "unfit": []}}, NOW)
+        self.assertEqual(line, ("overlay: 1 entry in place of the source's values", "plain"))
+        self.assertEqual([*notes({"overlay": {"entries": 0, "unfit": []}}, NOW)], [])
+        self.assertEqual([*notes({"overlay": None}, NOW)], [])

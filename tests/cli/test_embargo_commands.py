@@ -122,7 +122,7 @@ class ReleaseTests(EmbargoCommandTestCase):
         with self.assertRaises(SystemExit) as caught:
             self.run_it("ctl", "release", "results", "--at", "2020-01-01T00:00:00Z", answers=answers)
         self.assertEqual(caught.exception.code, 2)
-        self.assertIn("has passed", self.err.getvalue())
+        self.assertIn(" ago: it is ", self.err.getvalue())
         for option in ("--once", "--version=ab"):
             self.assertEqual(self.run_it("ctl", "release", "results", "--at", "21:30", option, answers=answers), 2)
             self.assertEqual(self.requests, [])

@@ -12,13 +12,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.cli import tried_document
 from livefeed.cli.tried_document import TriedDocument, try_document
-from livefeed.config.settings import FeedSettings
+from livefeed.config.settings import FeedSettings, Settings
 from livefeed.document.comparisons import NeverFalls
 from livefeed.document.requirements import Required
 from livefeed.document.rules import RuleSpec
 from livefeed.document.selectors import parse_selector
 from livefeed.document.snapshot import version_of
 from livefeed.exceptions import CommandError
+from tests.helpers.documentation import code_block
 
 
 class TriedDocumentTests(SynchronousTestCase):
@@ -51,8 +52,8 @@ class TriedDocumentTests(SynchronousTestCase):
             self.text(tried),
             [
                 "feed night",
-                "the document: new.json, 12 bytes, version " + version_of(b'{"votes": 5}'),
-                "watchers are shown: old.json, 12 bytes, version " + version_of(b'{"votes": 4}'),
+                "the document: new.json, 12 bytes, version " + version_of(b'{"votes": 5}')[:12],
+                "watchers are shown: old.json, 12 bytes, version " + version_of(b'{"votes": 4}')[:12],
                 "ok    complete: required /votes",
                 "ok    votes: never_falls /votes",
                 "This document would be shown.",
@@ -139,6 +140,21 @@ class TriedDocumentTests(SynchronousTestCase):
         self.patch(tried_document, "sys", Mock(stdin=Mock(buffer=io.BytesIO(b'{"votes": 1}'))))
         tried = try_document(FeedSettings(rules=(self.votes,)), "-", None)
         self.assertEqual(tried.document, ("-", b'{"votes": 1}'))
+
+    def test_documentation(self) -> None:
+        """The settings, documents and lines of docs/rules.md."""
+        (self.folder / "results.schema.json").write_text('{"type": "object"}')
+        (self.folder / "livefeed.toml").write_text(code_block("rules.md", "toml", 1))
+        (feed,) = Settings.read({"config": str(self.folder / "livefeed.toml")}, {}).feeds
+        for index, name in enumerate(("last.json", "next.json")):
+            (self.folder / name).write_text(code_block("rules.md", "json", index))
+        tried = try_document(feed, str(self.folder / "next.json"), str(self.folder / "last.json"))
+        self.assertEqual("\n".join(self.text(tried)) + "\n", code_block("rules.md", "text"))
+        (self.folder / "livefeed.toml").write_text(code_block("rules.md", "toml"))
+        (feed,) = Settings.read({"config": str(self.folder / "livefeed.toml")}, {}).feeds
+        self.assertEqual(
+            [str(rule) for rule in feed.rules], ["hold by never_falls /districts/{name=*}/votes, /counted"]
+        )
 
     def test_unreadable_files(self) -> None:
         """The message names the file."""

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -61,6 +62,8 @@ class Terminal(io.StringIO):
 class WatchTestCase(SynchronousTestCase):
     """The command with a feed of the test."""
 
+    url = "http://h/feed"
+
     def setUp(self) -> None:
         self.output: io.StringIO = io.StringIO()
         self.errors = io.StringIO()
@@ -77,7 +80,7 @@ class WatchTestCase(SynchronousTestCase):
         self.patch(client_asyncio, "follow", follow)
         self.patch(sys, "stdout", self.output)
         try:
-            return main(["watch", "http://h/feed", *options])
+            return main(["watch", self.url, *options])
         except SystemExit as error:
             return int(str(error.code))
 
@@ -169,6 +172,28 @@ class LinesTests(WatchTestCase):
             self.assertEqual(self.watch([], *wrong), 2)
         self.assertEqual(main(["watch", "nope"]), 2)
         self.assertIn("is no URL of a feed", self.errors.getvalue())
+
+    def test_token(self) -> None:
+        """The file is read anew for each connection. A wrong one is told first, and its content never."""
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(b" a.b \n")
+            file.flush()
+            self.assertEqual(self.watch([], "--token-file", file.name), 1)
+            self.assertIn("use https://", self.errors.getvalue())
+            self.url = "https://h/feed"
+            self.assertEqual(self.watch([shown("[1]")], "--once", "--token-file", file.name), 0)
+            self.assertEqual(self.asked["token"](), "a.b")
+            file.truncate(0)
+            file.seek(0)
+            file.write(b"new")
+            file.flush()
+            self.assertEqual(self.asked["token"](), "new")
+            file.write(b" secret words")
+            file.flush()
+            self.assertEqual(self.watch([], "--token-file", file.name), 1)
+            self.assertNotIn("secret", self.errors.getvalue())
+        self.assertEqual(self.watch([], "--token-file", file.name), 1)
+        self.assertIn("No such file", self.errors.getvalue())
 
 
 class ServerTests(WatchTestCase):

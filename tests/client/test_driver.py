@@ -13,6 +13,7 @@ from livefeed.client.answers import Answer
 from livefeed.client.driver import MAX_SENT_BYTES, Driver
 from livefeed.client.http import Requests
 from livefeed.client.protocol import Protocol
+from livefeed.client.token import Token
 from livefeed.client.update import Line, State
 from tests.helpers.client_loop import FakeLoop, FakeWire
 from tests.helpers.delta_messages import document, splices, version_of
@@ -100,6 +101,43 @@ class DriverTests(SynchronousTestCase):
         _, done = self.loop.requests.pop()
         done(Failed("nothing listens at h"))
         self.assertIs(self.shown[-1].line, Line.OFFLINE)
+
+    def test_token(self) -> None:
+        """It is asked for before each connection and each poll, and its lack is a failure like any other."""
+        tokens = ["one", "two"]
+        protocol = Protocol(Address.of("http://localhost/feed"), part=lambda: 0.5)
+        token = Token.of(lambda: tokens.pop(0), protocol.address)
+        driver = Driver(protocol, self.loop, None, self.shown.append, self.errors.append, token)
+        self.driver.stop()
+        driver.start()
+        self.assertIn(b"Authorization: Bearer one\r\n", driver._session.socket.handshake())  # type: ignore[union-attr]
+        asked: list[dict[str, str]] = []
+        self.patch(Requests, "get", lambda _, fields: asked.append(fields))
+        self.wire.receiver.ended(ConnectionRefusedError())
+        work, done = self.loop.requests.pop()
+        work()
+        self.assertEqual(asked[0]["Authorization"], "Bearer two")
+        done(Failed("nothing listens at h"))
+        driver.stop()
+
+    def test_no_token(self) -> None:
+        """Without one, neither a WebSocket nor a poll is tried, and the client tries again later."""
+        self.driver.stop()
+        protocol = Protocol(Address.of("http://localhost/feed"), part=lambda: 0.5)
+        token = Token.of(lambda: [""].pop(1), protocol.address)
+        driver = Driver(protocol, self.loop, None, self.shown.append, self.errors.append, token)
+        wires = len(self.loop.wires)
+        driver.start()
+        for begin in (lambda: None, lambda: driver._get({})):
+            begin()
+            (timer,) = [each for each in self.loop.waiting if each.delay_s == 0]
+            timer.cancel()
+            timer.call()
+        self.assertEqual((len(self.loop.wires), self.loop.requests), (wires, []))
+        self.assertIn("there is no token: pop index out of range", self.shown[-1].problem)
+        self.assertEqual(len(self.loop.waiting), 1)
+        driver.stop()
+        driver._note_failed(Failed("too late"))
 
     def test_end_by_the_server(self) -> None:
         """After an error that trying again does not help against, nothing is left."""

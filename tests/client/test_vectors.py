@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ from livefeed.client.answers import Answer
 from livefeed.client.items import Item, Items, Outcome, version_of
 from livefeed.client.messages import read_message
 from livefeed.client.protocol import Protocol
+from livefeed.client.trust import trust_of
 from livefeed.client.update import STATES, Line, State
+from livefeed.client.verification import Verifier
 from livefeed.document.exact_json import DeltaError
+from livefeed.document.signature import SignatureError, Signed
 from livefeed.document.splices import apply_splices
 from tests.helpers.delta_messages import document, heartbeat, message
 
@@ -188,3 +192,21 @@ class SlotTests(SynchronousTestCase):
                 least, most = vector["delay_ms"]
                 assert found is not None, vector
                 self.assertTrue(least - 0.01 <= found <= most + 0.01, (vector, found))
+
+    def test_statements(self) -> None:
+        """A client with keys takes the documents that they have signed, and no others."""
+        for vector in VECTORS["statements"]:
+            address = Address.of(f"http://h/{vector['feed']}")
+            trust = replace(trust_of(json.dumps(vector["keys"]).encode(), address), wall=lambda: 0.0)
+            verifier = Verifier(trust)
+            signed = Signed.of_member(vector["signed"])
+            try:
+                verifier.take(signed, vector["text"].encode(), 100.0)
+            except SignatureError:
+                self.assertIsNone(vector["says"], vector["name"])
+                continue
+            found = verifier.newest
+            assert found is not None
+            says = {name: getattr(found.statement, name) for name in ("state", "at")}
+            says |= {"sequence": found.statement.sequence_text, "created": found.created, "expires": found.expires}
+            self.assertEqual(says, vector["says"], vector["name"])

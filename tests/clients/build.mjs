@@ -27,9 +27,10 @@ const shortNames = {};
 const later = {
   name: "later",
   setup(plugin) {
-    plugin.onResolve({ filter: /./ }, ({ path, kind }) =>
-      kind === "dynamic-import" ? { path: `./${names[path.slice(2, -3)]}`, external: true } : undefined,
-    );
+    plugin.onResolve({ filter: /./ }, ({ path, kind, importer }) => {
+      const isApart = kind === "dynamic-import" || importer.endsWith("verify.js");
+      return isApart ? { path: `./${names[path.slice(2, -3)]}`, external: true } : undefined;
+    });
   },
 };
 
@@ -52,12 +53,16 @@ async function write(entry, name, options) {
   Object.assign(shortNames, built.mangleCache);
   const { contents } = built.outputFiles[0];
   writeFileSync(join(folder, name), contents);
-  const hash = createHash("sha256").update(contents).digest("hex").slice(0, 16);
+  const hash = createHash("sha256").update(contents).digest("hex").slice(0, 8);
   return name.replace(/\.js$/, `.${hash}.js`);
 }
 
 // The first time for the short names, the last time with the names of the others.
 await write("livefeed", "livefeed.js", {});
 for (const each of LATER) names[each] = await write(each, `livefeed.${each}.js`, {});
-await write("livefeed", "livefeed.js", {});
+names.livefeed = await write("livefeed", "livefeed.js", {});
+// Not loaded by the others: pages of protected feeds import it.
+await write("token", "livefeed.token.js", {});
 await write("livefeed", "livefeed.classic.js", { format: "iife", globalName: "livefeed" });
+// A page loads it in place of the first one, which it loads itself.
+await write("verify", "livefeed.verify.js", {});

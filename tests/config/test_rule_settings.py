@@ -147,6 +147,11 @@ class RuleSettingsTests(SynchronousTestCase):
         """A distance above 0, and exact."""
         check = self.one('max_step = {pointers = "/x", by = 0.1}').check
         self.assertEqual(check, MaxStep((parse_selector("/x"),), Step(Decimal("0.1"))))
+        check = self.one('max_step = {pointers = "/x", by = 1, direction = "down"}').check
+        self.assertEqual(check, MaxStep((parse_selector("/x"),), Step(Decimal(1), None, "down")))
+        for wrong in ('"left"', "5", "[]"):
+            message = self.refusal(f'max_step = {{pointers = "/x", by = 1, direction = {wrong}}}')
+            self.assertIn("is not up, down or both", message)
         for wrong in ("0", "-1", "nan", "inf", "true", '"5"', "1" + "0" * 300):
             self.assertIn("is not a number above 0", self.refusal(f'max_step = {{pointers = "/x", percent = {wrong}}}'))
         for wrong in ('{pointers = "/x"}', "{by = 5}", "{}"):

@@ -19,6 +19,13 @@ CORE_BYTES = 4_096
 ALL_BYTES = 8_192
 """The largest size of the core and the modules that it loads later, compressed, in bytes."""
 
+VERIFY_BYTES = 2_816
+"""The largest size of the module that verifies signatures, which pages load in place of the core and with it."""
+
+
+TOKEN_BYTES = 640
+"""The largest size of the module for protected feeds, compressed, in bytes. Pages of public ones do not load it."""
+
 
 class ScriptTests(SynchronousTestCase):
     def setUp(self) -> None:
@@ -44,7 +51,7 @@ class ScriptTests(SynchronousTestCase):
             response = request(self.site, f"GET /-/{lasting_name(name)} HTTP/1.1".encode())
             self.assertEqual((response.status, response.body), (200, self.body(name)))
             self.assertEqual(response.headers["cache-control"], "public, max-age=31536000, immutable")
-            self.assertIn(version_of(response.body)[:16], lasting_name(name))
+            self.assertIn(version_of(response.body)[:8], lasting_name(name))
 
     def test_it_is_compressed(self) -> None:
         """In each coding it has another tag, and a client that has it is answered 304."""
@@ -67,10 +74,18 @@ class ScriptTests(SynchronousTestCase):
             self.assertGreater(len(later), 0)
             self.assertLessEqual({each.decode() for each in later}, {lasting_name(each) for each in NAMES})
 
+    def test_the_module_that_verifies_loads_the_core(self) -> None:
+        """It is the same core, under the name that never changes."""
+        (core,) = re.findall(rb'from"\./([^"]+)"', self.body("livefeed.verify.js"))
+        self.assertEqual(core.decode(), lasting_name("livefeed.js"))
+
     def test_sizes(self) -> None:
         """The core is small, and so is everything together."""
-        sizes = {name: len(gzip.compress(self.body(name), 9)) for name in NAMES if name != "livefeed.classic.js"}
+        others = ("livefeed.classic.js", "livefeed.token.js")
+        sizes = {name: len(gzip.compress(self.body(name), 9)) for name in NAMES if name not in others}
+        self.assertLessEqual(len(gzip.compress(self.body("livefeed.token.js"), 9)), TOKEN_BYTES)
         self.assertLessEqual(sizes["livefeed.js"], CORE_BYTES)
+        self.assertLessEqual(sizes.pop("livefeed.verify.js"), VERIFY_BYTES)
         self.assertLessEqual(sum(sizes.values()), ALL_BYTES)
 
     def test_no_policy_forbids_it(self) -> None:

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.document.comparisons import MaxStep, NeverFalls, NeverShrinks
 from livefeed.document.exact_numbers import Step
-from livefeed.document.matches import SelectorReader
+from livefeed.document.rule_checks import Documents
 from livefeed.document.selectors import parse_selector
 
 if TYPE_CHECKING:
@@ -30,13 +30,13 @@ def as_bytes(value: Any) -> bytes:
 
 def reasons(check: Check, shown: Any, candidate: Any) -> list[str]:
     """Gives the sentences about what a check refuses."""
-    before = None if shown is None else SelectorReader(as_bytes(shown))
-    return [each.why for each in check.refusals(before, SelectorReader(as_bytes(candidate)))]
+    documents = Documents(None if shown is None else as_bytes(shown), as_bytes(candidate))
+    return [each.why for each in check.refusals(documents, has_passed=False)]
 
 
 def values(check: Check, shown: Any, candidate: Any) -> list[tuple[str, bytes]]:
     """Gives the pointers and the values that a check refuses."""
-    refusals = check.refusals(SelectorReader(as_bytes(shown)), SelectorReader(as_bytes(candidate)))
+    refusals = check.refusals(Documents(as_bytes(shown), as_bytes(candidate)), has_passed=True)
     return [(each.pointer, each.value) for each in refusals]
 
 

@@ -73,6 +73,19 @@ class StepTests(SynchronousTestCase):
         for old, new, allowed in ((10, 15, True), (1000, 1100, True), (10, 16, False), (1000, 1101, False)):
             self.assertEqual(step.allows(Decimal(old), Decimal(new)), allowed, (old, new))
 
+    def test_direction(self) -> None:
+        """Only falls, or only rises, are limited."""
+        down, up = Step(Decimal(5), direction="down"), Step(percent=Decimal(10), direction="up")
+        for old, new, is_down, is_up in (
+            (10, 90, True, False),
+            (10, 4, False, True),
+            (10, 5, True, True),
+            (10, 10, True, True),
+        ):
+            self.assertEqual(down.allows(Decimal(old), Decimal(new)), is_down, (old, new))
+            self.assertEqual(up.allows(Decimal(old), Decimal(new)), is_up, (old, new))
+        self.assertEqual((str(down), str(up)), ("down by more than 5", "up by more than 10 %"))
+
     def test_extreme_numbers(self) -> None:
         """The difference of the largest and the smallest number is exact."""
         large, small = Decimal(f"1e{MAX_EXPONENT}"), Decimal(f"1e-{MAX_EXPONENT}")
@@ -84,13 +97,13 @@ class StepTests(SynchronousTestCase):
     def test_exact(self, old: Decimal, new: Decimal, by: Decimal | None, percent: Decimal | None) -> None:
         """Fractions give the same answers."""
         distance = abs(Fraction(new) - Fraction(old))
-        expected = by is not None and distance <= Fraction(by)
+        expected = old == new or (by is not None and distance <= Fraction(by))
         if not expected and percent is not None:
             expected = by is None if old == 0 else distance * 100 <= Fraction(percent) * abs(Fraction(old))
         self.assertEqual(Step(by, percent).allows(old, new), expected)
 
     def test_text(self) -> None:
         """It reads well in a sentence that says "by more than"."""
-        self.assertEqual(str(Step(Decimal("5E+2"))), "500")
-        self.assertEqual(str(Step(percent=Decimal("2.5"))), "2.5 %")
-        self.assertEqual(str(Step(Decimal(5), Decimal(20))), "5 and by more than 20 %")
+        self.assertEqual(str(Step(Decimal("5E+2"))), "by more than 500")
+        self.assertEqual(Step(percent=Decimal("2.5")).limit(), "2.5 %")
+        self.assertEqual(Step(Decimal(5), Decimal(20)).limit(), "5 and by more than 20 %")

@@ -14,8 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.document import json_schema
 from livefeed.document.json_schema import MAX_DEPTH, MAX_SCHEMA_BYTES, Schema, SchemaError
-from livefeed.document.matches import SelectorReader
 from livefeed.document.pointer import PartReader
+from livefeed.document.rule_checks import Documents
 from livefeed.document.rules import Rules, RuleSpec
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def compiled(schema: Any) -> Schema:
 def refused(schema: Any, candidate: Any) -> list[Refusal]:
     """Gives what a schema refuses of a document."""
     data = candidate if isinstance(candidate, bytes) else json.dumps(candidate).encode()
-    return list(compiled(schema).refusals(None, SelectorReader(data)))
+    return list(compiled(schema).refusals(Documents(None, data), has_passed=False))
 
 
 class CompileTests(SynchronousTestCase):
@@ -132,7 +132,7 @@ class CompileTests(SynchronousTestCase):
         """A property may have the name of a keyword, and recursion ends."""
         self.assertEqual(refused({"properties": {"$ref": {"type": "string"}}}, {"$ref": "http://x"}), [])
         for endless in ({"$ref": "#"}, {"allOf": [{"$ref": "#"}, {"$ref": "#"}]}, {"not": {"$ref": "#"}}):
-            compiled(endless).refusals(None, SelectorReader(b'{"a":[{}]}'))
+            self.assertLessEqual(len(refused(endless, b'{"a":[{}]}')), 1)
 
     def test_missing_package(self) -> None:
         """The message says how to install it."""

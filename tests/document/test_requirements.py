@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.document.matches import SelectorReader
 from livefeed.document.requirements import MAX_LISTED, MustBe, Required
+from livefeed.document.rule_checks import Documents
 from livefeed.document.selectors import parse_selector
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ DEEP = b"[" * 100_000 + b"]" * 100_000
 
 def refused(check: Check, candidate: bytes) -> list[Refusal]:
     """Gives what a check refuses of a document; the one that is shown makes no difference."""
-    refusals = list(check.refusals(None, SelectorReader(candidate)))
-    assert refusals == list(check.refusals(SelectorReader(b'{"other": 1}'), SelectorReader(candidate)))
+    refusals = list(check.refusals(Documents(None, candidate), has_passed=False))
+    assert refusals == list(check.refusals(Documents(b'{"other": 1}', candidate), has_passed=False))
     return refusals
 
 
@@ -55,6 +55,18 @@ class RequiredTests(SynchronousTestCase):
         """A star names one value at least: a list without elements is what a broken exporter gives."""
         (refusal,) = refused(required("/d/*/v"), b'{"d": []}')
         self.assertEqual((refusal.pointer, refusal.why), ("/d/*/v", "/d/*/v names nothing: the list is empty"))
+
+    def test_difference(self) -> None:
+        """If the shown document has passed, only the difference is looked at, and the list if it may be empty."""
+        check = required("/d/{n=*}/v")
+        for shown, candidate, pointers in (
+            (b'{"d":[{"n":1,"v":1}]}', b'{"d":[{"n":1,"v":2},{"n":2}]}', ["/d/{n=2}/v"]),
+            (b'{"d":[{"n":1,"v":1},{"n":2,"v":1}]}', b'{"d":[{"n":2,"v":1}]}', []),
+            (b'{"d":[{"n":1,"v":1}]}', b'{"d":[]}', ["/d/{n=*}/v"]),
+            (b'{"d":[{"n":1,"v":1}]}', b'{"d":[{"n":1,"v":1}],"x":1}', []),
+        ):
+            refusals = check.refusals(Documents(shown, candidate), has_passed=True)
+            self.assertEqual([each.pointer for each in refusals], pointers)
 
     def test_useless_documents(self) -> None:
         """null, an empty object and a document that cannot be read are refused."""

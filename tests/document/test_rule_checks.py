@@ -10,6 +10,7 @@ from livefeed.document.rule_checks import (
     MAX_POINTER_CHARACTERS,
     MAX_SHOWN_CHARACTERS,
     MAX_VALUE_BYTES,
+    Documents,
     Refusal,
     cut,
     listed,
@@ -20,6 +21,19 @@ from livefeed.document.rule_checks import (
     unreadable,
 )
 from livefeed.document.selectors import parse_selector
+
+
+class DocumentsTests(SynchronousTestCase):
+    """Documents."""
+
+    def test_readers(self) -> None:
+        """Each is made once, and without a document that is shown, one does for both."""
+        one = Documents(b"[1]", b"[2]")
+        self.assertIs(one.changes(), one.changes())
+        self.assertIs(one.all(), one.all())
+        self.assertEqual((one.changes().old, one.all().old, one.all().new), (b"[1]", None, b"[2]"))
+        other = Documents(None, b"[2]")
+        self.assertIs(other.changes(), other.all())
 
 
 class TextTests(SynchronousTestCase):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from livefeed.document.rules import (
     same_refusal,
 )
 from livefeed.document.selectors import parse_selector
+from tests.helpers.documentation import DOCS
 
 if TYPE_CHECKING:
     import random
@@ -166,6 +168,25 @@ class SameRefusalTests(SynchronousTestCase):
             self.assertTrue(same_refusal(earlier, later))
         self.assertFalse(same_refusal(pulls[-1], self.held(shown, night(N=0))))
 
+    def test_documentation(self) -> None:
+        """The tables of docs/rules.md, with a release after five pulls."""
+        text = (DOCS / "rules.md").read_text()
+        tables = re.findall(r"^\| pull \|.*\n\|---.*\n((?:\|.*\n)+)", text, re.MULTILINE)
+        self.assertEqual(len(tables), 3)
+        for table in tables:
+            shown, refused, pulls = b"", None, 0
+            for row in table.splitlines():
+                votes, expected = (int(cell) for cell in row.split("|")[2:4])
+                candidate = night(N=votes)
+                held = RULES.check(shown, candidate).held if shown else None
+                pulls = 0 if held is None else pulls + 1 if refused and same_refusal(refused, held) else 1
+                refused = held
+                if pulls in {0, 5}:
+                    shown, refused = candidate, None
+                self.assertEqual(shown, night(N=expected), row)
+                words = ("", "once", "twice", "three times", "four times", "five times")
+                self.assertIn(words[pulls], row)
+
     def test_another_value_falls(self) -> None:
         """A release must not show a second faulty value that came later, also if the first one is told."""
         shown = night(N=1200, S=700)
@@ -236,6 +257,24 @@ class PropertyTests(SynchronousTestCase):
         spaced = json.dumps(candidate, indent=1).encode()
         again = rules.check(data(shown), spaced)
         self.assertEqual((again.held is None, len(again.alarms)), (verdict.held is None, len(verdict.alarms)))
+
+    @settings(deadline=None)
+    @given(
+        st.lists(JSON_VALUES | ELEMENTS, min_size=2, max_size=5),
+        st.lists(CHECKS, min_size=1, max_size=3),
+        st.booleans(),
+    )
+    def test_memory_makes_no_difference(self, documents: list[object], checks: list[Check], is_shown: bool) -> None:
+        """Rules that remember which documents they have accepted say the same as new ones."""
+        specs = [RuleSpec(f"r{number}", check, "alarm") for number, check in enumerate(checks)]
+        rules = Rules.compile(specs)
+        shown = None
+        for document in documents:
+            candidate = data(document)
+            verdict = rules.check(shown, candidate)
+            self.assertEqual(verdict, Rules.compile(specs).check(shown, candidate))
+            if is_shown or not verdict.alarms:
+                shown = candidate
 
     @settings(deadline=None)
     @given(JSON_VALUES, st.lists(CHECKS, min_size=1, max_size=3))

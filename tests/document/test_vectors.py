@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.delivery.websocket.close_codes import COME_BACK, DO_NOT_COME_BACK, close_code, delay_ms
 from livefeed.document.exact_json import DeltaError, parse
 from livefeed.document.gate import check_document
 from livefeed.document.patch import apply_patch
+from livefeed.document.public_keys import read_key_set
+from livefeed.document.signature import SignatureError, Signed, verified
 from livefeed.document.snapshot import version_of
 from livefeed.document.splices import apply_splices
 from livefeed.feed.state import State
@@ -117,3 +121,18 @@ class VectorTests(SynchronousTestCase):
                 self.assertEqual(close_code(delay[0]), code)
             if code >= DO_NOT_COME_BACK:
                 self.assertIsNone(delay)
+
+    def test_statements(self) -> None:
+        """Each that is good was signed by a key of its case; of the others, each breaks one rule."""
+        for case in self.vectors["statements"]:
+            keys = read_key_set(json.dumps(case["keys"]).encode())
+            verify = {name: Ed25519PublicKey.from_public_bytes(each).verify for name, each in keys.items()}
+            signed = Signed.of_member(case["signed"])
+            assert signed is not None
+            try:
+                found = verified(signed, verify).statement
+            except SignatureError:
+                self.assertIsNone(case["says"], case["name"])
+            else:
+                fits = found.feed == case["feed"] and found.digest == hashlib.sha256(case["text"].encode()).digest()
+                self.assertEqual((case["name"], fits), (case["name"], case["says"] is not None))

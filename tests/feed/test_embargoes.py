@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.document.embargo import Embargo
 from livefeed.document.snapshot import version_of
-from livefeed.exceptions import CommandError, StoreError
+from livefeed.exceptions import CommandError, SourceError, StoreError
 from livefeed.feed import embargoes as module
 from livefeed.feed.believed_clock import SETTLE_S
 from livefeed.feed.embargo_keeping import EmbargoKeeping
@@ -283,6 +283,13 @@ class EffectTests(EmbargoesTestCase):
         self.assertEqual((self.released, self.embargoes.entries[0].failed), ([], "the feed is withdrawn"))
         self.assertIn("is NOT carried out: the feed is withdrawn; it is kept", "".join(self.lines))
 
+    def test_rules_that_cannot_be_checked(self) -> None:
+        """It is kept, as if it were refused."""
+        self.refusal = SourceError("the check takes too long")
+        self.add(10.0, None)
+        self.go(11)
+        self.assertEqual(self.embargoes.entries[0].failed, "the check takes too long")
+
     def test_release_that_breaks(self) -> None:
         """The log has the traceback, once."""
         self.refusal = KeyError("x")
@@ -300,14 +307,14 @@ class EffectTests(EmbargoesTestCase):
         self.go(45)
         self.assertEqual((self.stored, self.writes), (b"4", 3))
         self.assertEqual([each.id for each in self.embargoes.entries], [lost.id])
-        self.assertIn("another one is stored", self.embargoes.entries[0].failed)
+        self.assertIn("another version is stored", self.embargoes.entries[0].failed)
         self.assertEqual(self.embargoes.entries[0].data, b"3")
 
     def test_conditions_of_an_empty_store(self) -> None:
         """There is no version then."""
         self.add(10.0, b"1", if_match=("*",))
         self.go(11)
-        self.assertIn("there is no document", self.embargoes.entries[0].failed)
+        self.assertIn("no document is stored", self.embargoes.entries[0].failed)
 
     def test_ended_feed(self) -> None:
         """Nothing is stored in it."""
@@ -535,8 +542,10 @@ class CommandTests(EmbargoesTestCase):
         """One that has failed can be published by hand, with its conditions or without."""
         one = self.add(10.0, b"1", if_match=("*",))
         self.go(11)
-        self.assertIn("there is no document", str(self.refused(self.embargoes.happen_now(one.id, "bert"))))
+        self.assertIn("no document is stored", str(self.refused(self.embargoes.happen_now(one.id, "bert"))))
         self.assertEqual(len(self.embargoes.entries), 1)
+        self.assertEqual(self.audit.entries[-1]["arguments"]["action"], "publish now")
+        self.assertIn("failed: no document is stored", self.audit.entries[-1]["outcome"])
         self.do(self.embargoes.happen_now(one.id, "bert", any_version=True))
         self.assertEqual((self.stored, self.embargoes.entries), (b"1", ()))
 

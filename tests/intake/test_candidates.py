@@ -199,6 +199,17 @@ class ReleaseByItselfTests(RulesTestCase):
         self.assertEqual((night.shown, night.feed.state), (votes(6), State.LIVE))
         self.assertIn("the rule votes lets the same value through after 3 pulls", "".join(map(eventAsText, events)))
 
+    def test_told_once(self) -> None:
+        """While another rule or a decision goes on to hold the document, the log is not told at each pull."""
+        night = self.night(never_falls(release_pulls=2), never_falls("total", "/rest"))
+        with capturedLogs() as events:
+            self.pull(b'{"votes": 9, "rest": 9}', *[b'{"votes": 5, "rest": 5}'] * 4)
+            self.assertNotIn("lets the same value through", "".join(map(eventAsText, events)))
+            self.run_command(night.desk.hold(by="ana"))
+            self.pull(*[b'{"votes": 5, "rest": 9}'] * 4)
+        told = [text for text in map(eventAsText, events) if "lets the same value through" in text]
+        self.assertEqual((len(told), night.feed.state), (1, State.HELD))
+
     def test_pulls_in_a_row(self) -> None:
         """Another refused value begins anew."""
         night = self.night(never_falls(release_pulls=3))

@@ -2,73 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
-
-from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
-
+from livefeed.document.requirements import Required
+from livefeed.document.rules import Rules, RuleSpec
+from livefeed.document.selectors import parse_selector
 from livefeed.document.snapshot import version_of
-from livefeed.exceptions import CommandError
-from livefeed.feed.feed import Feed
 from livefeed.feed.state import State
-from livefeed.intake.puller import Puller
-from livefeed.storage.desk_file import DeskFile
-from livefeed.testing import MemorySource, RecordingSubscriber
-from tests.helpers.desks import RecordingAudit, desk_of
-
-if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
-
-NOW = 1000.0
-
-
-class DeskTestCase(SynchronousTestCase):
-    """A feed that a puller pulls from a list of documents, and its desk."""
-
-    def setUp(self) -> None:
-        self.clock = Clock()
-        self.clock.advance(NOW)
-        directory = TemporaryDirectory()
-        self.addCleanup(directory.cleanup)
-        self.folder = Path(directory.name)
-        self.audit = RecordingAudit()
-        self.in_thread: Any = maybeDeferred
-        self.start()
-
-    def start(self, **more: Any) -> None:
-        """Starts a feed with nothing but the files of the one before."""
-        self.feed = Feed("results", clock=self.clock)
-        self.source = MemorySource()
-        file = DeskFile(self.folder / "results.desk")
-        self.desk = desk_of(self.feed, file=file, audit=self.audit, in_thread=self.call_in_thread, **more)
-        self.puller = Puller(self.feed, self.source, clock=self.clock, max_bytes=1000, desk=self.desk)
-        self.desk.open()
-        self.desk.begin()
-
-    def call_in_thread(self, *work: Any) -> Deferred[Any]:
-        result: Deferred[Any] = self.in_thread(*work)
-        return result
-
-    def pull(self, *documents: bytes) -> None:
-        """Pulls documents, one in each second."""
-        for each in documents:
-            self.clock.advance(1)
-            self.source.answers.append(each)
-            self.successResultOf(Deferred.fromCoroutine(self.puller.tick()))
-
-    def run_command(self, command: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any]:
-        return self.successResultOf(Deferred.fromCoroutine(command))
-
-    def refused(self, command: Coroutine[Any, Any, dict[str, Any]]) -> str:
-        return str(self.failureResultOf(Deferred.fromCoroutine(command), CommandError).value)
-
-    def shown(self) -> bytes | None:
-        """Gives the document that watchers are shown; ``None`` for none."""
-        return None if self.feed.snapshot is None or self.feed.is_gone() else self.feed.snapshot.data
+from livefeed.testing import RecordingSubscriber
+from tests.helpers.desks import DeskTestCase
 
 
 class HoldTests(DeskTestCase):
@@ -98,6 +38,18 @@ class HoldTests(DeskTestCase):
         self.assertEqual((answer["decision"], answer["waiting"], answer["version"]), (None, None, version_of(b"2")))
         self.pull(b"3")
         self.assertEqual(self.shown(), b"3")
+
+    def test_another_decision_is_no_pull(self) -> None:
+        """The waiting document stays as old as it is."""
+        self.pull(b"1")
+        self.run_command(self.desk.hold(by="ana", reason="a"))
+        self.pull(b"2")
+        self.clock.advance(5)
+        self.run_command(self.desk.hold(by="ana", reason="b"))
+        waiting = self.desk.report()["waiting"]
+        self.assertEqual((waiting["why"], waiting["pulls"], waiting["for_s"]), ("b", 1, 5.0))
+        self.run_command(self.desk.release(by="ana"))
+        self.assertEqual(self.feed.age_s(), 5.0)
 
     def test_release_of_a_hold_while_nothing_waits(self) -> None:
         """The next document is shown."""
@@ -153,6 +105,41 @@ class HoldTests(DeskTestCase):
         self.assertEqual((self.shown(), self.feed.state), (None, State.EXPIRED))
         self.run_command(self.desk.release(by="ana"))
         self.assertEqual((self.shown(), self.feed.state), (b"2", State.LIVE))
+
+
+class RuleTests(DeskTestCase):
+    """``release`` of a rule."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.desk.rules = Rules.compile((RuleSpec("votes", Required((parse_selector("/votes"),))),))
+
+    def test_release_of_a_rule(self) -> None:
+        """It holds nothing for some time: what waits is shown, unless a decision holds it, too."""
+        self.run_command(self.desk.release(by="ana", rule="votes", for_s=5.0))
+        self.pull(b"{}")
+        self.assertEqual(self.shown(), b"{}")
+        self.clock.advance(5)
+        self.pull(b"[]")
+        self.run_command(self.desk.hold(by="ana"))
+        self.run_command(self.desk.release(by="ana", rule="votes", for_s=5.0))
+        self.assertEqual((self.shown(), self.feed.state), (b"{}", State.HELD))
+        self.run_command(self.desk.release(by="ana"))
+        self.assertEqual((self.shown(), self.feed.state), (b"[]", State.LIVE))
+
+    def test_still_refused(self) -> None:
+        """``unpin`` and ``resume`` do not show what a rule refuses."""
+        self.pull(b'{"votes": 1}', b'{"votes": 2}')
+        self.run_command(self.desk.withdraw(by="ana"))
+        self.pull(b"{}")
+        answer = self.run_command(self.desk.resume(by="ana"))
+        self.assertEqual((answer["state"], answer["waiting"]["rule"], self.shown()), ("held", "votes", b'{"votes": 2}'))
+
+    def test_refusals(self) -> None:
+        """The answer has the rules that there are, and the times that are possible."""
+        for rule, for_s, why in (("other", 5.0, "its rules: votes"), ("votes", 0.0, "more than 0 s")):
+            self.assertIn(why, self.refused(self.desk.release(by="ana", rule=rule, for_s=for_s)))
+        self.assertIn("more than 0 s", self.refused(self.desk.release(by="ana", rule="votes")))
 
 
 class PinTests(DeskTestCase):
@@ -286,190 +273,3 @@ class WithdrawTests(DeskTestCase):
     def test_reason_that_is_too_long(self) -> None:
         """Watchers are told it in every message."""
         self.assertIn("201 characters", self.refused(self.desk.withdraw(by="ana", reason="x" * 201)))
-
-
-class RestartTests(DeskTestCase):
-    """The decisions of an earlier process."""
-
-    def test_each_decision(self) -> None:
-        """It is in force before anything is served, with the version that it is about."""
-        for command, state, shown in (
-            ("hold", State.HELD, b"1"),
-            ("withdraw", State.WITHDRAWN, None),
-            ("end", State.ENDED, b"1"),
-        ):
-            self.start()
-            self.pull(b"1")
-            self.run_command(getattr(self.desk, command)(by="ana", reason="why"))
-            before = self.desk.decision
-            self.start()
-            self.assertEqual((self.feed.state, self.desk.decision, self.shown()), (state, before, shown))
-            self.pull(b"2")
-            self.assertEqual((self.feed.state, self.shown()), (state, None if state is State.WITHDRAWN else b"1"))
-            (self.folder / "results.desk").unlink()
-
-    def test_pin(self) -> None:
-        """The pinned version is shown, even if nothing else has it any more."""
-        self.pull(b"1", b"2")
-        self.run_command(self.desk.rollback(by="ana"))
-        self.start()
-        self.assertEqual((self.feed.state, self.shown()), (State.HELD, b"1"))
-        self.pull(b"2")
-        self.run_command(self.desk.unpin(by="ana"))
-        self.assertEqual(self.shown(), b"2")
-
-    def test_taken_back(self) -> None:
-        """A decision that was taken back does not return."""
-        self.pull(b"1")
-        self.run_command(self.desk.withdraw(by="ana"))
-        self.run_command(self.desk.resume(by="ana"))
-        self.start()
-        self.assertIsNone(self.desk.decision)
-
-    def test_damaged_file(self) -> None:
-        """It may have withdrawn the document, so nothing is shown until an operator says so."""
-        self.pull(b"1")
-        self.run_command(self.desk.hold(by="ana"))
-        path = self.folder / "results.desk"
-        path.write_bytes(path.read_bytes()[:-9])
-        self.start()
-        self.pull(b"2")
-        self.assertEqual((self.feed.state, self.shown()), (State.WITHDRAWN, None))
-        self.assertIn("damaged", self.desk.report()["warning"])
-        self.run_command(self.desk.resume(by="ana"))
-        self.assertEqual(self.shown(), b"2")
-        self.assertNotIn("warning", self.desk.report())
-
-    def test_newer_format(self) -> None:
-        """The start fails, and the file is left as it is."""
-        path = self.folder / "results.desk"
-        path.parent.mkdir()
-        data = b'%032d {"livefeed":"desk","format":2}\n' % 0
-        path.write_bytes(data)
-        with self.assertRaises(SystemExit) as caught:
-            self.start(place="--state-dir")
-        self.assertIn("--state-dir", str(caught.exception))
-        self.assertEqual(path.read_bytes(), data)
-
-    def test_without_a_file(self) -> None:
-        """A command works, and each answer warns of the restart; the next process learns the decision from workers."""
-        self.pull(b"1")
-        desk = self.desk = desk_of(self.feed)
-        self.assertIn("restart forgets", self.run_command(desk.withdraw(by="ana", reason="wrong"))["warning"])
-        successor = desk_of(self.feed)
-        successor.begin()
-        assert successor.decision is not None
-        self.assertEqual((successor.decision.kind, successor.decision.reason), ("withdraw", "wrong"))
-
-    def test_workers_with_an_old_decision(self) -> None:
-        """The file counts, and not the picture of a worker."""
-        self.feed.decide(State.WITHDRAWN)
-        other = Feed("results", clock=self.clock)
-        self.pull(b"1")
-        self.run_command(self.desk.withdraw(by="ana"))
-        snapshot, picture = self.feed.snapshot, self.feed.picture()
-        assert snapshot is not None
-        (self.folder / "results.desk").unlink()
-        desk = desk_of(other, file=DeskFile(self.folder / "results.desk"))
-        desk.open()
-        other.resume(picture, snapshot)
-        self.assertIs(other.state, State.WITHDRAWN)
-        desk.begin()
-        self.assertIs(other.decision, None)
-
-
-class DurableTests(DeskTestCase):
-    """A command has no effect before it is durable."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.pull(b"1")
-        self.writing: list[Deferred[Any]] = []
-
-    def block(self) -> None:
-        """Has the threads wait."""
-
-        def in_thread(work: Any, *arguments: Any) -> Deferred[Any]:
-            started: Deferred[Any] = Deferred()
-            self.writing.append(started)
-            return started.addCallback(lambda _: work(*arguments))
-
-        self.in_thread = in_thread
-
-    def test_effect_after_the_write(self) -> None:
-        """Meanwhile nothing has changed, and no pull shows a document."""
-        self.block()
-        outcome = Deferred.fromCoroutine(self.desk.hold(by="ana"))
-        self.source.answers.append(b"2")
-        pulling = Deferred.fromCoroutine(self.puller.tick())
-        self.assertNoResult(outcome)
-        self.assertEqual((self.shown(), self.feed.state), (b"1", State.LIVE))
-        self.assertEqual(self.audit.entries, [])
-        self.writing.pop().callback(None)
-        self.successResultOf(outcome)
-        self.successResultOf(pulling)
-        self.assertEqual((self.shown(), self.feed.state), (b"1", State.HELD))
-
-    def test_disk_that_refuses(self) -> None:
-        """The command fails, and nothing has changed, there neither."""
-
-        def full(*_: object) -> Deferred[Any]:
-            raise OSError(28, "No space left on device")
-
-        self.run_command(self.desk.hold(by="ana"))
-        before = (self.folder / "results.desk").read_bytes()
-        self.in_thread = lambda *_: maybeDeferred(full)
-        self.assertIn("No space left", self.refused(self.desk.withdraw(by="ana")))
-        self.in_thread = full
-        self.assertIn("No space left", self.refused(self.desk.withdraw(by="ana")))
-        self.assertEqual(((self.folder / "results.desk").read_bytes(), self.feed.state), (before, State.HELD))
-
-    def test_audit_that_refuses(self) -> None:
-        """A command without its line has no effect, also after a restart."""
-        self.audit.fails = True
-        self.assertIn("cannot be kept", self.refused(self.desk.withdraw(by="ana")))
-        self.assertIs(self.feed.state, State.LIVE)
-        self.start()
-        self.assertIsNone(self.desk.decision)
-
-    def test_disk_that_hangs(self) -> None:
-        """The command fails after a time; if it is written all the same, that is taken back."""
-        self.block()
-        outcome = Deferred.fromCoroutine(self.desk.withdraw(by="ana"))
-        self.clock.advance(3)
-        self.assertIn("has not answered", str(self.failureResultOf(outcome, CommandError).value))
-        self.assertIn("still not answered", self.refused(self.desk.withdraw(by="ana")))
-        while self.writing:
-            self.writing.pop(0).callback(None)
-        self.assertIsNone(DeskFile(self.folder / "results.desk").read().decision)
-        self.in_thread = maybeDeferred
-        self.run_command(self.desk.withdraw(by="ana"))
-        self.assertIs(self.feed.state, State.WITHDRAWN)
-
-    def test_end_of_a_process(self) -> None:
-        """It waits for a command that is under way."""
-        self.block()
-        outcome = Deferred.fromCoroutine(self.desk.hold(by="ana"))
-        idle = self.desk.idle()
-        self.assertNoResult(idle)
-        self.writing.pop().callback(None)
-        self.successResultOf(idle)
-        self.successResultOf(outcome)
-
-    def test_audit(self) -> None:
-        """Each command has a line, also one that has failed."""
-        self.run_command(self.desk.hold(by="ana", reason="a recount"))
-        self.refused(self.desk.unpin(by="ben"))
-        done, failed = self.audit.entries
-        self.assertEqual(
-            done,
-            {
-                "at": "1970-01-01T00:16:41.000Z",
-                "by": "ana",
-                "command": "hold",
-                "feed": "results",
-                "arguments": {"reason": "a recount"},
-                "outcome": "done",
-            },
-        )
-        self.assertEqual((failed["by"], failed["outcome"]), ("ben", "failed: no version is pinned"))

@@ -16,7 +16,8 @@ from livefeed.document.snapshot import version_of
 from livefeed.exceptions import CommandError
 from livefeed.feed.feed import Feed
 from livefeed.feed.state import State
-from livefeed.intake.timed_release import end_hold, ruled_version
+from livefeed.intake.desk import Desk
+from livefeed.intake.timed_release import Foresight, end_hold, foresee_document, foresee_release
 from livefeed.storage.desk_file import DeskFile
 from livefeed.testing import publish
 from tests.helpers.desks import RecordingAudit, desk_of
@@ -65,12 +66,19 @@ class TimedReleaseTests(SynchronousTestCase):
         self.successResultOf(self.end())
         self.assertEqual(self.audit.entries, [])
 
+    def refuse(self, *refused: bytes) -> None:
+        """Has a rule hold some documents back."""
+
+        async def refusal(data: bytes, **_: object) -> Any:
+            return VOTES if data in refused else None
+
+        self.patch(Desk, "refusal", lambda _, data, **more: refusal(data, **more))
+
     def test_rule(self) -> None:
         """The document that the operator has seen is shown, and no other one that a rule holds back."""
-        self.do(self.desk.hold(by="bert"))
-        self.assertIsNone(ruled_version(self.desk))
+        self.refuse(b"[0]")
         self.desk.hold_back(b"[0]", VOTES, is_tick=True)
-        self.assertEqual(ruled_version(self.desk), version_of(b"[0]"))
+        self.do(self.desk.hold(by="bert"))  # the decision is now the reason, and the rule still counts
         for seen in ((), (version_of(b"[1]"),)):
             error = self.failureResultOf(self.end(*seen), CommandError).value
             self.assertIn("the rule votes holds the document back that waits: /votes falls from 9 to 0", str(error))
@@ -78,6 +86,34 @@ class TimedReleaseTests(SynchronousTestCase):
         self.assertEqual(self.shown, b"[9]")
         self.successResultOf(self.end(version_of(b"[0]")))
         self.assertEqual(self.shown, b"[0]")
+
+    def test_foreseen(self) -> None:
+        """The version that a rule holds back, and why the end of a hold would have no effect."""
+        self.refuse(b"[0]")
+        for command, version, doubt in (
+            (None, None, "nothing is held back now; `livefeed ctl hold` has watchers keep"),
+            (self.desk.hold, None, ""),
+            (self.desk.end, None, "the feed has ended, which only `livefeed ctl resume` ends"),
+            (self.desk.withdraw, None, "the feed is withdrawn, which only `livefeed ctl resume` ends"),
+        ):
+            if command is not None:
+                self.do(command(by="bert"))
+            found = self.do(foresee_release(self.desk))
+            self.assertEqual((found.ruled, found.doubt[: len(doubt)]), (version, doubt))
+        self.do(self.desk.resume(by="bert"))
+        self.desk.hold_back(b"[0]", VOTES, is_tick=True)
+        self.assertEqual(self.do(foresee_release(self.desk)), Foresight(version_of(b"[0]")))
+        self.desk.hold_back(b"[10]", None, is_tick=True)
+        self.assertEqual(self.do(foresee_release(self.desk)), Foresight())
+
+    def test_foreseen_document(self) -> None:
+        """A rule or a decision would have it wait."""
+        self.refuse(b"[0]")
+        self.assertEqual(self.do(foresee_document(self.desk, b"[10]")), Foresight())
+        found = self.do(foresee_document(self.desk, b"[0]"))
+        self.assertEqual(found.doubt, "the rule votes would hold it back now: /votes falls from 9 to 0")
+        self.do(self.desk.hold(by="bert"))
+        self.assertEqual(self.do(foresee_document(self.desk, b"[10]")).doubt, "newer documents wait now (hold by bert)")
 
     def test_other_state(self) -> None:
         """A withdrawn document stays so."""

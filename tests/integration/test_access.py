@@ -5,8 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import signal
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,11 +21,11 @@ from tests.integration.harness import Livefeed, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from livefeed.tls.development import DevelopmentCertificate
 
 ONE, OTHER = "q0Ywz3nOScE8uWq3Yc0dT1p4", "q0Ywz3nOScE8uWq3Yc0dT1p5"
+LIVEFEED = str(Path(sys.executable).with_name("livefeed"))
 HIDDEN = "not-to-be-seen-in-any-log"
 
 
@@ -203,3 +206,20 @@ def test_signed_tokens(folder: Folder, keys: Keys, certificate: DevelopmentCerti
         assert livefeed.http.get("/secret", headers=bearer(limited)).status_code == 403
         wait_until(lambda: livefeed.http.get("/secret", headers=bearer(other)).status_code == 401, "a refusal")
         livefeed.assert_unbroken()
+
+
+def test_watch(folder: Folder, certificate: DevelopmentCertificate) -> None:
+    """``livefeed watch`` follows with a token of a file, and says why it cannot without a good one."""
+    token = folder.path / "token"
+    token.write_text(f"{ONE}\n")
+    with folder.start(certificate) as livefeed:
+        wait_until(lambda: livefeed.http.get("/secret", headers=bearer(ONE)).status_code == 200, "a document")
+        url = f"https://{livefeed.authority}/secret"
+        command = [LIVEFEED, "watch", url, "--once", "--cacert", str(certificate.ca)]
+        for more, code, said in (
+            ([], 1, "This feed requires a token"),
+            (["--token-file", str(token)], 0, '"data":{"a":{"b":1}}'),
+            (["--token-file", str(token), "--poll"], 0, '"data":{"a":{"b":1}}'),
+        ):
+            ended = subprocess.run([*command, *more], capture_output=True, text=True, timeout=60, check=False)
+            assert (ended.returncode, said in ended.stdout + ended.stderr) == (code, True), ended

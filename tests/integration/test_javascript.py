@@ -38,6 +38,7 @@ const feed = follow(process.argv[2], {
 
 TYPED = """import { follow, type ExactNumber, type Feed, type Meta, type State } from "livefeed";
 import { useFeed } from "livefeed/react";
+import { follow as followSigned } from "livefeed/verify";
 
 interface Results { readonly seats: number; readonly votes: number | ExactNumber }
 
@@ -58,6 +59,13 @@ feed.data.seats;
 // @ts-expect-error There is no such transport.
 feed.use("pigeon");
 feed.close();
+const signed = followSigned<Results>("https://example.org/results", {
+  verify: { keys: [] },
+  onDistrust: (error) => void error.message,
+});
+export const isSigned: boolean = signed.signed;
+// @ts-expect-error There must be keys.
+followSigned("https://example.org/results", {});
 """
 """A program in TypeScript that uses the package as a page does."""
 
@@ -119,7 +127,8 @@ def test_package_has_what_it_needs(installed: Path) -> None:
     package = installed / "node_modules" / "livefeed"
     names = {str(path.relative_to(package)) for path in package.rglob("*") if path.is_file()}
     sources = {f"src/{path.name}" for path in (PACKAGE / "src").iterdir()}
-    assert names == sources | {"livefeed.d.ts", "react.d.ts", "package.json", "README.md", "LICENSE"}
+    types = {"livefeed.d.ts", "react.d.ts", "token.d.ts", "verify.d.ts"}
+    assert names == sources | types | {"package.json", "README.md", "LICENSE"}
     assert "dependencies" not in json.loads((package / "package.json").read_text())
 
 

@@ -24,14 +24,17 @@ from livefeed.document.snapshot import version_of
 from livefeed.process.signing_keys import make_keys, read_keys
 from tests.helpers.threaded_server import ThreadedServer
 from tests.helpers.waiting import wait_until
-from tests.integration.harness import HOST, TCP, TEXT, WAIT_S, replace_file
+from tests.integration.harness import HOST, TCP, TEXT, WAIT_S, Livefeed, Polling, replace_file
+from tests.integration.upgrading import end, upgrade, wait_until_ready
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
     import httpx
+    from selenium.webdriver import Chrome
 
+    from livefeed.tls.development import DevelopmentCertificate
     from tests.integration.conftest import Start
     from tests.integration.proxies import Cache, Place
 
@@ -148,6 +151,40 @@ def test_rotation(start: Start, path: Path, key: Path) -> None:
     assert is_signed_by_the_next()
 
 
+@pytest.mark.chosen
+def test_upgrade(path: Path, key: Path, tmp_path: Path, certificate: DevelopmentCertificate) -> None:
+    """During an upgrade each answer is signed, and sequences never go back: a client with keys notices nothing."""
+    config = tmp_path / "livefeed.toml"
+    settings = f'workers = 1\ninterval = 0.2\ndrain = 0.5\nsource = "file:{path}"\nsigning_key = "{key}"\n'
+    config.write_text(settings)
+    with Livefeed("--config", str(config), directory=tmp_path, certificate=certificate, listen=(TCP,)) as livefeed:
+        try:
+            wait_until_ready(livefeed)
+            keys = {name: Ed25519PublicKey.from_public_bytes(each).verify for name, each in published_keys(livefeed)}
+            with Polling(livefeed, pause_s=0.05) as polling:
+                polling.wait_for(lambda answer: answer.status == 200)
+                code, output = upgrade(livefeed, "--unsupervised")
+                assert code == 0, output
+                replace_file(path, b'{"n": 7}')
+                polling.wait_for(lambda answer: answer.body == b'{"n": 7}')
+            seen = []
+            for answer in polling.answers:
+                signed = Signed.of_fields(dict(answer.headers))
+                assert signed is not None, answer
+                found = verified(signed, keys)
+                assert found.statement.digest == hashlib.sha256(answer.body).digest()
+                seen.append(found.statement.sequence)
+            assert seen == sorted(seen)
+            assert len({*seen}) > 1
+        finally:
+            end(livefeed)
+
+
+def published_keys(livefeed: Livefeed) -> list[tuple[str, bytes]]:
+    """Gives the published keys with their ids."""
+    return [*read_key_set(livefeed.http.get("/-/keys").content).items()]
+
+
 @pytest.mark.peers
 def test_through_caches(start: Start, place: Place, path: Path, key: Path, tmp_path: Path) -> None:
     """What nginx and Varnish answer is verified, while the document changes and while it does not."""
@@ -202,6 +239,47 @@ def test_a_client_with_keys(start: Start, place: Place, path: Path, key: Path, t
             assert "a key that is not trusted" in update.distrust
 
     asyncio.run(work())
+
+
+FOLLOW = """const [url, keys, done] = arguments;
+import("/-/livefeed.verify.js").then(({ follow }) => {
+  window.distrust = [];
+  window.told = [];
+  window.shown = follow(url, {
+    verify: keys,
+    onDistrust: ({ message }) => distrust.push(message),
+    onState: ({ signed, state, transport }) => told.push([signed, state, transport]),
+  });
+  done(true);
+}, (error) => done(String(error)));"""
+
+
+@pytest.mark.peers
+def test_in_a_browser(start: Start, browser: Chrome, path: Path, key: Path) -> None:
+    """A page verifies by WebCrypto what it shows, and shows nothing that others have signed."""
+    livefeed = start("--source", f"file:{path}", "--interval", "0.2", "--signing-key", str(key), listen=(TCP,))
+    browser.get(f"http://{livefeed.authority}/feed")
+
+    def wait_for(condition: str) -> None:
+        wait_until(
+            lambda: browser.execute_script(f"return Boolean({condition})"),
+            lambda: str(browser.execute_script("return [shown.error?.message, distrust, told]")),
+        )
+
+    keys = json.loads(read_keys(key).key_set())
+    assert browser.execute_async_script(FOLLOW, "/feed", keys) is True
+    wait_for("shown.transport === 'websocket' && shown.signed")
+    replace_file(path, path.read_bytes().replace(b"1.50", b"2.50"))
+    wait_for("shown.data.n === 2.5 && shown.state === 'live'")
+    assert browser.execute_script("return shown.text") == path.read_text()
+    assert browser.execute_script("return distrust") == []
+    others = json.loads(make_keys().key_set())
+    browser.execute_script("shown.close()")
+    assert browser.execute_async_script(FOLLOW, "/feed", others) is True
+    wait_for("distrust.length && shown.error")
+    assert "a key that is not trusted" in browser.execute_script("return distrust[0]")
+    assert browser.execute_script("return [shown.text, shown.signed]") == [None, False]
+    browser.execute_script("shown.close()")
 
 
 def mirror(make: Callable[[], bytes]) -> ThreadedServer:

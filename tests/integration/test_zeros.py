@@ -15,6 +15,7 @@ import sys
 import threading
 from abc import ABC, abstractmethod
 from contextlib import ExitStack, suppress
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -165,8 +166,10 @@ class Socket(Watcher):
 
     def __init__(self, livefeed: Livefeed, subprotocol: str = "") -> None:
         super().__init__()
-        self._livefeed, self._subprotocol = livefeed, subprotocol
-        self.socket = livefeed.websocket(**({"subprotocols": [subprotocol]} if subprotocol else {}))
+        self._subprotocol = subprotocol
+        self._stack = ExitStack()
+        options: dict[str, Any] = {"subprotocols": [subprotocol]} if subprotocol else {}
+        self.socket = self._stack.enter_context(livefeed.websocket(**options))
 
     @property
     def name(self) -> str:
@@ -186,15 +189,14 @@ class Socket(Watcher):
                     document = patched(document, message["patch"])
                 elif message["type"] == "state":
                     document = None
-                plain = json.loads(json.dumps(document, default=str))
-                self.show(Shown(message["state"], plain, message))
+                self.show(Shown(message["state"], deepcopy(document), message))
             else:
                 message = items.take(text)
                 shown = items.items["/feed"].document
                 self.show(Shown(message["state"], None if shown is None else json.loads(shown), message))
 
     def close(self) -> None:
-        self.socket.close()
+        self._stack.close()
 
 
 @dataclass
@@ -243,12 +245,17 @@ class Night:
                 return shown.document is None
             districts = {} if shown.document is None else {each["name"]: each for each in shown.document["districts"]}
             named = {name: each["winner"] for name, each in districts.items()}
-            return named == winners and (votes is None or int(districts["North"]["votes"]) == votes)
+            return named == winners and (votes is None or count_of(districts["North"]["votes"]) == votes)
 
         seen = [each.wait_for(is_so) for each in self.watchers]
         if winners is not None:
             self.plain.wait_for(is_so)
         return seen
+
+
+def count_of(number: Any) -> int:
+    """Gives a number that may have been read as its text."""
+    return int(number[0] if isinstance(number, tuple) else number)
 
 
 def commands() -> list[str]:
@@ -291,11 +298,11 @@ def test_we_published_zeros_and_nobody_saw_them(start: Start, place: Place, tmp_
         night.next('redis-cli set results \'{"counted":0')
         for each in night.all_see("held", first, 1200):
             reason = str(each.facts.get("reason", ""))
-            assert "falls from" in reason, each
-            assert int(each.facts["waiting"]) >= 0, each
+            assert "/districts/0/winner is null" in reason, each
+            assert count_of(each.facts["waiting"]) >= 0, each
         asked = night.next("livefeed ctl status")
         assert "held" in asked, asked
-        assert "votes" in asked, asked
+        assert "winners" in asked, asked
 
         night.next("redis-cli set")
         night.all_see("live", first, good)
@@ -332,7 +339,7 @@ def test_we_published_zeros_and_nobody_saw_them(start: Start, place: Place, tmp_
         # No watcher has seen a zero.
         for watcher in (*night.watchers, night.plain):
             for shown in watcher.seen:
-                assert shown.document is None or int(shown.document["counted"]) >= 31, (watcher.name, shown)
+                assert shown.document is None or count_of(shown.document["counted"]) >= 31, (watcher.name, shown)
         audited = [json.loads(line) for line in (state_dir / "audit.log").read_text("utf-8").splitlines()]
         done = [each["command"] for each in audited]
         assert done == ["release", "overlay", "overlay", "withdraw", "resume", "end"], done

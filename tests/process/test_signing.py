@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.config.settings import Settings
@@ -63,7 +64,9 @@ class ReloadTests(SynchronousTestCase):
         after.write(self.path)
         reload = Reload(self.settings, [self.part])
         self.part.look(self.settings)
-        report = reload.apply(self.settings)
+        with capturedLogs() as events:
+            report = reload.apply(self.settings)
+        self.assertEqual([formatEvent(each) for each in events], [f"versions are signed by the key {after.key_id}"])
         self.assertEqual(report.changed, (Change("the key that signs", self.keys.key_id, after.key_id),))
         self.assertEqual(self.signing.keys and self.signing.keys.key_id, after.key_id)
         self.assertEqual([*read_key_set(self.shown[-1])], [after.key_id, self.keys.key_id])
@@ -82,11 +85,11 @@ class ReloadTests(SynchronousTestCase):
         error = self.assertRaises(ConfigurationError, Reload(self.settings, [self.part]).apply, settings)
         self.assertTrue(str(error).startswith(f"livefeed.toml:3: signing_key: {self.path}: "), str(error))
         self.assertRaises(ConfigurationError, self.part.look, settings)
-        self.assertEqual(self.signing.keys and self.signing.keys.key_id, self.signing._key_id)
+        self.assertEqual(self.signing.keys and self.signing.keys.key_id, self.signing.key_id)
 
     def test_other_settings_than_looked_at(self) -> None:
         """Keys that were read for other settings do not count."""
         self.part.look(Settings())
         self.part.prepare(self.settings, self.settings).abandon()
         self.part.prepare(self.settings, self.settings).commit()
-        self.assertEqual(self.signing._key_id, self.keys.key_id)
+        self.assertEqual(self.signing.key_id, self.keys.key_id)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.vectors import documents, messages, slots
+from tests.vectors import documents, messages, slots, statements
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,6 +25,7 @@ def written() -> str:
         "sequences": messages.sequences(),
         "lifetimes": messages.lifetimes(),
         "slots": slots.slots(),
+        "statements": statements.statements(),
     }
     lines = (f"{json.dumps(name)}: [\n" + ",\n".join(map(_case, cases)) + "\n]" for name, cases in sections.items())
     return "{\n" + ",\n".join(lines) + "\n}\n"

@@ -4,14 +4,21 @@ import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { WebSocketServer } from "ws";
+import { fieldsOf } from "./signer.mjs";
 
 export const versionOf = (text) => createHash("sha256").update(text).digest("hex").slice(0, 32);
+
+const signedOf = ({ signer, text, number, state }) => signer?.sign({ text, sequence: `1.${number}`, state });
 
 export class Server {
   state = "live";
   /** Why, and for how many ms a newer document waits; undefined if it is not said. */
   reason = undefined;
   waiting = undefined;
+  /** Pointers to overlaid values; undefined if there are none. */
+  overlay = undefined;
+  /** Signs what is sent; see signer.mjs. Nothing is signed without it. */
+  signer = null;
   requests = [];
   streams = new Set();
   /** Answers a request, or a handshake, in place of the usual answer; gives whether it did. */
@@ -64,6 +71,8 @@ export class Server {
       lifetime: 300_000,
       reason: this.reason,
       waiting: this.waiting,
+      overlay: this.overlay,
+      signed: signedOf(this),
     };
   }
 
@@ -100,7 +109,10 @@ export class Server {
       "Livefeed-Lifetime": "300000",
     };
     if (this.reason) fields["Livefeed-Reason"] = JSON.stringify(encodeURI(this.reason));
+    if (this.overlay) fields["Livefeed-Overlay"] = this.overlay.map((each) => JSON.stringify(encodeURI(each))).join(", ");
     if (this.waiting !== undefined) fields["Livefeed-Waiting"] = String(Math.floor(this.waiting / 1000));
+    const signed = signedOf(this);
+    if (signed) Object.assign(fields, fieldsOf(signed));
     const isNewest = request.headers["if-none-match"] === `"${this.version}"`;
     response.writeHead(isNewest ? 304 : 200, fields);
     response.end(isNewest ? undefined : this.text);

@@ -9,6 +9,7 @@ import { isAbout, readMessage } from "../../../clients/js/src/messages.js";
 import { delayOfClose, delayOfRetry } from "../../../clients/js/src/closes.js";
 import { delayOfAnswer } from "../../../clients/js/src/slots.js";
 import { applySplices } from "../../../clients/js/src/splices.js";
+import { Verifier } from "../../../clients/js/src/verify.js";
 import { versionOf } from "./server.mjs";
 
 const vectors = JSON.parse(readFileSync(new URL("../../vectors/vectors.json", import.meta.url), "utf8"));
@@ -130,9 +131,18 @@ test("clients come back when the server wants them", () => {
     if (slot.status === 410 && slot.retry_after === null) continue;
     let delay;
     if ("code" in slot) delay = delayOfClose(slot.code, slot.reason);
-    else if ("status" in slot) delay = delayOfAnswer(new Headers({ "Retry-After": slot.retry_after }));
+    else if ("status" in slot) delay = delayOfAnswer(slot.retry_after);
     else delay = delayOfRetry(slot.retry ?? slot.refused) ?? Infinity;
     if (slot.delay_ms === null) assert.equal(delay, Infinity, JSON.stringify(slot));
     else assert.ok(delay >= slot.delay_ms[0] && delay <= slot.delay_ms[1], `${JSON.stringify(slot)}: ${delay}`);
   }
 });
+
+for (const { name, keys, feed, text, signed, says } of vectors.statements) {
+  test(`statement: ${name}`, async () => {
+    const verifier = new Verifier(keys, feed, Infinity);
+    const said = { version: versionOf(text), sequence: "1764000000000.7", state: "live" };
+    if (says) assert.equal(await verifier.take(signed, said), says.state);
+    else await assert.rejects(verifier.take(signed, said));
+  });
+}
