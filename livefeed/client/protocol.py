@@ -61,9 +61,9 @@ TRY_AGAIN_S, MAX_TRY_AGAIN_S = 60.0, 900.0
 """The times after which a client that polls tries a WebSocket again: the first, and the longest."""
 
 ENDED_S, MAX_ENDED_S = 30.0, 240.0
-"""The shortest waits until a document that has ended is asked for again: the first, since an end by mistake is taken
-back soon, and the last. Each is twice as long as the one before, and a random part can double it. 50,000 clients are
-140 requests per second at last."""
+"""The shortest waits until a document that has ended is asked for again: the first, since a mistake is taken back soon,
+and the last. Each is twice as long as the one before, and a random part can double it. 50,000 clients are 140 requests
+per second at last."""
 
 ANSWER_S = 20.0
 """The longest wait for a handshake, a first message, or an answer."""
@@ -441,7 +441,7 @@ class Protocol:
                 return False
             item.hold(content, answer.version, sequence=answer.sequence)
             self._tag = answer.tag
-        item.sequence, item.statement = answer.sequence, answer.signed
+        item.sequence = answer.sequence
         item.confirm(answer, now)
         item.overlay = answer.overlay
         return True
@@ -484,8 +484,7 @@ class Protocol:
         self.wakes_at = None if self._phase is _Phase.STOPPED else min(times)
         if shown == self._last:
             return actions
-        # The time of the last confirmation alone is no change, nor is the statement of each tick. Users read the age
-        # when they need it.
-        is_same = shown == replace(self._last, at=shown.at, statement=shown.statement)
+        # The time of the last confirmation alone is no change. Users read the age when they need it.
+        is_same = shown == replace(self._last, at=shown.at)
         self._last = shown
         return actions if is_same else [Show(shown), *actions]
