@@ -31,6 +31,8 @@ export interface Meta {
   readonly reason: string | null;
   /** Milliseconds for which a newer document has been held back, at the time of the call; null while none waits. */
   readonly waiting: number | null;
+  /** Pointers to the values that an editor has put in place of those of the source: each is at or below one of them. */
+  readonly overlay: readonly string[];
   readonly line: Line;
   /** Whether the data was verified; null if the browser cannot tell, because the page came by plain HTTP. */
   readonly verified: true | null;

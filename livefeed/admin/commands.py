@@ -17,7 +17,7 @@ Run = Callable[[Arguments], Awaitable[Any]]
 It raises :class:`.CommandError` if the command fails.
 """
 
-OF_THE_DESK = ("hold", "release", "pin", "unpin", "rollback", "withdraw", "end", "resume")
+OF_THE_DESK = ("hold", "release", "pin", "unpin", "rollback", "withdraw", "end", "resume", "overlay")
 """The commands of the desk."""
 
 OF_FEEDS = (*OF_THE_DESK, "embargo")
@@ -30,6 +30,7 @@ METHODS: dict[str, Literal["GET", "POST"]] = {
     "drain": "POST",
     "workers": "GET",
     "trace": "GET",
+    "replay": "POST",
     "embargoes": "GET",
     "audit": "GET",
 }

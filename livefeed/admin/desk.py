@@ -6,10 +6,12 @@ Rule: each answer about a document has its version as the entity tag, and no cac
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from livefeed.admin.reports import NO_ORIGIN, NO_STORE, Reading, json_answer
 from livefeed.exceptions import CommandError, closest
+from livefeed.intake.overlaying import OverlayChange
 from livefeed.web.answers import answer, refuse
 from livefeed.web.conditional import listed_tags, matching_tag
 from livefeed.web.resources import Node
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
 MAX_ARGUMENT_CHARACTERS = 256
 """The largest number of characters of an argument that is a text. A reason is shorter, and has a limit of its own."""
 
+LONG = ("pointer", "value", "expect")
+"""The arguments of an overlay that may be longer. They have limits of their own, and the content of a command has one.
+"""
+
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "feed": str,
     "by": str,
@@ -35,6 +41,8 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "rule": str,
     "once": bool,
     "for_s": (int, float),
+    "action": str,
+    **dict.fromkeys(LONG, str),
 }
 _WORDS = {str: "a text", bool: "true or false"}
 
@@ -75,7 +83,12 @@ def _commands_of(desk: Desk) -> dict[str, _Command]:
         "withdraw": _Command(desk.withdraw),
         "end": _Command(desk.end),
         "resume": _Command(desk.resume),
+        "overlay": _Command(partial(_edit_overlay, desk), frozenset({"action", *LONG}), frozenset({"action"})),
     }
+
+
+async def _edit_overlay(desk: Desk, *, by: str, reason: str = "", **change: str) -> dict[str, Any]:
+    return await desk.edit_overlay(OverlayChange(**change), by=by, reason=reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +149,7 @@ def _check_type(key: str, value: object) -> None:
     if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
         words = _WORDS.get(wanted, "a number") if isinstance(wanted, type) else "a number"
         raise CommandError(f"the argument {key!r} is not {words}")
-    if isinstance(value, str) and len(value) > MAX_ARGUMENT_CHARACTERS:
+    if isinstance(value, str) and len(value) > MAX_ARGUMENT_CHARACTERS and key not in LONG:
         raise CommandError(f"the argument {key!r} has more than {MAX_ARGUMENT_CHARACTERS} characters")
 
 

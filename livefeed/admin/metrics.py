@@ -203,6 +203,8 @@ def _of_puller(name: str, puller: Puller) -> Iterator[Sample]:
     yield Sample("tick_lateness_longest_seconds", labels, times.latest_s)
     desk, waiting = puller.desk, puller.desk.waiting
     yield Sample("waiting_seconds", labels, 0 if waiting is None else waiting.since.age_s(desk.now()))
+    yield Sample("overlay_entries", labels, len(desk.overlay.edits))
+    yield Sample("overlay_entries_unfit", labels, len(desk.overlay.alarms))
     # From the start, so that an increase from nothing to one can be seen.
     for spec in desk.rules.specs:
         of_rule: Labels = (*labels, ("rule", spec.name), ("action", spec.action))

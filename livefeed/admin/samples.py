@@ -73,6 +73,8 @@ _OF_PARENT = _families(
         "ticks_total": "Number of ticks since the start.",
         "tick_lateness_seconds_total": "Total seconds that ticks began later than they were due.",
         "tick_lateness_longest_seconds": "Seconds of the largest lateness of a tick since the start.",
+        "overlay_entries": "Number of entries of the overlay.",
+        "overlay_entries_unfit": "Number of those that do not fit the last document of the source, and change nothing.",
         "waiting_seconds": "Seconds for which a newer document has been held back; 0 if none is.",
         "rule_violations_total": "Number of documents that violated a rule, by rule and action.",
         "max_subscribers": "Largest number of subscribers; 0 for no limit.",

@@ -85,9 +85,18 @@ class Status:
     def _desk(self, name: str) -> dict[str, Any]:
         found = self.desks.get(name)
         if found is None:
-            return {"decision": None, "waiting": None, "alarms": []}
+            return {"decision": None, "waiting": None, "alarms": [], "overlay": None}
         desk = found.desk
-        return {"decision": decision_of(desk.decision), "waiting": waiting_of(desk), "alarms": alarms_of(desk)}
+        overlay = desk.overlay
+        return {
+            "decision": decision_of(desk.decision),
+            "waiting": waiting_of(desk),
+            "alarms": alarms_of(desk),
+            "overlay": {
+                "entries": len(overlay.edits),
+                "unfit": [{"pointer": pointer, "why": why} for pointer, why in overlay.alarms.items()],
+            },
+        }
 
     def _feed(self, served: ServedFeed, samples: Sequence[Sample]) -> dict[str, Any]:
         feed = served.published.feed

@@ -22,6 +22,9 @@ VERSION_CHARACTERS = 12
 MAX_TEXT = 300
 """Characters of a reason or value that are shown on one line."""
 
+MAX_UNFIT = 3
+"""Entries of an overlay that change nothing, which the status shows; of the others, the number is."""
+
 STATES: dict[str, Colour] = {
     "live": "good",
     "stale": "warning",
@@ -164,6 +167,23 @@ def notes(feed: dict[str, Any], now: datetime) -> Iterator[tuple[str, Colour]]:
             yield f"{text[0].lower()}{text[1:]}", "plain"
     for alarm in feed.get("alarms") or []:
         yield f"alarm: {alarm_text(alarm, now)}", "warning"
+    if isinstance(feed.get("overlay"), dict):
+        yield from _overlay_notes(feed["overlay"])
+
+
+def _overlay_notes(overlay: dict[str, Any]) -> Iterator[tuple[str, Colour]]:
+    """Gives the number of overlaid values, and the entries that change nothing."""
+    number, unfit = overlay.get("entries") or 0, overlay.get("unfit") or []
+    if number:
+        yield (
+            f"overlay: {count(number)} {'entry' if number == 1 else 'entries'} in place of the source's values",
+            "plain",
+        )
+    for each in unfit[:MAX_UNFIT]:
+        where = short(each.get("pointer") or "the whole document")
+        yield f"the overlay of {where} changes nothing: {short(each.get('why'))}", "warning"
+    if len(unfit) > MAX_UNFIT:
+        yield f"{count(len(unfit) - MAX_UNFIT)} more do not fit; see `livefeed ctl overlay list`", "warning"
 
 
 def overlay_text(entry: dict[str, Any]) -> tuple[str, Colour]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from livefeed.client.messages import MAX_MS, MAX_REASON_LENGTH, is_version, sequence_of
+from livefeed.client.messages import MAX_MS, MAX_REASON_LENGTH, is_version, pointers_of, sequence_of
 from livefeed.client.update import State, name_of, state_of
 from livefeed.document.exact_json import DeltaError
 from livefeed.document.signature import Signed
@@ -89,6 +89,16 @@ class Answer:
         """Why the document is in its state; ``""`` if the server does not say it."""
         found = _STRING.match(self.fields.get("livefeed-reason", "").strip())
         return "" if found is None else unquote(re.sub(r"\\(.)", r"\1", found[1]))[:MAX_REASON_LENGTH]
+
+    @property
+    def overlay(self) -> tuple[str, ...]:
+        """Pointers to the values that an editor has put in the place of those of the source."""
+        field = self.fields.get("livefeed-overlay", "").strip()
+        if not field:
+            return ()
+        found = [_STRING.match(each.strip()) for each in field.split(",")]
+        # A server percent-encodes commas and quotation marks in pointers.
+        return pointers_of([None if each is None else unquote(each[1]) for each in found])
 
     @property
     def waiting_ms(self) -> int | None:

@@ -98,6 +98,7 @@ class Item:
     :ivar expires_s: the time at which the document expires without another word of the server, by the same clock;
         ``None`` for never.
     :ivar reason: why the document is in its state; ``""`` if the server does not say it.
+    :ivar overlay: pointers to the values that an editor has put in the place of those of the source.
     :ivar waits_since_s: the time since which a newer document is held back, by the same clock; ``None`` if none is.
     :ivar verified: whether the server named the version.
     :ivar verifier: verifies signed statements; ``None`` if no key was given.
@@ -116,6 +117,7 @@ class Item:
     expires_s: float | None = None
     reason: str = ""
     waits_since_s: float | None = None
+    overlay: tuple[str, ...] = ()
     verified: bool = False
     is_refused: bool = False
     verifier: Verifier | None = None
@@ -154,14 +156,17 @@ class Item:
             unknown = self.unknown_state if state is State.UNKNOWN else ""
             facts = self.content, self.version, self.sequence, state, line, self.at, self.verified, problem, unknown
             shown = Shown(*facts, signed=self.verifier is not None)
-        if not self.reason and self.waits_since_s is None and not distrust:
+        overlay = self.overlay if self.is_shown else ()
+        if not self.reason and self.waits_since_s is None and not distrust and not overlay:
             return shown
-        return replace(shown, reason=self.reason, is_waiting=self.waits_since_s is not None, distrust=distrust)
+        is_waiting = self.waits_since_s is not None
+        return replace(shown, reason=self.reason, is_waiting=is_waiting, overlay=overlay, distrust=distrust)
 
     def forget(self, state: State) -> None:
         """Forgets the document. The next one must be whole."""
         self.content = self.version = self.sequence = self.at = self.confirmed_s = self.expires_s = None
         self.state, self.verified, self.reason, self.waits_since_s = state, False, "", None
+        self.overlay = ()
 
     def explain(self, word: Word, now: float) -> None:
         """Takes the reason of a state, and the time for which a newer document has been waiting.
@@ -299,6 +304,7 @@ class Items:
         if outcome is Outcome.TAKEN:
             item.sequence = message.sequence
             item.confirm(message, now)
+            item.overlay = message.overlay
         return outcome
 
     @staticmethod

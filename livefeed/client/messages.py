@@ -25,6 +25,9 @@ MAX_MS = 366 * 86_400_000
 MAX_PATH_LENGTH = 1280
 """The largest number of characters in the path of an item. The client repeats it when it asks for the item."""
 
+MAX_POINTERS = 256
+"""The largest number of pointers in a list of overlaid values. A server sends 64 at most."""
+
 MAX_REASON_LENGTH = 200
 """The largest number of characters of a reason. A server sends no longer one."""
 
@@ -60,6 +63,7 @@ class Message:
     :ivar retry_ms: milliseconds after which a refused client may ask again; ``None`` for never.
     :ivar reason: why the document is in its state; ``""`` if the server does not say it.
     :ivar waiting_ms: milliseconds for which a newer document has been held back; ``None`` if none waits.
+    :ivar overlay: pointers to the values that an editor has put in the place of those of the source.
     :ivar signed: the signed statement, which is not verified yet; ``None`` for none.
     """
 
@@ -81,6 +85,7 @@ class Message:
     retry_ms: int | None = None
     reason: str = ""
     waiting_ms: int | None = None
+    overlay: tuple[str, ...] = ()
     signed: Signed | None = None
 
 
@@ -129,6 +134,7 @@ def read_message(data: str | bytes) -> Message | None:
         milliseconds_of(value.get("retry")),
         text_of(value.get("reason"), MAX_REASON_LENGTH) or "",
         milliseconds_of(value.get("waiting")),
+        pointers_of(value.get("overlay")),
         Signed.of_member(value.get("signed")),
     )
 
@@ -158,6 +164,19 @@ def milliseconds_of(value: object) -> int | None:
 def text_of(value: object, length: int) -> str | None:
     """Gives the beginning of a value if it is text, otherwise ``None``."""
     return value[:length] if isinstance(value, str) else None
+
+
+def pointers_of(value: object) -> tuple[str, ...]:
+    """Gives a value if it is a list of pointers that is not too long, otherwise that of the whole document.
+
+    A wrong list is none of no values: the client would show an editor's values as those of the source.
+    """
+    if value is None:
+        return ()
+    is_list = isinstance(value, list) and len(value) <= MAX_POINTERS
+    if is_list and all(isinstance(each, str) and len(each) <= MAX_PATH_LENGTH for each in cast("list[Any]", value)):
+        return tuple(cast("list[str]", value))
+    return ("",)
 
 
 def says_stay_away(code: int | None) -> bool:

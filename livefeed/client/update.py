@@ -74,6 +74,7 @@ class Shown:
     :ivar unknown_state: the name of the state, if this client does not know it; otherwise ``""``.
     :ivar reason: why the document is in its state, if the operator tells it; otherwise ``""``.
     :ivar is_waiting: whether a newer document is held back.
+    :ivar overlay: pointers to the values that an editor has put in the place of those of the source.
     :ivar signed: whether a trusted key has signed that this is the document.
     :ivar distrust: why what came last was not taken, or may not be the newest; ``""`` if it was verified.
     """
@@ -89,6 +90,7 @@ class Shown:
     unknown_state: str = ""
     reason: str = ""
     is_waiting: bool = False
+    overlay: tuple[str, ...] = ()
     signed: bool = False
     distrust: str = ""
 
@@ -112,6 +114,8 @@ class Update(Generic[T_co]):
     :ivar reason: why the document is in its state, in a few words for readers; ``""`` unless the operator tells it.
     :ivar waiting_s: seconds for which a newer document had been held back when this update was delivered; ``None`` if
         none waits.
+    :ivar overlay: pointers (RFC 6901) to the values that an editor has put in the place of those of the source. Each
+        such value is at or below one of them.
     :ivar signed: whether a key that the user trusts has signed that *content* is the document of the feed. Where keys
         were given no other document is shown.
     :ivar distrust: why what came last could not be verified, and is not shown, or why *content* may not be the newest
@@ -131,6 +135,7 @@ class Update(Generic[T_co]):
     unknown_state: str
     reason: str
     waiting_s: float | None
+    overlay: tuple[str, ...]
     signed: bool = False
     distrust: str = ""
 
@@ -161,6 +166,7 @@ class Update(Generic[T_co]):
             shown.unknown_state,
             shown.reason,
             waiting_s if shown.is_waiting else None,
+            shown.overlay,
             shown.signed,
             shown.distrust,
         )

@@ -13,6 +13,7 @@ from livefeed.delivery.feed_resource import FeedResource, MissingPart, refuse_pa
 from livefeed.delivery.items import Visit
 from livefeed.document.codings import is_large
 from livefeed.document.history import WORTH_IT, DeltaForm
+from livefeed.document.overlaid_pointers import field_value
 from livefeed.document.snapshot import IDENTITY, named_version
 from livefeed.document.timestamps import timestamp
 from livefeed.feed.state import State
@@ -83,7 +84,7 @@ _REQUEST_FIELDS = b"If-None-Match, Cache-Control, Prefer, A-IM, Last-Event-ID"
 _RESPONSE_FIELDS = (
     b"Age, Date, ETag, Retry-After, Repr-Digest, Preference-Applied, IM, Delta-Base, "
     b"Livefeed-Version, Livefeed-Sequence, Livefeed-State, Livefeed-At, Livefeed-Age, Livefeed-Next, Livefeed-Lifetime"
-    b", Livefeed-Waiting, Livefeed-Reason"
+    b", Livefeed-Waiting, Livefeed-Reason, Livefeed-Overlay"
 )
 _EXPOSED = (b"Access-Control-Expose-Headers", _RESPONSE_FIELDS)
 _EXPOSED_SIGNED = (_EXPOSED[0], _RESPONSE_FIELDS + b", Livefeed-Statement, Signature-Input, Signature")
@@ -407,6 +408,8 @@ class DocumentResource(FeedResource):
             headers.append((b"Livefeed-Waiting", b"%d" % waiting_s))
         if self._feed.told.reason:
             headers.append((b"Livefeed-Reason", _reason_field(self._feed.told.reason)))
+        if self._feed.told.overlay and not self._feed.is_gone():
+            headers.append((b"Livefeed-Overlay", field_value(self._feed.told.overlay)))
         return headers
 
     def _lifetime_s(self) -> float:

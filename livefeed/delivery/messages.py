@@ -47,6 +47,8 @@ def desk_facts(feed: Feed) -> dict[str, Any]:
     waiting_s = feed.waiting_s()
     if waiting_s is not None:
         facts["waiting"] = int(1000 * waiting_s)
+    if feed.told.overlay and not feed.is_gone():
+        facts["overlay"] = feed.told.overlay
     return facts
 
 

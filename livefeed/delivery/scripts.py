@@ -24,12 +24,12 @@ NAMES = (
 )
 """The files of ``livefeed/static`` that are built from ``clients/js/src``."""
 
-_HASH_DIGITS = 16
+_HASH_DIGITS = 8
 """The digits of the hash in the name of a file that never changes. ``tests/clients/build.mjs`` has the same number."""
 
 
 def lasting_name(name: str) -> str:
-    """Gives the name under which a script never changes, such as ``livefeed.0123456789abcdef.js``."""
+    """Gives the name under which a script never changes, such as ``livefeed.01234567.js``."""
     stem, _, form = name.rpartition(".")
     return f"{stem}.{version_of(_coded(name).bodies[IDENTITY])[:_HASH_DIGITS]}.{form}"
 

@@ -74,16 +74,13 @@ class Overlaid:
     :ivar data: its bytes: those of the source, if nothing was changed.
     :ivar places: the values that were changed, in the order of the entries.
     :ivar conflicts: everything that was not, in the order of the entries.
+    :ivar pointers: the pointers that messages list; see :func:`.overlaid_pointers.listed`.
     """
 
     data: bytes
     places: tuple[Place, ...] = ()
     conflicts: tuple[Conflict, ...] = ()
-
-    @property
-    def pointers(self) -> tuple[str, ...]:
-        """The pointers that messages list; see :func:`listed`."""
-        return listed(place.pointer for place in self.places)
+    pointers: tuple[str, ...] = ()
 
 
 def apply(data: bytes, entries: Sequence[Entry]) -> Overlaid:
@@ -92,6 +89,36 @@ def apply(data: bytes, entries: Sequence[Entry]) -> Overlaid:
     :param data: the document of the source, which may be anything.
     """
     return _Splicing(data).splice(entries) if entries else Overlaid(data)
+
+
+def pointers_in(data: bytes, entries: Sequence[Entry]) -> tuple[str, ...]:
+    """Gives the pointers that messages list of a document of which only the bytes are known.
+
+    These are the values that entries would have put there. The source may have given the same value.
+
+    :param data: a document that has passed the gate.
+    """
+    reader, pointers = SelectorReader(data), []
+    for entry in entries:
+        tokens = entry.selector.tokens
+        above = Selector(entry.selector.text.rpartition("/")[0], tokens[:-1])
+        try:
+            if entry.value is not None:
+                found = [
+                    each.tokens for each in reader.find(entry.selector).matches if bytes(each.value) == entry.value
+                ]
+            elif isinstance(tokens[-1], Name):
+                # The member is missing; of an array, an element is.
+                name, all_there = tokens[-1].name, {each.tokens for each in reader.find(entry.selector).matches}
+                found = [
+                    (*each.tokens, name) for each in reader.find(above).matches if (*each.tokens, name) not in all_there
+                ]
+            else:
+                found = [each.tokens for each in reader.find(above).matches]
+        except (MatchError, UnicodeDecodeError):
+            continue
+        pointers += [pointer_of(each) for each in found[:MAX_PLACES]]
+    return listed(pointers)
 
 
 @dataclass(slots=True, eq=False)
@@ -138,6 +165,7 @@ class _Splicing:
             _spliced(self.data, edits),
             tuple(sorted(places, key=lambda place: place.entry)),
             tuple(sorted(self._conflicts, key=lambda conflict: conflict.entry)),
+            listed(place.pointer for place in places),
         )
 
     def _refuse(self, number: int, pointer: str, why: str) -> None:
@@ -150,7 +178,7 @@ class _Splicing:
         """
         found = self._added_by(entry) if entry.action == "add" else self._named_by(entry)
         if not found:
-            self._refuse(number, entry.selector.text, "the source's document has no such value now")
+            self._refuse(number, entry.selector.text, f"the source's document has no {self._lacking(entry)} now")
         elif len(found) > 1 and entry.selector.is_single:
             self._refuse(number, entry.selector.text, f"{len(found)} elements of the source's document have this name")
         elif len(found) > MAX_PLACES:
@@ -158,6 +186,17 @@ class _Splicing:
         else:
             for tokens, hidden in found:
                 self._want(number, entry, tokens, hidden)
+
+    def _lacking(self, entry: Entry) -> str:
+        """Gives the beginning of a selector at which the document has nothing any more."""
+        segments, tokens = entry.selector.text.split("/"), entry.selector.tokens
+        for depth in range(1, len(tokens)):
+            beginning = Selector("/".join(segments[: depth + 1]), tokens[:depth])
+            if not self._reader.find(beginning).matches:
+                return beginning.text
+        if entry.action == "add":
+            return f"object at {'/'.join(segments[:-1]) or 'the top'} for another member"
+        return entry.selector.text
 
     def _want(self, number: int, entry: Entry, tokens: _Tokens, hidden: bytes | None) -> None:
         if entry.expected is not None and (hidden is None or not _are_equal(hidden, entry.expected)):

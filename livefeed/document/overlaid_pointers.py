@@ -62,8 +62,8 @@ def field_value(pointers: Iterable[str]) -> bytes:
     """Gives the value of the field ``Livefeed-Overlay``: a list of strings (RFC 8941, 3.1).
 
     :param pointers: the pointers that messages list. In the field they are percent-encoded as in a URL, behind the path
-        of the document.
+        of the document. So is a comma, which then only stands between two of them.
     """
-    encoded = (quote(pointer, safe="/~!$&'()*+,;=:@", errors="replace") for pointer in pointers)
+    encoded = (quote(pointer, safe="/~!$&'()*+=:@", errors="replace") for pointer in pointers)
     kept = listed(encoded, MAX_FIELD_POINTERS, MAX_FIELD_CHARACTERS)
     return ", ".join(f'"{pointer}"' for pointer in kept).encode("ascii")

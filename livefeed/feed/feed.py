@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from livefeed.clocks import Moment
 from livefeed.document.history import NO_DELTAS, History
+from livefeed.document.overlaid_pointers import listed_below
 from livefeed.document.snapshot import Sequence, Snapshot
 from livefeed.feed.picture import Picture
 from livefeed.feed.state import GONE, State
@@ -70,6 +71,11 @@ class Feed(Transitions):
     def path(self) -> str:
         """The path of the feed or part, without percent-encoding: its only one."""
         return f"/{self.name if self.whole is None else self.whole.name}{self.pointer}"
+
+    def _overlay(self) -> tuple[str, ...]:
+        """Freshness API."""
+        overlay = self.notice.overlay
+        return listed_below(overlay, self.pointer) if overlay else ()
 
     # Versions
 

@@ -109,6 +109,10 @@ class Freshness:
         waiting = self.notice.waiting
         return None if waiting is None else waiting.age_s(self._now())
 
+    def _overlay(self) -> tuple[str, ...]:
+        """Gives the pointers to values of an editor. Those of a part are pointers in that part."""
+        return self._notice.overlay
+
     def _why_decided(self) -> str:
         meaning = DECISIONS.get(self.state, "")
         return meaning and (self.notice.why or meaning)

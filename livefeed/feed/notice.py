@@ -23,6 +23,8 @@ class Notice:
     :ivar kind: the decision of which this is the notice, or ``rule``; empty for none. Another process that takes over
         learns the decision from it if there is no state directory.
     :ivar chosen: when an operator has chosen the version that is shown, and answers for it; ``None`` if none has.
+    :ivar overlay: pointers to the values of the shown document that an editor has put in the place of those of the
+        source; see :mod:`livefeed.document.overlaid_pointers`.
     """
 
     state: State | None = None
@@ -30,6 +32,7 @@ class Notice:
     waiting: Moment | None = None
     kind: str = ""
     chosen: Moment | None = None
+    overlay: tuple[str, ...] = ()
 
 
 NO_NOTICE = Notice()
@@ -43,8 +46,11 @@ class Told:
     :ivar state: the state.
     :ivar reason: why there is no new document; empty if there is one, or if watchers are not to be told.
     :ivar is_waiting: whether a newer document is held back.
+    :ivar overlay: pointers to the values that an editor has put in the place of those of the source; of a part, as
+        pointers in that part.
     """
 
     state: State
     reason: str = ""
     is_waiting: bool = False
+    overlay: tuple[str, ...] = ()

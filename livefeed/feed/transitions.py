@@ -259,7 +259,7 @@ class Transitions(Freshness):
 
     def _retell(self) -> None:
         """Works out anew what watchers are told."""
-        told = Told(self.state, self.public_reason(), self.notice.waiting is not None)
+        told = Told(self.state, self.public_reason(), self.notice.waiting is not None, self._overlay())
         if told != self.told:
             self.told = told
 

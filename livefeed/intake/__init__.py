@@ -9,6 +9,7 @@
 - ``keeping``: decisions on their way to the disk, with their lines in the audit.
 - ``making``: documents as snapshots, made in a thread if they are large.
 - ``overlay``: an editor's values, put into each document of the source.
+- ``overlaying``: the command that changes the overlay, and its effect.
 - ``puller``: asks the source at each tick, asks the gate and the desk, and publishes.
 - ``stored_past``: the documents in the store of a feed, as earlier versions.
 - ``timed_release``: the end of a hold at a time.

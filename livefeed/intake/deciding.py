@@ -16,7 +16,8 @@ from twisted.internet.defer import Deferred, DeferredLock, succeed
 from twisted.logger import Logger
 
 from livefeed.clocks import Moment
-from livefeed.document.snapshot import Snapshot
+from livefeed.document.overlay import OverlayError
+from livefeed.document.snapshot import Snapshot, version_of
 from livefeed.document.stored_version import StoredVersion
 from livefeed.document.timestamps import timestamp
 from livefeed.exceptions import CommandError, DeskError, SourceError, StartError
@@ -24,6 +25,7 @@ from livefeed.feed.notice import NO_NOTICE, Notice
 from livefeed.feed.state import DECISIONS, State
 from livefeed.intake.candidates import Candidates
 from livefeed.intake.desk_report import answer_of
+from livefeed.intake.overlay import FeedOverlay, Trial
 from livefeed.storage.desk_file import Decision, DeskRecord
 
 if TYPE_CHECKING:
@@ -69,6 +71,7 @@ class Plan:
     :ivar refusal: why a rule goes on to hold the waiting document, if there is no decision.
     :ivar released: the rules that are released from then on.
     :ivar waits: whether an earlier version is chosen, so that the one that is shown now waits, unless another one does.
+    :ivar trial: the overlay from then on, with the newest candidate that it makes; ``None`` for the one of now.
     """
 
     decision: Decision | None
@@ -77,6 +80,7 @@ class Plan:
     refusal: Violation | None = None
     released: Mapping[str, float] | None = None
     waits: bool = False
+    trial: Trial | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -89,6 +93,7 @@ class Deciding(Candidates):
     :param boot: the machine's boot, by which the next process measures the age of a version; ``None`` for none.
     :ivar decision: the decision in force; ``None`` for none.
     :ivar damage: why the decisions of before the start are not known; empty if they are.
+    :ivar overlay: an editor's values in the documents.
     :ivar turn: held by a pull from its verdict until its document is shown, and by a command.
     """
 
@@ -101,8 +106,12 @@ class Deciding(Candidates):
     # internal state
     decision: Decision | None = None
     damage: str = ""
+    overlay: FeedOverlay = field(init=False)
     turn: DeferredLock = field(default_factory=DeferredLock)
     _chosen: Moment | None = None  # when the pinned version was chosen
+
+    def __post_init__(self) -> None:
+        self.overlay = FeedOverlay(self.feed.name)
 
     # The start
 
@@ -125,6 +134,10 @@ class Deciding(Candidates):
                 "look at its document, and then `livefeed ctl resume {feed}` or `livefeed ctl pin {feed} VERSION`"
             )
             _log.error(text, feed=self.feed.name, why=str(error))
+        try:
+            self.overlay.take(Trial.of(record.overlay, None))
+        except OverlayError as error:
+            raise StartError(f"livefeed: {self.place}: {self.keeping.file.path}: the overlay: {error}") from None
         self.keeping.record = record
         self.decision = record.decision
         left_s = {rule: min(until - self.wall(), MAX_RELEASE_S) for rule, until in record.released.items()}
@@ -137,16 +150,21 @@ class Deciding(Candidates):
 
         Without a file, theirs count.
         """
-        notice = self.feed.notice
+        notice, newest = self.feed.notice, self.feed.snapshot
+        if newest is not None and notice.overlay:
+            self.overlay.note(newest.version, notice.overlay)
         if self.decision is not None:
             self._take_up(self.keeping.record)
         elif notice.kind in STATES and notice.state is not None:
             if self.keeping.file is not None:
-                self.feed.heed(NO_NOTICE)
+                self.feed.heed(self._notice(None))
                 return
             version = None if self.feed.snapshot is None or notice.kind != "pin" else self.feed.snapshot.version
             kind: Any = notice.kind
             self.decision = Decision(kind, notice.why, "an operator, before a restart", self.wall(), version)
+        elif self.overlay.edits:
+            # The versions of an earlier process were restored without it.
+            self.feed.heed(replace(notice, overlay=self.overlay.marks_of(newest)))
 
     def _take_up(self, record: DeskRecord) -> None:
         """Puts the decision of a record into effect."""
@@ -155,7 +173,10 @@ class Deciding(Candidates):
             measured_s = now.measured_s - max(0.0, now.wall_s - record.decision.at)
             self._chosen = Moment(measured_s, record.decision.at, by_wall=True)
         shown, newest = record.shown, self.feed.snapshot
-        notice = replace(self._notice(self.waiting), waiting=self.feed.notice.waiting)
+        if shown is not None:
+            self.overlay.note(version_of(shown.data), record.marks)
+        notice = self._notice(self.waiting, self.overlay.marks_of(newest) if shown is None else record.marks)
+        notice = replace(notice, waiting=self.feed.notice.waiting)
         if shown is None or (newest is not None and newest.data == shown.data):
             self.feed.heed(notice)
         elif newest is None or newest.sequence < shown.sequence:
@@ -228,6 +249,7 @@ class Deciding(Candidates):
         before = self.waiting
         self.keep(data, violation, self.why_held())
         assert self.waiting is not None
+        self.overlay.note(self.waiting.version)
         if self.waiting.rule is not None and (before is None or before.rule != self.waiting.rule):
             text = 'feed "{feed}": a newer document is held back by the rule {rule}: {why}'
             _log.warn(text, feed=self.feed.name, rule=self.waiting.rule, why=self.waiting.why)
@@ -237,9 +259,9 @@ class Deciding(Candidates):
         self.feed.heed(notice)
         self.feed.note_held(is_tick=is_tick and not is_told)
 
-    def notice_shown(self) -> Notice:
+    def notice_shown(self, snapshot: Snapshot) -> Notice:
         """Gives the notice for a pull whose document is shown."""
-        return self._notice(None)
+        return self._notice(None, self.overlay.note(snapshot.version))
 
     def note_shown(self, snapshot: Snapshot) -> None:
         """Takes note of a pull whose document is shown. The caller has the turn since :meth:`judge`."""
@@ -248,8 +270,17 @@ class Deciding(Candidates):
         self.clear()
         self.archive.note(snapshot)
 
-    def _notice(self, waiting: Waiting | None) -> Notice:
-        """Gives the notice for a waiting document."""
+    def _notice(self, waiting: Waiting | None, marks: tuple[str, ...] | None = None) -> Notice:
+        """Gives the notice for a waiting document.
+
+        :param marks: pointers to the values of an editor in the document that is shown; ``None`` for the one that is
+            shown now.
+        """
+        marks = self.overlay.marks_of(self.feed.snapshot) if marks is None else marks
+        notice = self._notice_without_marks(waiting)
+        return replace(notice, overlay=marks) if marks else notice
+
+    def _notice_without_marks(self, waiting: Waiting | None) -> Notice:
         decision, since = self.decision, None if waiting is None else waiting.since
         if decision is not None:
             state = STATES[decision.kind]
@@ -281,9 +312,16 @@ class Deciding(Candidates):
 
         :raises CommandError: if the reason is too long.
         """
+        self.check_reason(reason)
+        return Decision(kind, reason, by, self.wall(), version)
+
+    def check_reason(self, reason: str) -> None:
+        """Checks the reason of an operator.
+
+        :raises CommandError: if it is too long.
+        """
         if len(reason) > MAX_REASON_CHARACTERS:
             raise CommandError(f"the reason has {len(reason)} characters, and {MAX_REASON_CHARACTERS} at most")
-        return Decision(kind, reason, by, self.wall(), version)
 
     async def run(
         self, command: str, by: str, arguments: Mapping[str, Any], plan: Callable[[], Awaitable[Plan]]
@@ -337,16 +375,31 @@ class Deciding(Candidates):
         released = self.released if plan.released is None else plan.released
         ends = {rule: self.wall() + until_s - self.clock.seconds() for rule, until_s in released.items()}
         decision = plan.decision
+        edits = self.overlay.edits if plan.trial is None else plan.trial.edits
         snapshot = self.feed.snapshot if made is None else made.snapshot
         if decision is None or decision.kind == "withdraw" or snapshot is None:
-            return DeskRecord(decision, ends)
+            return DeskRecord(decision, ends, overlay=edits)
         confirmed = self.feed.confirmed if made is None else plan.confirmed
         age_s = 0.0 if confirmed is None else confirmed.age_s(self.now())
         shown = StoredVersion(snapshot.data, snapshot.sequence, self.wall() - age_s)
         if self.boot is not None:
             since_s = max(0.0, self.boot.seconds() - age_s)
             shown = StoredVersion(shown.data, shown.sequence, shown.at, self.boot.id, since_s)
-        return DeskRecord(decision, ends, shown)
+        return DeskRecord(decision, ends, shown, edits, self.overlay.marks_of(snapshot))
+
+    def _take_trial(self, plan: Plan, trial: Trial) -> None:
+        """Takes another overlay, and the document with it as the newest candidate."""
+        self.overlay.take(trial)
+        if trial.source is None:
+            return
+        shown = self.feed.snapshot
+        if plan.shows is not None or (shown is not None and shown.data == trial.result.data):
+            self.overlay.note(version_of(trial.result.data))
+            self.clear()
+        else:
+            self.keep(trial.result.data, plan.refusal, self.why_held())
+            assert self.waiting is not None
+            self.overlay.note(self.waiting.version)
 
     def _put_into_effect(self, plan: Plan, made: Made | None) -> None:
         if plan.waits:
@@ -355,7 +408,9 @@ class Deciding(Candidates):
         if plan.released is not None:
             self.released = dict(plan.released)
         before, waiting = self.feed.snapshot, self.waiting
-        if waiting is not None and plan.shows == waiting.data:
+        if plan.trial is not None:
+            self._take_trial(plan, plan.trial)
+        elif waiting is not None and plan.shows == waiting.data:
             self.clear()
         elif waiting is not None:
             if plan.refusal is not None or waiting.rule is None:
@@ -367,6 +422,7 @@ class Deciding(Candidates):
             self.feed.heed(self._notice(self.waiting))
             return
         assert plan.confirmed is not None
-        self.feed.show(made.snapshot, self._notice(self.waiting), confirmed=plan.confirmed, deltas=made.deltas)
+        notice = self._notice(self.waiting, self.overlay.marks_of(made.snapshot))
+        self.feed.show(made.snapshot, notice, confirmed=plan.confirmed, deltas=made.deltas)
         if not plan.waits:
             self.archive.note(made.snapshot)

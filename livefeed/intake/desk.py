@@ -12,10 +12,11 @@ from livefeed.clocks import Moment
 from livefeed.document.rules import Rules
 from livefeed.exceptions import CommandError
 from livefeed.intake.archive import Archive
-from livefeed.intake.deciding import MAX_RELEASE_S, Deciding, Plan
+from livefeed.intake.deciding import MAX_RELEASE_S, Plan
 from livefeed.intake.desk_report import report_of
 from livefeed.intake.keeping import Keeping
 from livefeed.intake.making import Maker
+from livefeed.intake.overlaying import Overlaying
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,7 +34,7 @@ NO_RULES = Rules()
 
 
 @dataclass(slots=True, eq=False)
-class Desk(Deciding):
+class Desk(Overlaying):
     """The desk of one feed."""
 
     @classmethod

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from livefeed.feed.feed import Feed
     from livefeed.intake.archive import Archive
     from livefeed.intake.keeping import Keeping
+    from livefeed.intake.overlay import FeedOverlay
     from livefeed.intake.waiting import Alarm, Waiting
     from livefeed.storage.desk_file import Decision
 
@@ -63,6 +64,10 @@ class Reported(Protocol):
     def until_release(self, rule: str) -> tuple[int | None, float | None]:
         """Gives the number of pulls, and the seconds, until a rule lets the refused value through by itself."""
 
+    @property
+    def overlay(self) -> FeedOverlay:
+        """An editor's values in the documents."""
+
     def now(self) -> Moment:
         """Gives the present time by both clocks."""
 
@@ -100,6 +105,7 @@ def report_of(desk: Reported) -> dict[str, Any]:
         },
         "rules": rules_of(desk),
         "alarms": alarms_of(desk),
+        "overlay": desk.overlay.report(),
         "versions": [
             {"version": each.version, "sequence": each.sequence, "at": timestamp(each.at.displayed(now))}
             for each in desk.archive.recent()

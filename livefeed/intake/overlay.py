@@ -5,18 +5,21 @@ Rule: an entry that does not fit changes nothing. The log says so when it no lon
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 
-from livefeed.document.overlaid import Overlaid, apply
+from livefeed.document.history import VERSIONS
+from livefeed.document.overlaid import Overlaid, apply, pointers_in
 from livefeed.document.timestamps import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from livefeed.document.overlay import Edit, Entry
+    from livefeed.document.snapshot import Snapshot
 
 MAX_SHOWN_CHARACTERS = 256
 """The largest number of characters of a value in a report."""
@@ -24,50 +27,71 @@ MAX_SHOWN_CHARACTERS = 256
 MAX_SHOWN_PLACES = 16
 """The largest number of values of one entry in a report, and of reasons why it does not fit."""
 
+MAX_MARKED = 2 * VERSIONS
+"""The number of versions whose pointers are remembered: all that can be shown again at once, and those that waited."""
+
 _log = Logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """The entries of an overlay, and their effect on a document of the source.
+
+    :ivar edits: the entries, in the order in which they were made.
+    :ivar entries: the same, compiled.
+    :ivar source: the document as it was pulled; ``None`` if there is none yet.
+    :ivar result: the document with the overlay.
+    """
+
+    edits: tuple[Edit, ...] = ()
+    entries: tuple[Entry, ...] = ()
+    source: bytes | None = None
+    result: Overlaid = field(default_factory=lambda: Overlaid(b""))
+
+    @classmethod
+    def of(cls, edits: Sequence[Edit], source: bytes | None) -> Trial:
+        """Puts entries into a document.
+
+        :raises OverlayError: if an entry is malformed.
+        """
+        entries = tuple(each.entry() for each in edits)
+        return cls(tuple(edits), entries, source, Overlaid(b"") if source is None else apply(source, entries))
+
+    def on(self, source: bytes) -> Trial:
+        """Puts the same entries into another document. The same one is not computed again."""
+        return self if source == self.source else Trial(self.edits, self.entries, source, apply(source, self.entries))
 
 
 @dataclass(slots=True, eq=False)
 class FeedOverlay:
-    """The overlay of one feed, and its effect on the last document of the source.
+    """The overlay of one feed.
 
     :param name: the name of the feed, for the log.
-    :ivar edits: the entries, in the order in which they were made.
+    :ivar trial: the entries, and their effect on the last document of the source.
     """
 
     # required parameters
     name: str
 
     # internal state
-    edits: tuple[Edit, ...] = ()
-    _entries: tuple[Entry, ...] = ()
-    _source: bytes | None = None  # the document of the result
-    _result: Overlaid = field(default_factory=lambda: Overlaid(b""))
+    trial: Trial = field(default_factory=Trial)
     _conflicts: dict[str, str] = field(default_factory=dict)  # why entries do not fit, by their pointers
+    _marks: OrderedDict[str, tuple[str, ...]] = field(default_factory=OrderedDict)  # pointers, by version
 
-    def take(self, edits: Sequence[Edit]) -> None:
-        """Takes other entries. They count from the next :meth:`apply` on.
+    @property
+    def edits(self) -> tuple[Edit, ...]:
+        """The entries, in the order in which they were made."""
+        return self.trial.edits
 
-        :raises OverlayError: if an entry is malformed.
-        """
-        self._entries = tuple(each.entry() for each in edits)
-        self.edits, self._source = tuple(edits), None
-
-    def apply(self, source: bytes) -> Overlaid:
-        """Gives a document of the source with the overlay. The same document is computed once.
-
-        :param source: the document as it was pulled.
-        """
-        if source != self._source:
-            self._result, self._source = apply(source, self._entries), source
-            self._note_conflicts()
-        return self._result
-
-    def _note_conflicts(self) -> None:
+    def take(self, trial: Trial) -> None:
+        """Takes the entries of a trial, and its document as the last one of the source."""
+        if trial is self.trial:
+            return
+        self.trial = trial
         found: dict[str, str] = {}
-        for conflict in self._result.conflicts:
-            found.setdefault(self.edits[conflict.entry].pointer, conflict.why)
-        in_force = {each.pointer for each in self.edits}
+        for conflict in trial.result.conflicts:
+            found.setdefault(trial.edits[conflict.entry].pointer, conflict.why)
+        in_force = {each.pointer for each in trial.edits}
         for pointer, why in found.items():
             if pointer not in self._conflicts:
                 text = 'feed "{feed}": the overlay of {pointer} changes nothing: {why}'
@@ -83,14 +107,44 @@ class FeedOverlay:
         """Why entries do not fit the last document, by their pointers."""
         return dict(self._conflicts)
 
+    # Versions
+
+    def note(self, version: str, pointers: tuple[str, ...] | None = None) -> tuple[str, ...]:
+        """Remembers the pointers to the values of an editor in a version.
+
+        :param pointers: the pointers; ``None`` for those in the last document of the source, which is this version.
+        :returns: the pointers.
+        """
+        pointers = self.trial.result.pointers if pointers is None else pointers
+        self._marks[version] = pointers
+        self._marks.move_to_end(version)
+        if len(self._marks) > MAX_MARKED:
+            self._marks.popitem(last=False)
+        return pointers
+
+    def marks_of(self, snapshot: Snapshot | None) -> tuple[str, ...]:
+        """Gives the pointers to the values of an editor in a version.
+
+        Of a version of an earlier process, these are the values that the entries of now would have put there.
+        """
+        if snapshot is None:
+            return ()
+        known = self._marks.get(snapshot.version)
+        if known is None:
+            entries = self.trial.entries
+            known = self.note(snapshot.version, pointers_in(snapshot.data, entries) if entries else ())
+        return known
+
+    # Reports
+
     def report(self) -> list[dict[str, Any]]:
         """Gives the entries with the values that they hide, for operators."""
-        is_known = self._source is not None
-        return [self._report_of(number, edit, is_known=is_known) for number, edit in enumerate(self.edits)]
+        return [self._report_of(number, edit) for number, edit in enumerate(self.edits)]
 
-    def _report_of(self, number: int, edit: Edit, *, is_known: bool) -> dict[str, Any]:
-        places = [place for place in self._result.places if place.entry == number] if is_known else []
-        conflicts = [each for each in self._result.conflicts if each.entry == number] if is_known else []
+    def _report_of(self, number: int, edit: Edit) -> dict[str, Any]:
+        result, is_known = self.trial.result, self.trial.source is not None
+        places = [place for place in result.places if place.entry == number]
+        conflicts = [each for each in result.conflicts if each.entry == number]
         return {
             "pointer": edit.pointer,
             "action": edit.action,

@@ -17,7 +17,8 @@ from twisted.logger import Logger
 from livefeed.document.gate import check_document
 from livefeed.document.history import NO_DELTAS
 from livefeed.document.timestamps import length_of
-from livefeed.exceptions import NotDueError, PullError, SpentErrors
+from livefeed.exceptions import EndedError, NotDueError, PullError, SpentErrors
+from livefeed.feed.notice import Notice
 from livefeed.feed.state import DECISIONS, State
 from livefeed.feed.trace import PullSteps
 from livefeed.intake.fetching import Fetches
@@ -47,6 +48,9 @@ MIN_SPACING_S = 0.02
 
 REMIND_S = 10.0
 """Seconds after the last line until another reason is logged while a feed is stale."""
+
+ENDED_BY_SOURCE = Notice(State.ENDED, kind="source")
+"""The notice of a feed whose source has no more versions. It is no decision, and holds until there is one more."""
 
 _log = Logger()
 
@@ -286,7 +290,7 @@ class Puller(Service):
             _tell(awaiting, outcome)
             if made is not None:
                 await self.desk.maker.complete(made)
-        except NotDueError:
+        except NotDueError as error:
             # The pull is neither good nor failed, and confirms nothing.
             self.times.not_due += 1
             outcome = PullOutcome(is_shown=False, why="the source was not asked")
@@ -297,6 +301,8 @@ class Puller(Service):
                     # The source was not asked, so the log must not say that it has answered.
                     text = 'feed "{feed}" is live: what was pulled from {source} still holds by its word'
                     _log.info(text, feed=self.feed.name, source=self.source)
+                if isinstance(error, EndedError):
+                    self._note_ended()
         except PullError as error:
             outcome = PullOutcome(is_shown=False, why=str(error))
             self._note_failed(str(error))
@@ -318,14 +324,16 @@ class Puller(Service):
         self._pulling = True
         desk = self.desk
         try:
-            data = await self._fetches.fetch(self.source, self.timeout_s)
+            source = await self._fetches.fetch(self.source, self.timeout_s)
             pulled_s = self.clock.seconds()
             await desk.turn.acquire()
             try:
+                data = await desk.overlaid(source)
                 newest = self.feed.snapshot
                 is_newest = newest is not None and data == newest.data
                 if not is_newest and (desk.waiting is None or data != desk.waiting.data):
                     check_document(data, max_bytes=self.max_bytes)
+                desk.note_source(source, self.max_bytes)
                 checked_s = self.clock.seconds()
                 is_shown, violation = await desk.judge(data)
                 if not is_shown:
@@ -346,14 +354,14 @@ class Puller(Service):
 
     def _show(self, snapshot: Snapshot, deltas: Deltas, *, is_tick: bool) -> None:
         self._note_recovery()
-        self.feed.publish(snapshot, is_tick=is_tick, deltas=deltas, notice=self.desk.notice_shown())
+        self.feed.publish(snapshot, is_tick=is_tick, deltas=deltas, notice=self.desk.notice_shown(snapshot))
         self.desk.note_shown(snapshot)
         self._note_good()
 
     def _repeat(self, newest: Snapshot, outcome: PullOutcome, *, is_tick: bool) -> PullOutcome:
         """Takes note of a pull that gave the document that is shown."""
         self.times.note_pull(self.clock.seconds() - self._pulled_at)
-        is_quiet = self.feed.freshness is State.LIVE and self.feed.notice == self.desk.notice_shown()
+        is_quiet = self.feed.freshness is State.LIVE and self.feed.notice == self.desk.notice_shown(newest)
         if is_quiet and not is_tick and self._outcome != "failed":
             # The next tick sends the sign of life.
             self.feed.confirm(self._pulled_at)
@@ -378,6 +386,11 @@ class Puller(Service):
         self._note_good()
         why = self.desk.why_held() if violation is None else violation.why
         return PullOutcome(is_shown=False, why=why, violation=violation)
+
+    def _note_ended(self) -> None:
+        """Takes note that the source has no more versions. One that comes later ends that."""
+        if self.feed.decision is None and self.feed.snapshot is not None:
+            self.feed.heed(ENDED_BY_SOURCE)
 
     def _note_recovery(self) -> None:
         """Has the log say that the feed is live again, even if it became stale without a failed pull."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from livefeed.document.overlay import Edit  # noqa: TC001 - msgspec reads the annotation
 from livefeed.document.snapshot import Sequence, version_of
 from livefeed.document.stored_version import StoredVersion
 from livefeed.exceptions import DeskError, newer_format
@@ -67,11 +68,15 @@ class DeskRecord:
     :ivar decision: the decision in force; ``None`` for none.
     :ivar released: for each rule that holds nothing for a time, when that ends, in seconds since 1970.
     :ivar shown: the version that is shown as long as the decision is in force; ``None`` if any may be, or none.
+    :ivar overlay: the entries of the overlay.
+    :ivar marks: pointers to the values of an editor in the version that is shown.
     """
 
     decision: Decision | None = None
     released: Mapping[str, float] = field(default_factory=dict)
     shown: StoredVersion | None = None
+    overlay: tuple[Edit, ...] = ()
+    marks: tuple[str, ...] = ()
 
 
 class _Shown(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +98,8 @@ class _Line(msgspec.Struct, frozen=True, kw_only=True):
     decision: Decision | None = None
     released: dict[str, float] = {}
     shown: _Shown | None = None
+    overlay: tuple[Edit, ...] = ()
+    marks: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -160,7 +167,15 @@ def _pieces_of(record: DeskRecord) -> list[bytes]:
             boot=shown.boot,
             since_boot_s=shown.since_boot_s,
         )
-    line = msgspec.json.encode(_Line(decision=record.decision, released=dict(record.released), shown=facts))
+    line = msgspec.json.encode(
+        _Line(
+            decision=record.decision,
+            released=dict(record.released),
+            shown=facts,
+            overlay=record.overlay,
+            marks=record.marks,
+        )
+    )
     first = b"%b %b\n" % (version_of(line).encode(), line)
     return [first] if shown is None else [first, shown.data]
 
@@ -184,4 +199,4 @@ def _record_of(data: bytes) -> DeskRecord | None:
     if facts is not None:
         sequence = Sequence(facts.epoch, facts.number)
         shown = StoredVersion(document, sequence, facts.at, facts.boot, facts.since_boot_s)
-    return DeskRecord(read.decision, read.released, shown)
+    return DeskRecord(read.decision, read.released, shown, read.overlay, read.marks)

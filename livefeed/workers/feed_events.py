@@ -100,6 +100,7 @@ class PictureFacts(msgspec.Struct, frozen=True):
     waiting: _Moment | None = None
     kind: str = ""
     chosen: _Moment | None = None
+    overlay: tuple[str, ...] = ()
 
 
 class StatementFacts(msgspec.Struct, frozen=True):
@@ -258,6 +259,7 @@ def picture_facts(picture: Picture, versions: list[str]) -> PictureFacts:
         waiting=moment_facts(picture.notice.waiting),
         kind=picture.notice.kind,
         chosen=moment_facts(picture.notice.chosen),
+        overlay=picture.notice.overlay,
     )
 
 
@@ -277,7 +279,14 @@ def picture_of(facts: PictureFacts) -> Picture:
         stale_after_s=facts.stale_after_s,
         gone_after_s=inf if facts.gone_after_s is None else facts.gone_after_s,
         max_delta_bytes=facts.max_delta_bytes,
-        notice=Notice(facts.decision, facts.why, moment_of(facts.waiting), facts.kind, moment_of(facts.chosen)),
+        notice=Notice(
+            facts.decision,
+            facts.why,
+            moment_of(facts.waiting),
+            facts.kind,
+            moment_of(facts.chosen),
+            facts.overlay,
+        ),
         decided_at_s=-inf if facts.decided_at_s is None else facts.decided_at_s,
     )
 

@@ -121,6 +121,32 @@ class DeskTests(SynchronousTestCase):
             self.assertIn(why, answer["detail"])
         self.assertIsNone(self.feeds["results"].desk.decision)
 
+    def test_overlay(self) -> None:
+        """Values are texts of JSON, so that every digit arrives; they may be longer than other arguments."""
+        self.pull(b'{"a":1}')
+        answer: Any = None
+        for value in ("1.50", json.dumps("x" * 80)):
+            status, answer = self.command(
+                "overlay", feed="results", action="set", pointer="/a", value=value, expect="1.0", reason="by phone"
+            )
+            self.assertEqual((status, answer["overlay"][0]["value"]), (200, value))
+            assert self.feeds["results"].feed.snapshot is not None
+            self.assertEqual(self.feeds["results"].feed.snapshot.data, b'{"a":%b}' % value.encode())
+        self.assertEqual(
+            (answer["overlay"][0]["by"], answer["overlay"][0]["reason"]), ("token@192.168.1.1", "by phone")
+        )
+        self.assertEqual(json.loads(self.ask(b"GET /-/desk/results").body)["overlay"], answer["overlay"])
+        for arguments, why in (
+            ({}, "the command overlay needs the argument 'action'"),
+            ({"action": "set", "pointer": "/a", "value": 1}, "'value' is not a text"),
+            ({"action": "set", "pointer": "/a", "value": "x" * 300}, "the value is not JSON"),
+            ({"action": "set", "pointer": "/" + "a" * 2000, "value": "1"}, "1024 are the most"),
+            ({"action": "drop", "pointer": "/b"}, "no entry for '/b'"),
+        ):
+            status, answer = self.command("overlay", feed="results", **arguments)
+            self.assertEqual(status, 409)
+            self.assertIn(why, answer["detail"])
+
     def test_report(self) -> None:
         """It has everything at the desk of a feed."""
         self.pull(b"1")

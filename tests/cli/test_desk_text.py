@@ -190,3 +190,15 @@ class NotesTests(ZoneTestCase):
             ],
         )
         self.assertEqual([*notes({"state": "live"}, NOW)], [])
+
+    def test_overlay(self) -> None:
+        """The number of its entries, and the first of those that change nothing."""
+        unfit = [{"pointer": f"/{number}" if number else "", "why": "no such value"} for number in range(5)]
+        lines = [line for line, _ in notes({"overlay": {"entries": 6, "unfit": unfit}}, NOW)]
+        self.assertEqual(lines[0], "overlay: 6 entries in place of the source's values")
+        self.assertEqual(lines[1], "the overlay of the whole document changes nothing: no such value")
+        self.assertEqual(lines[4], "2 more do not fit; see `livefeed ctl overlay list`")
+        (line,) = notes({"overlay": {"entries": 1, "unfit": []}}, NOW)
+        self.assertEqual(line, ("overlay: 1 entry in place of the source's values", "plain"))
+        self.assertEqual([*notes({"overlay": {"entries": 0, "unfit": []}}, NOW)], [])
+        self.assertEqual([*notes({"overlay": None}, NOW)], [])

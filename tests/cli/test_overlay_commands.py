@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from livefeed.cli.operator_options import DONE, FAILED, WRONG_USE
 from tests.helpers.ctl_runs import DeskCommandTestCase
-from tests.helpers.desk_reports import answer, desk_report, entry
+from tests.helpers.desk_reports import WAITING, answer, desk_report, entry
 from tests.helpers.status_reports import feed, report
 
 POINTER = "/districts/{name=North}/winner"
@@ -76,6 +76,16 @@ class AnswerTests(DeskCommandTestCase):
         self.assertTrue(state.startswith("results: live. Watchers are shown version 3f2a01b2c3d4"), state)
         drop = f"livefeed ctl overlay results drop '{POINTER}' --runtime-dir {self.folder}"
         self.assertEqual(last, f"Undo: {drop}")
+
+    def test_a_rule_holds_the_result(self) -> None:
+        """The way to show it is named."""
+        later = desk_report("held", overlay=[entry()], waiting=WAITING)
+        answers = ((200, answer("held", waiting=WAITING)), (200, later))
+        self.ctl("overlay", "results", "set", POINTER, '"C"', answers=answers)
+        text = self.out.getvalue()
+        self.assertIn("because /districts/0/votes falls from 1200 to 0 (rule votes)", text)
+        release = f"livefeed ctl release results --runtime-dir {self.folder}"
+        self.assertEqual(text.splitlines()[-1], f"If it is right all the same, show it: {release}")
 
     def test_drop(self) -> None:
         """What watchers see now; there is no undo of an undo."""

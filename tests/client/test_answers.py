@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.client.answers import Answer, is_older
 from livefeed.client.items import Item, version_of
 from livefeed.client.update import State
+from livefeed.document.overlaid_pointers import field_value
 from livefeed.document.splices import make_splices
 from tests.helpers.signers import statement_about
 
@@ -60,6 +61,22 @@ class AnswerTests(SynchronousTestCase):
         self.assertEqual(Answer(200, {"livefeed-reason": '"' + "a" * 300 + '"'}).reason, "a" * 200)
         self.assertEqual(Answer(200, {"livefeed-reason": '"%FF%ZZ"'}).reason, "\ufffd%ZZ")
         self.assertIsNone(Answer(200, {"livefeed-waiting": "-1", "age": "3"}).waiting_ms)
+
+    def test_overlaid_values(self) -> None:
+        """They are a list of percent-encoded strings; a wrong one stands for the whole document."""
+        for field, expected in (
+            ("", ()),
+            ('"/a"', ("/a",)),
+            ('"/caf%C3%A9%2C%22" , ""', ('/café,"', "")),
+            ("x", ("",)),
+            ('"/a",', ("",)),
+            (",".join(['"/a"'] * 257), ("",)),
+        ):
+            self.assertEqual(Answer(200, {"livefeed-overlay": field}).overlay, expected, field)
+        self.assertEqual(Answer(200, {}).overlay, ())
+        pointers = ["/a", '/é, "']
+        field = field_value(pointers).decode()
+        self.assertEqual(Answer(200, {"livefeed-overlay": field}).overlay, tuple(sorted(pointers, reverse=True)))
 
     def test_reason_of_an_error(self) -> None:
         """The detail of a problem is shown, and nothing else of the content."""

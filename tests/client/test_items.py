@@ -54,6 +54,20 @@ class ItemsTests(SynchronousTestCase):
         self.receive(heartbeat(A, age=None), 101.0)
         self.assertIsNone(self.items.own.confirmed_s)
 
+    def test_overlaid_values(self) -> None:
+        """They are those of the item's own messages, and of the document that is shown."""
+        part = Item("/feed/b")
+        self.items.add(part)
+        self.receive(document(B, "/feed/b", overlay=["/x"]))
+        self.receive(document(A, "/feed", overlay=["/b/x", "/c"]))
+        self.receive(heartbeat(A, "/feed", state="stale", overlay=["/d"]))
+        self.assertEqual(part.shown(Line.OPEN).overlay, ("/x",))
+        self.receive(heartbeat(B, "/feed/b"))
+        self.assertEqual(part.shown(Line.OPEN).overlay, ())
+        self.receive(heartbeat(B, "/feed/b", overlay=["/x"]))
+        self.receive(heartbeat(B, "/feed/b", state="withdrawn", overlay=["/x"]))
+        self.assertEqual(part.shown(Line.OPEN).overlay, ())
+
     def test_reason_and_waiting(self) -> None:
         """They belong to the state, also to one without a document, and to the parts of a feed."""
         self.receive(document(A, "/feed/a", state="held", reason="a check", waiting=2500), 100.0)

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.client.messages import (
     MAX_MS,
     MAX_PATH_LENGTH,
+    MAX_POINTERS,
     MessageError,
     come_back_ms,
     milliseconds_of,
@@ -51,6 +52,21 @@ class MessageTests(SynchronousTestCase):
             found = read_message(heartbeat("[1]", reason=reason, waiting=waiting))
             assert found is not None
             self.assertEqual((found.reason, found.waiting_ms), expected)
+
+    def test_overlaid_values(self) -> None:
+        """A list that is wrong or too long stands for the whole document, and never for no values."""
+        for overlay, expected in (
+            (["/a", "/é"], ("/a", "/é")),
+            ([], ()),
+            (None, ()),
+            ("/a", ("",)),
+            (["/a", 1], ("",)),
+            (["/a"] * (MAX_POINTERS + 1), ("",)),
+            (["/" + "a" * MAX_PATH_LENGTH], ("",)),
+        ):
+            found = read_message(heartbeat("[1]", overlay=overlay))
+            assert found is not None
+            self.assertEqual(found.overlay, expected)
 
     def test_unknown_type_is_ignored(self) -> None:
         """A later server may send messages of other types."""

@@ -53,7 +53,7 @@ async function write(entry, name, options) {
   Object.assign(shortNames, built.mangleCache);
   const { contents } = built.outputFiles[0];
   writeFileSync(join(folder, name), contents);
-  const hash = createHash("sha256").update(contents).digest("hex").slice(0, 16);
+  const hash = createHash("sha256").update(contents).digest("hex").slice(0, 8);
   return name.replace(/\.js$/, `.${hash}.js`);
 }
 

@@ -648,6 +648,34 @@ class HeldTests(DocumentTestCase):
         self.assertEqual(answer.headers["cache-control"], "no-store")
 
 
+class OverlayTests(DocumentTestCase):
+    """The field about an editor's values."""
+
+    def test_whole_and_parts(self) -> None:
+        """It lists their pointers, and of a part those in it."""
+        publish(self.feed, b'{"a":{"\xc3\xa9":1},"b":2}')
+        self.assertNotIn("livefeed-overlay", self.get().headers)
+        self.feed.heed(Notice(overlay=("/a/é", "/c")))
+        fields = self.get().headers
+        self.assertEqual(fields["livefeed-overlay"], '"/a/%C3%A9", "/c"')
+        self.assertIn("Livefeed-Overlay", fields["access-control-expose-headers"])
+        known = self.get(b"If-None-Match: " + fields["etag"].encode())
+        self.assertEqual((known.status, known.headers["livefeed-overlay"]), (304, '"/a/%C3%A9", "/c"'))
+        self.assertEqual(self.get(path=b"/feed/a").headers["livefeed-overlay"], '"/%C3%A9"')
+        self.assertEqual(self.get(path=b"/feed/a/%C3%A9").headers["livefeed-overlay"], '""')
+        self.assertNotIn("livefeed-overlay", self.get(path=b"/feed/b").headers)
+        self.feed.heed(Notice())
+        for path in (b"/feed", b"/feed/a"):
+            self.assertNotIn("livefeed-overlay", self.get(path=path).headers)
+
+    def test_document_that_is_not_shown(self) -> None:
+        """The refusal says nothing about it."""
+        publish(self.feed, b"{}")
+        self.feed.heed(Notice(State.WITHDRAWN, kind="withdraw", overlay=("/a",)))
+        answer = self.get()
+        self.assertEqual((answer.status, answer.headers.get("livefeed-overlay")), (410, None))
+
+
 class GoneTests(DocumentTestCase):
     """A document that is too old to be shown."""
 

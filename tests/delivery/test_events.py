@@ -879,6 +879,15 @@ class DeskTests(StreamTestCase):
         self.assertEqual([each["state"] for each in client.states], ["live", "held"])
         self.assertNotIn("reason", client.states[-1])
 
+    def test_overlay(self) -> None:
+        """Other pointers of an editor's values are one event, before the document that they belong to."""
+        client = Client(self.site)
+        client.events()
+        for overlay in (("/a",), ("/a",), ("/b",), ()):
+            self.feed.heed(Notice(overlay=overlay))
+        client.events()
+        self.assertEqual([each.get("overlay") for each in client.states], [None, ["/a"], ["/b"], None])
+
     def test_end(self) -> None:
         """A client that comes back with the last version is told to come no more, on all kinds of streams."""
         self.feed.decide(State.ENDED)

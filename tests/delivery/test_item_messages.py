@@ -68,6 +68,13 @@ class ItemMessagesTests(SynchronousTestCase):
         self.feed.tell_reasons(are_public=True)
         self.assertEqual(json.loads(self.messages.get(None, plain))["reason"], "a recount")
 
+    def test_overlay(self) -> None:
+        """Messages list the pointers of an editor's values."""
+        publish(self.feed, b"1")
+        self.feed.heed(Notice(overlay=("/a",)))
+        self.assertEqual(json.loads(self.messages.get(None, plain))["overlay"], ["/a"])
+        self.assertEqual(json.loads(self.messages.pulse(plain))["overlay"], ["/a"])
+
     def follow(self, **had: bytes) -> ItemClient:
         client = ItemClient(had={f"/{name}": data for name, data in had.items()})
         have = version_of(had["feed"]) if had else None

@@ -304,3 +304,11 @@ class HeldTests(SynchronousTestCase):
         self.feed.tell_reasons(are_public=True)
         self.feed.mark_stale("x" * 300)
         self.assertEqual(self.facts()["reason"], "x" * 197 + "...")
+
+    def test_overlay(self) -> None:
+        """The pointers of an editor's values are listed while there are any, and the document is shown."""
+        self.feed.heed(Notice(overlay=("/a", "/é")))
+        self.assertEqual(self.facts()["overlay"], ["/a", "/é"])
+        for notice in (Notice(), Notice(State.WITHDRAWN, kind="withdraw", overlay=("/a",))):
+            self.feed.heed(notice)
+            self.assertNotIn("overlay", self.facts())

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.document.gate import check_document
-from livefeed.document.overlaid import MAX_PLACES, Conflict, Place, apply
+from livefeed.document.overlaid import MAX_PLACES, Conflict, Place, apply, pointers_in
 from livefeed.document.overlay import Action, Entry
 from livefeed.document.pointer import index_of
 from livefeed.document.selectors import name_segment, text_of
@@ -177,7 +177,10 @@ class AddTests(SynchronousTestCase):
 
     def test_only_objects_have_members(self) -> None:
         entry = Entry.of("/districts/0", "add", b"1")
-        self.assertEqual(why_not(NIGHT, entry), ["/districts/0: the source's document has no such value now"])
+        self.assertEqual(
+            why_not(NIGHT, entry),
+            ["/districts/0: the source's document has no object at /districts for another member now"],
+        )
         several = Entry.of("/districts/*/checked", "add", b"true")
         self.assertEqual(apply(NIGHT, [several]).pointers, ("/districts/0/checked", "/districts/1/checked"))
 
@@ -186,10 +189,17 @@ class ConflictTests(SynchronousTestCase):
     """An entry that does not fit changes nothing, and the others do."""
 
     def test_nothing_is_there(self) -> None:
-        entry = Entry.of("/districts/{name=West}/winner", "set", b"1")
-        self.assertEqual(
-            why_not(NIGHT, entry), ["/districts/{name=West}/winner: the source's document has no such value now"]
-        )
+        """The reason says from where on."""
+        for selector, lacking in (
+            ("/districts/{name=West}/winner", "/districts/{name=West}"),
+            ("/districts/{name=North}/winer", "/districts/{name=North}/winer"),
+            ("/distrcts/*/winner", "/distrcts"),
+            ("/distrcts", "/distrcts"),
+        ):
+            (why,) = why_not(NIGHT, Entry.of(selector, "set", b"1"))
+            self.assertEqual(why, f"{selector}: the source's document has no {lacking} now")
+        (why,) = why_not(b"[]", Entry.of("/notice", "add", b"1"))
+        self.assertEqual(why, "/notice: the source's document has no object at the top for another member now")
 
     def test_two_elements_of_one_name(self) -> None:
         entry = Entry.of("/{n=1}/v", "set", b"9")
@@ -240,6 +250,26 @@ class ConflictTests(SynchronousTestCase):
     @example(b'[{"a":"\xff"}]', "/{a=1}/b")
     def test_any_bytes_are_no_error(self, document: bytes, selector: str) -> None:
         apply(document, [Entry.of(selector, "set", b"1")])
+
+
+class PointersTests(SynchronousTestCase):
+    """Of a document whose overlay nobody remembers, the values that entries would have put there are found."""
+
+    def test_values(self) -> None:
+        entry = Entry.of("/districts/*/winner", "set", b'"A"')
+        self.assertEqual(pointers_in(NIGHT, [entry]), ("/districts/0/winner",))
+        self.assertEqual(pointers_in(NIGHT, [Entry.of("/notice", "add", b"null")]), ("/notice",))
+        self.assertEqual(pointers_in(NIGHT, [Entry.of("/notice", "add", b"1")]), ())
+
+    def test_removals(self) -> None:
+        """A member is missing; of an array, it is not known which element is."""
+        self.assertEqual(pointers_in(NIGHT, [Entry.of("/districts/0/note", "remove")]), ("/districts/0/note",))
+        self.assertEqual(pointers_in(NIGHT, [Entry.of("/districts/{name=West}", "remove")]), ("/districts",))
+        self.assertEqual(pointers_in(NIGHT, [Entry.of("/notice", "remove")]), ())
+
+    def test_a_document_in_which_nothing_can_be_found(self) -> None:
+        entries = [Entry.of("/a/b", "set", b"1"), Entry.of("/0", "set", b"1")]
+        self.assertEqual(pointers_in(b"[" * 100_000, entries), ())
 
 
 # Reference: the same edits, made to decoded values.

@@ -11,6 +11,8 @@ from livefeed.clocks import Moment
 from livefeed.document.snapshot import IDENTITY, Sequence, Snapshot
 from livefeed.exceptions import LinkError
 from livefeed.feed.feed import Feed
+from livefeed.feed.notice import Notice
+from livefeed.feed.state import State
 from livefeed.testing import publish
 from livefeed.workers.feed_events import (
     EVENT,
@@ -53,7 +55,10 @@ class PictureTests(SynchronousTestCase):
         waiting = Feed("feed", clock)
         live = Feed("feed", clock)
         publish(live, DATA)
-        for feed in (waiting, live):
+        held = Feed("feed", clock)
+        moment = Moment(1.5, 1e9)
+        held.heed(Notice(State.HELD, "a recount", moment, "pin", moment, ("/a", "")))
+        for feed in (waiting, live, held):
             picture = feed.picture()
             event, _ = arrived(FeedEvent("feed", "picture", 1.0, picture=picture_facts(picture, ["a", "b"])), [])
             assert event.picture is not None

@@ -9,9 +9,8 @@ const MOST_WAIT_S = 25;
 /** The time in ms after which a document is asked for again that is not there, without the random part. */
 const MISSING_MS = 30_000;
 
-/** The fields with facts, without the beginning of their names; and those with times. */
-const FACTS = ["Version", "Sequence", "State", "Reason"];
-const TIMES = ["Livefeed-Age", "Livefeed-Next", "Livefeed-Lifetime", "Livefeed-Waiting", "Age"];
+/** The fields, without the beginning of their names; the last four are times. */
+const FIELDS = ["Version", "Sequence", "State", "Reason", "Overlay", "Age", "Next", "Lifetime", "Waiting"];
 
 /**
  * Asks for a document once, and delivers the answer as a message.
@@ -40,12 +39,12 @@ export async function ask(line, feed, turn, isWaiting) {
     const answer = await fetch(feed.urlOf(""), { cache, headers, signal: turn.signal });
     const { status } = answer;
     const field = (name) => answer.headers.get(name);
-    const [version, sequence, state, reason] = FACTS.map((name) => field(`Livefeed-${name}`));
-    const [age, due = line.tick, lifetime, waiting, cacheAge = 0] = TIMES.map((name) => numberOf(answer.headers, name));
+    const [version, sequence, state, reason, overlay, ...times] = FIELDS.map((name) => field(`Livefeed-${name}`));
+    const [age, due = line.tick, lifetime, waiting, cacheAge = 0] = [...times, field("Age")].map(numberOf);
     const next = Math.min(due, HOUR_MS);
     // What a cache sends once more was right some time ago.
     const cacheMs = 1000 * cacheAge;
-    const delay = delayOfAnswer(answer.headers);
+    const delay = delayOfAnswer(field("Retry-After"));
     // Its delay is the time in ms after which the client may ask again.
     const failure = Object.assign(new Error(`status ${status}`), { status, delay });
     // 503: nothing has been pulled since livefeed started. The document that the client has stays.
@@ -62,12 +61,12 @@ export async function ask(line, feed, turn, isWaiting) {
       sequence,
       state: state ?? (status === 410 ? "expired" : null),
       age: 1000 * age + cacheMs,
-      next: cacheMs ? undefined : next,
-      lifetime: lifetime && lifetime - cacheMs,
-      // No number makes NaN: nothing waits.
+      next: cacheMs ? NaN : next,
+      // No number makes NaN: there is no limit, and nothing waits.
+      lifetime: lifetime - cacheMs,
       waiting: 1000 * waiting + cacheMs,
-      // A string of RFC 8941 is also one of JSON.
-      reason: reason && decodeURIComponent(JSON.parse(reason)),
+      reason: reason && (await import("./later.js")).readList(reason)[0],
+      overlay: overlay ? (await import("./later.js")).readList(overlay) : [],
       from: field("Delta-Base")?.split(/["-]/)[1],
       bytes,
     };
@@ -92,6 +91,6 @@ export async function ask(line, feed, turn, isWaiting) {
 
 /** Tells whether a sequence is of the same epoch as another one, and before it. */
 function isEarlier(sequence, other) {
-  const [[epoch, number], [otherEpoch, otherNumber]] = [sequence, other].map((each) => String(each).split("."));
+  const [epoch, number, otherEpoch, otherNumber] = `${sequence}.${other}`.split(".");
   return epoch === otherEpoch && number - otherNumber < 0;
 }

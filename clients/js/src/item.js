@@ -64,22 +64,24 @@ export class Item {
   }
 
   async #apply(message, isOwn) {
-    const { type, version, state = this.state, sequence, status, reason = null } = message;
+    const { type, version, state = this.state, sequence, status, reason = null, overlay } = message;
     const isGone = FORGOTTEN.includes(state);
+    const isRefused = type === "refused";
     if (isOwn) {
-      const isRefused = type === "refused";
       const isMissing = type === "missing";
       if (!isRefused && !isMissing && !isGone && version !== this.have) {
         // A heartbeat's state belongs to a version that this client does not have yet.
         if (type === "heartbeat" || !(await this.#update(message))) return false;
       }
       this.isRefused = isRefused;
+      // Pointers to the values that an editor has put in place of those of the source.
+      if (!isRefused) this.overlay = overlay;
       // Of all refusals only this one says that there is no document.
       this.#isMissing = isMissing || (isRefused && (this.#isMissing || status === 404));
       this.sequence = sequence ?? this.sequence;
     } else if (this.#isMissing || FORGOTTEN.includes(this.state) || (this.isRefused && !isGone)) return true;
     // A refusal says nothing about the document.
-    if (type !== "refused") this.reason = reason;
+    if (!isRefused) this.reason = reason;
     this.#show(state);
     return true;
   }

@@ -28,9 +28,9 @@ class Feed extends Item {
   #dueAt = null;
   /** Since when a newer document waits; NaN while none does. */
   #waitsSince = NaN;
-  /** When a live document becomes stale, and when any one expires, unless the server says a word before. */
-  #staleAt = Infinity;
-  #goneAt = Infinity;
+  /** When a live document becomes stale, and when any one expires, unless the server says a word before; NaN for never. */
+  #staleAt = NaN;
+  #goneAt = NaN;
   #timer;
   /** Whether parts that do not change stay the same objects. */
   #isShared;
@@ -178,13 +178,13 @@ class Feed extends Item {
     // It may find that the machine has slept, which changes all else.
     const age = this.age();
     const waiting = this.waiting();
-    const { data, version, sequence, state, reason, line, transport, verified, error } = this;
-    const now = [version, state, reason, line, transport, verified, age === null, waiting === null, error?.message];
-    if (now.every((value, index) => value === this.#told[index])) return;
+    const { data, version, sequence, state, reason, overlay = [], line, transport, verified, error } = this;
+    const now = [version, state, reason, overlay, line, transport, verified, age === null, waiting === null, error?.message];
+    if (`${now}` === `${this.#told}`) return;
     const hasNewData = version !== this.#told[0];
     this.#told = now;
     const changed = hasNewData ? this.changed : undefined;
-    const meta = { version, sequence, state, reason, waiting, line, transport, verified, age, changed };
+    const meta = { version, sequence, state, reason, waiting, overlay, line, transport, verified, age, changed };
     const { onChange, onState } = this.#options;
     // An error in a page's callback is seen there, and keeps no other callback from being called.
     const call = (callback, ...values) => callback && queueMicrotask(() => this.isClosed || callback(...values));
@@ -201,7 +201,7 @@ class Feed extends Item {
     this.#dueAt = next >= 0 ? at + next : null;
     // Whether a document is live is known for two ticks after the last word of the server.
     this.#staleAt = (this.#dueAt ?? at) + 2 * this.#connection.tick + SILENT_MS;
-    this.#goneAt = at + (lifetime ?? Infinity);
+    this.#goneAt = at + lifetime;
   }
 }
 

@@ -15,13 +15,18 @@ const MOST_AGE_MS = 31_622_400_000;
  */
 export function readMessage(data) {
   const message = JSON.parse(data);
-  const { type, path, state = "", status = 0, age, next, lifetime, retry, waiting } = message;
-  const texts = [type, state, ...TEXTS.map((name) => message[name] ?? "")];
+  const { type, path, state = "", status = 0, age, next, lifetime, retry, waiting, overlay = [] } = message;
+  const texts = [type, state, ...overlay, ...TEXTS.map((name) => message[name] ?? "")];
   // Those of an unknown type may have no path.
   if (TYPES.includes(type)) texts.push(path);
   if (typeof status !== "number" || texts.some((each) => typeof each !== "string")) throw new TypeError("no message");
   const times = { age: timeOf(age, MOST_AGE_MS), next: timeOf(next), lifetime: timeOf(lifetime, MOST_AGE_MS) };
   return Object.assign(message, times, { retry: timeOf(retry), waiting: timeOf(waiting, MOST_AGE_MS) });
+}
+
+/** Gives the strings of a list in a field, percent-decoded. A string of RFC 8941 is also one of JSON. */
+export function readList(field) {
+  return JSON.parse(`[${field}]`).map(decodeURIComponent);
 }
 
 /**

@@ -7,8 +7,7 @@ const LONGEST_MS = 2e9;
 export const HOUR_MS = 3_600_000;
 
 /** Gives the number of a field; undefined if it has none, or more than one. */
-export function numberOf(headers, name) {
-  const field = headers.get(name);
+export function numberOf(field) {
   return /^\d{1,12}$/.test(field) ? Number(field) : undefined;
 }
 
@@ -18,9 +17,9 @@ export function after(ms, callback) {
 }
 
 /** Gives the time of Retry-After in ms, with a random part that is different in each client; undefined for none. */
-export function delayOfAnswer(headers) {
+export function delayOfAnswer(retryAfter) {
   // No number makes NaN.
-  return Math.min(1000 * numberOf(headers, "Retry-After"), HOUR_MS) + 1000 * Math.random() || undefined;
+  return Math.min(1000 * numberOf(retryAfter), HOUR_MS) + 1000 * Math.random() || undefined;
 }
 
 /** Gives a time in ms that is longer after each failure, half of it random. */

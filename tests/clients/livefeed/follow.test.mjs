@@ -316,6 +316,23 @@ test("a document that is held says why, and for how long a newer one has waited"
   assert.deepEqual([told.at(-1).state, told.at(-1).waiting, feed.waiting()], ["held", null, null]);
 });
 
+test("the values of an editor are listed, however they come", async () => {
+  server.overlay = ["/seat", "/caf\u00e9"];
+  const told = [];
+  const feed = start({ onState: (meta) => told.push(meta) });
+  await until(feed, () => feed.version);
+  assert.deepEqual(told.at(-1).overlay, server.overlay);
+  await until(feed, () => feed.line === "open");
+  assert.deepEqual(told.at(-1).overlay, server.overlay);
+  // Another list is news, also of the same version.
+  for (const overlay of [["/seat"], undefined]) {
+    server.overlay = overlay;
+    server.push(server.message(server.version));
+    await until(feed, () => told.at(-1).overlay.length === (overlay ?? []).length);
+    assert.deepEqual(told.at(-1).overlay, overlay ?? []);
+  }
+});
+
 test("a cache makes the waiting longer, and so does a sleep", async () => {
   Object.assign(server, { state: "held", waiting: 5000 });
   server.override = (request, response) => {

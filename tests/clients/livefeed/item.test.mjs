@@ -109,6 +109,17 @@ test("a reason belongs to its state, and a refusal keeps it", async () => {
   assert.deepEqual([item.state, item.reason], ["live", null]);
 });
 
+test("the values of an editor are those of the item's own messages", async () => {
+  const { item } = await after({ ...document, overlay: ["/seat"] });
+  assert.deepEqual(item.overlay, ["/seat"]);
+  await item.take({ type: "refused", path: "/feed", status: 503, detail: "" });
+  assert.deepEqual(item.overlay, ["/seat"]);
+  await item.take({ ...heartbeat("stale", NEW), path: "/", overlay: ["/other"] }, false);
+  assert.deepEqual(item.overlay, ["/seat"]);
+  await item.take(heartbeat("live"));
+  assert.equal(item.overlay, undefined);
+});
+
 test("the heartbeat of the whole document has the state of a part", async () => {
   const { item } = await after(document);
   assert.equal(await item.take(heartbeat("stale", NEW), false), true);

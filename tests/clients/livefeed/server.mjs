@@ -15,6 +15,8 @@ export class Server {
   /** Why, and for how many ms a newer document waits; undefined if it is not said. */
   reason = undefined;
   waiting = undefined;
+  /** Pointers to overlaid values; undefined if there are none. */
+  overlay = undefined;
   /** Signs what is sent; see signer.mjs. Nothing is signed without it. */
   signer = null;
   requests = [];
@@ -69,6 +71,7 @@ export class Server {
       lifetime: 300_000,
       reason: this.reason,
       waiting: this.waiting,
+      overlay: this.overlay,
       signed: signedOf(this),
     };
   }
@@ -106,6 +109,7 @@ export class Server {
       "Livefeed-Lifetime": "300000",
     };
     if (this.reason) fields["Livefeed-Reason"] = JSON.stringify(encodeURI(this.reason));
+    if (this.overlay) fields["Livefeed-Overlay"] = this.overlay.map((each) => JSON.stringify(encodeURI(each))).join(", ");
     if (this.waiting !== undefined) fields["Livefeed-Waiting"] = String(Math.floor(this.waiting / 1000));
     const signed = signedOf(this);
     if (signed) Object.assign(fields, fieldsOf(signed));

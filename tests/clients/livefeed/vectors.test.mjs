@@ -131,7 +131,7 @@ test("clients come back when the server wants them", () => {
     if (slot.status === 410 && slot.retry_after === null) continue;
     let delay;
     if ("code" in slot) delay = delayOfClose(slot.code, slot.reason);
-    else if ("status" in slot) delay = delayOfAnswer(new Headers({ "Retry-After": slot.retry_after }));
+    else if ("status" in slot) delay = delayOfAnswer(slot.retry_after);
     else delay = delayOfRetry(slot.retry ?? slot.refused) ?? Infinity;
     if (slot.delay_ms === null) assert.equal(delay, Infinity, JSON.stringify(slot));
     else assert.ok(delay >= slot.delay_ms[0] && delay <= slot.delay_ms[1], `${JSON.stringify(slot)}: ${delay}`);
