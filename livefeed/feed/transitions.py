@@ -71,6 +71,7 @@ class Transitions(Freshness):
 
     # internal state
     stated: Stated | None = None
+    _is_unsigned: bool = False  # whether the last version could not be signed, which was logged
     is_missing: bool = False
     last_error: LastError | None = None
     fanout: Fanout = field(init=False)
@@ -355,8 +356,11 @@ class Transitions(Freshness):
         try:
             signed = signer.sign(self.name, snapshot, self.state.value, self.confirmed_at, self.interval_s)
         except Exception:
-            _log.failure('feed "{feed}": its version could not be signed', feed=self.name)
+            if not self._is_unsigned:
+                _log.failure('feed "{feed}": its version could not be signed, and is served unsigned', feed=self.name)
+            self._is_unsigned = True
             return
+        self._is_unsigned = False
         if signed is not None:
             self.stated = Stated(snapshot.version, snapshot.sequence, signed)
 

@@ -12,7 +12,7 @@ from livefeed.document.stored_version import StoredVersion
 from livefeed.feed.feed import Feed
 from livefeed.feed.freshness import OVERDUE_S
 from livefeed.feed.notice import Notice
-from livefeed.feed.state import DECISIONS, State
+from livefeed.feed.state import State
 from livefeed.testing import publish
 from tests.helpers.feeds import NOW, FeedTestCase
 
@@ -58,8 +58,10 @@ class PublicReasonTests(FeedTestCase):
         self.assertEqual((feed.public_reason(), part.public_reason()), ("redis: away", "redis: away"))
         feed.heed(Notice(State.HELD, "a recount"))
         self.assertEqual(feed.public_reason(), "a recount")
-        feed.heed(Notice(State.WITHDRAWN))
-        self.assertEqual(feed.public_reason(), DECISIONS[State.WITHDRAWN])
+        for decision in (State.HELD, State.ENDED, State.WITHDRAWN):
+            feed.decide(decision)
+            # The state says its own meaning.
+            self.assertEqual((feed.state, feed.public_reason()), (decision, ""))
         feed.decide(None)
         publish(feed, b"1")
         self.assertEqual(feed.public_reason(), "")
