@@ -14,6 +14,9 @@ from livefeed.auth.material import Content, Material
 from livefeed.auth.tokens import Tokens
 from livefeed.config.settings import FeedSettings, Settings
 from livefeed.delivery.root import Root
+from livefeed.document.requirements import Required
+from livefeed.document.rules import RuleSpec
+from livefeed.document.selectors import parse_selector
 from livefeed.exceptions import ConfigurationError, StartError
 from livefeed.feed_service import FeedService, PulledFeedService, Shared
 from livefeed.feed_set import FeedsService, ReloadedFeeds
@@ -61,6 +64,18 @@ class ChangeTests(FeedsTestCase):
         self.change_to("b", "memory:c", b"[4]")
         puller = self.feeds.feeds["b"].puller
         self.assertEqual((puller.good, puller.failed), (2, 1))
+
+    def test_rules(self) -> None:
+        """The waiting document is judged anew, unless the source changes, too."""
+        rules = (RuleSpec("votes", Required((parse_selector("/votes"),))),)
+        self.add("b", b'{"votes": 1}', b"[2]", b"[2]", rules=rules)
+        self.start()
+        self.tick()
+        self.assertEqual((self.get("/b").body, self.get("/b").headers["livefeed-state"]), (b'{"votes": 1}', "held"))
+        self.change(FeedSettings(feed="b", source="memory:b"))
+        self.assertEqual((self.get("/b").body, self.get("/b").headers["livefeed-state"]), (b"[2]", "live"))
+        self.change_to("b", "memory:c", b"[3]", rules=rules)
+        self.assertEqual((self.get("/b").body, self.get("/b").headers["livefeed-state"]), (b"[2]", "held"))
 
     def test_each_setting(self) -> None:
         """Each setting takes effect at once: origins of requests and handshakes, limits, ages, kind of pushes."""
