@@ -12,6 +12,7 @@
     ├── FollowError             a client cannot follow a feed
     └── PullError               a pull gave no new version; the last good snapshot stays
         ├── NotDueError         the source was not asked, because its last answer holds for longer than a tick
+        │   └── EndedError      the source has said that no more versions will come
         ├── SourceError         the source could not be read
         └── DocumentError       the source was read, and the gate refuses its document
 
@@ -231,6 +232,10 @@ class NotDueError(PullError):
 
     This is neither a failure nor a confirmation. The feed stays as it is.
     """
+
+
+class EndedError(NotDueError):
+    """The source has said that no more versions will come. The last one stays, whatever its age."""
 
 
 class DocumentError(PullError):

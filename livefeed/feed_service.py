@@ -34,6 +34,7 @@ from livefeed.intake.puller import Puller, PullOutcome, close_source
 from livefeed.intake.timed_release import Foresight, end_hold, foresee_document, foresee_release
 from livefeed.process.reload import Change, differences
 from livefeed.sources import is_store, make_source, needs_state_dir
+from livefeed.sources.recording import RecordingSource
 from livefeed.storage.desk_file import DeskFile
 from livefeed.storage.embargo_file import EmbargoFile
 from livefeed.storage.journal import Journal
@@ -438,6 +439,12 @@ class PulledFeedService(FeedService):
     def _source_of(self, settings: FeedSettings, store: SharedWrites | None) -> Source:
         with settings.named():
             return make_source(settings.source, reactor=self._shared.reactor, max_bytes=settings.max_bytes, store=store)
+
+    @property
+    def replay(self) -> RecordingSource | None:
+        """The recording that the feed plays; ``None`` if it has another source."""
+        source = self.puller.source
+        return source if isinstance(source, RecordingSource) else None
 
     @property
     def source_name(self) -> str:

@@ -21,6 +21,7 @@ from livefeed.admin.embargoes import EmbargoCommands
 from livefeed.admin.health import Health, LiveResource, ReadyResource
 from livefeed.admin.metrics import MetricsResource, of_workers
 from livefeed.admin.publish import FeedsResource, StoredFeed, limit_of
+from livefeed.admin.replay import ReplayCommand, ReplayedFeed
 from livefeed.admin.site import CommandResource, OperatorRoot, OperatorSite
 from livefeed.admin.socket import OperatorSocket
 from livefeed.admin.status import Status, StatusResource
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from livefeed.tls.options import Validity
 
 
-class OperatedFeed(StoredFeed, DeskFeed, Protocol):
+class OperatedFeed(StoredFeed, DeskFeed, ReplayedFeed, Protocol):
     """A feed that this process pulls."""
 
 
@@ -121,6 +122,7 @@ class Operating:
             DeskCommands(self.pulled).register(self.commands, name)
         embargoes = EmbargoCommands(self.pulled)
         self.commands.register("embargo", embargoes.run)
+        self.commands.register("replay", ReplayCommand(self.pulled).run)
         self.commands.register("embargoes", embargoes.list)
 
     def samples(self) -> list[Sample]:

@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "config": "document",
         "auth": "config",
         "tls": "",
-        "sources": "document tls",
+        "sources": "document storage tls",
         "storage": "document",
         "feed": "auth document config storage",
         "intake": "document sources feed storage",

@@ -9,6 +9,7 @@
 - ``desk_text``: the text about decisions, waiting documents and alarms.
 - ``embargo_commands``: the subcommand of ``ctl`` about everything that is to happen at a time, and the option ``--at``.
 - ``embargo_text``: the text about that.
+- ``feed_choice``: the choice of a feed of a file of settings.
 - ``keys``: the subcommand that makes and rotates the keys of statements.
 - ``main``: the choice of the subcommand, errors and exit codes.
 - ``operator_client``: requests to the operator's socket, and the search for it.
@@ -19,6 +20,8 @@
 - ``record``: the subcommand that records all versions of a feed.
 - ``record_session``: from what a client is shown to the records of a file.
 - ``recording``: the subcommand that shows, checks and takes apart a recording.
+- ``replay``: the subcommand that judges a recording by the rules of a feed.
+- ``replay_commands``: ``livefeed ctl replay``.
 - ``screen``: the screen of ``livefeed watch``.
 - ``serve``: the subcommand that serves a document in the foreground.
 - ``status_text``: the text of ``livefeed ctl status``.

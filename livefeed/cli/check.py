@@ -13,9 +13,9 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from livefeed.checks import Problem, StartChecks
+from livefeed.cli.feed_choice import add_feed_option, chosen_feed
 from livefeed.cli.tried_document import HELD, UNREADABLE, try_document
 from livefeed.config.settings import Layers
-from livefeed.exceptions import closest, shown
 
 if TYPE_CHECKING:
     import argparse
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--shown", metavar="FILE", help="the document that watchers are shown meanwhile [default: none]"
     )
-    parser.add_argument("--feed", metavar="NAME", help="the feed whose rules count [default: the only one]")
+    add_feed_option(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -100,13 +100,7 @@ def _try_document(options: argparse.Namespace, settings: Settings | None, errors
         else:
             _print(problems, None, [])
         return UNREADABLE
-    names = [feed.feed for feed in settings.feeds]
-    if options.feed is None and len(names) > 1:
-        options.fail(f"there are several feeds, choose one with --feed: {', '.join(names)}")
-    name = names[0] if options.feed is None else options.feed
-    if name not in names:
-        options.fail(f"there is no feed {shown(name)}{closest(name, names)}; the feeds are {', '.join(names)}")
-    tried = try_document(settings.feeds[names.index(name)], options.document, options.shown)
+    tried = try_document(chosen_feed(options, settings.feeds), options.document, options.shown)
     if options.json:
         print(json.dumps(tried.to_json(), indent=2))
     else:

@@ -117,7 +117,7 @@ REPEATABLE = ("allow_origin", "auth_algorithm", "listen", "trusted_proxy", "admi
 LISTS_OF_PATHS = ("cert", "key")
 """The settings of one path or several. Their variables have a colon between the paths, as ``PATH`` has."""
 
-SCHEMES_OF_PATHS = ("file",)
+SCHEMES_OF_PATHS = ("file", "recording")
 """Schemes of sources whose URL is a path, which may be relative to the folder in which it was set."""
 
 

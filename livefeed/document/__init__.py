@@ -21,6 +21,7 @@
 - ``recording``: the records of a recording, and the chain of their hashes.
 - ``requirements``: the checks that look at values of one document alone.
 - ``rule_checks``: the interface of checks, the refusals that they give, and the text of these.
+- ``rule_replay``: the decisions that rules would have taken on the documents of a past night.
 - ``rules``: the rules of a feed, and what they say about a document.
 - ``selectors``: JSON Pointers that may name several values, and elements of arrays by a member.
 - ``signature``: signed statements about the newest version of a feed.

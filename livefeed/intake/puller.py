@@ -17,7 +17,8 @@ from twisted.logger import Logger
 from livefeed.document.gate import check_document
 from livefeed.document.history import NO_DELTAS
 from livefeed.document.timestamps import length_of
-from livefeed.exceptions import NotDueError, PullError, SpentErrors
+from livefeed.exceptions import EndedError, NotDueError, PullError, SpentErrors
+from livefeed.feed.notice import Notice
 from livefeed.feed.state import DECISIONS, State
 from livefeed.feed.trace import PullSteps
 from livefeed.intake.fetching import Fetches
@@ -47,6 +48,9 @@ MIN_SPACING_S = 0.02
 
 REMIND_S = 10.0
 """Seconds after the last line until another reason is logged while a feed is stale."""
+
+ENDED_BY_SOURCE = Notice(State.ENDED, kind="source")
+"""The notice of a feed whose source has no more versions. It is no decision, and holds until there is one more."""
 
 _log = Logger()
 
@@ -286,7 +290,7 @@ class Puller(Service):
             _tell(awaiting, outcome)
             if made is not None:
                 await self.desk.maker.complete(made)
-        except NotDueError:
+        except NotDueError as error:
             # The pull is neither good nor failed, and confirms nothing.
             self.times.not_due += 1
             outcome = PullOutcome(is_shown=False, why="the source was not asked")
@@ -297,6 +301,8 @@ class Puller(Service):
                     # The source was not asked, so the log must not say that it has answered.
                     text = 'feed "{feed}" is live: what was pulled from {source} still holds by its word'
                     _log.info(text, feed=self.feed.name, source=self.source)
+                if isinstance(error, EndedError):
+                    self._note_ended()
         except PullError as error:
             outcome = PullOutcome(is_shown=False, why=str(error))
             self._note_failed(str(error))
@@ -380,6 +386,11 @@ class Puller(Service):
         self._note_good()
         why = self.desk.why_held() if violation is None else violation.why
         return PullOutcome(is_shown=False, why=why, violation=violation)
+
+    def _note_ended(self) -> None:
+        """Takes note that the source has no more versions. One that comes later ends that."""
+        if self.feed.decision is None and self.feed.snapshot is not None:
+            self.feed.heed(ENDED_BY_SOURCE)
 
     def _note_recovery(self) -> None:
         """Has the log say that the feed is live again, even if it became stale without a failed pull."""

@@ -6,6 +6,7 @@
 - ``http``: an HTTP origin.
 - ``mongo``: a query of MongoDB.
 - ``names``: resolving host names, and connecting to hosts.
+- ``recording``: a recording of a feed.
 - ``redis``: a key of Redis or Valkey.
 - ``registry``: from URLs to sources, also to those of other packages.
 - ``source``: the interface of sources.

@@ -148,6 +148,12 @@ def _http(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> Source:
     return HttpSource.from_url(parts, reactor=reactor, max_bytes=max_bytes)
 
 
+def _recording(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> Source:
+    from livefeed.sources.recording import RecordingSource  # noqa: PLC0415
+
+    return RecordingSource.from_url(parts, reactor=reactor, max_bytes=max_bytes)
+
+
 def _redis(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> Source:
     from livefeed.sources.redis import RedisSource  # noqa: PLC0415
     from livefeed.tls.options import require_callbacks  # noqa: PLC0415
@@ -172,6 +178,7 @@ _SCHEMES: dict[str, Callable[[SplitResult, IReactorTime, int], Source]] = {
     "http": _http,
     "https": _http,
     "mongodb": _mongo,
+    "recording": _recording,
     "redis": _redis,
     "rediss": _redis,
     "redis+unix": _redis,

@@ -36,6 +36,7 @@ class Source(Protocol):
             is cheaper to find out than to read it.
         :raises NotDueError: if the place was not asked, because it has said that the document holds for longer than a
             tick. The feed stays as it is: nothing is confirmed, and nothing is pushed.
+        :raises EndedError: if no more documents will come. The feed has ended until a later call gives one.
         :raises SourceError: if the document could not be read. The message gives the reason to an operator.
         """
 

@@ -18,7 +18,7 @@ from livefeed.document.history import DeltaForm
 from livefeed.document.patch import apply_patch
 from livefeed.document.snapshot import Sequence, make_large, version_of
 from livefeed.document.stored_version import StoredVersion
-from livefeed.exceptions import NotDueError, SourceError
+from livefeed.exceptions import EndedError, NotDueError, SourceError
 from livefeed.feed.feed import Feed
 from livefeed.feed.state import State
 from livefeed.intake.fetching import MAX_LEFT
@@ -361,6 +361,29 @@ class ChangeTests(PollerTestCase):
         self.source.changed()
         self.clock.advance(0)
         self.assertIs(self.feed.state, State.STALE)
+
+    def test_end_of_the_source(self) -> None:
+        """The feed has ended, without ageing, until the source gives one more version. A decision counts more."""
+        self.start()
+        self.source.fails(EndedError("there is no more"))
+        self.clock.advance(1)
+        self.assertIs(self.feed.state, State.ENDED)
+        self.clock.pump([1.0] * 30)
+        self.assertEqual((self.feed.state, self.feed.freshness), (State.ENDED, State.LIVE))
+        self.source.gives(b"[1]")
+        self.source.changed()
+        self.clock.advance(0.5)
+        self.assertEqual((self.feed.state, self.document()), (State.LIVE, b"[1]"))
+        self.feed.decide(State.WITHDRAWN)
+        self.source.fails(EndedError("there is no more"))
+        self.clock.advance(1)
+        self.assertIs(self.feed.state, State.WITHDRAWN)
+
+    def test_end_before_the_first_document(self) -> None:
+        """Nothing was there that could be the last version."""
+        self.source.fails(EndedError("there is no more"))
+        self.start()
+        self.assertIsNot(self.feed.state, State.ENDED)
 
     def test_change_of_which_the_source_says_that_it_is_none(self) -> None:
         """This is no tick, and no subscriber is told anything. Nor is anything logged after the end."""

@@ -339,6 +339,19 @@ def test_other_pages_and_names(desk: Desk, other_origin: str) -> None:
     assert desk.livefeed.http.get("/feed").headers["Livefeed-State"] == "live"
 
 
+def test_a_token_that_was_replaced(desk: Desk) -> None:
+    """The page locks itself, says why, and forgets the old token. A right one is kept while the tab is open."""
+    desk.open()
+    desk.browser.execute_script(f"sessionStorage.setItem('livefeed.desk.token', '{TOKEN[::-1]}')")
+    desk.browser.refresh()
+    desk.wait_for("#token-error", "not valid any more")
+    assert desk.browser.execute_script("return sessionStorage.length") == 0
+    desk.enter()
+    desk.wait_for("#state", "Live")
+    desk.browser.refresh()
+    desk.wait_for("#state", "Live")
+
+
 def test_a_livefeed_that_is_silent(desk: Desk) -> None:
     """The page says that it may be old, and goes on by itself."""
     desk.open()

@@ -134,6 +134,8 @@ export class Details {
     this.waiting.element.classList.toggle("waits", Boolean(waiting));
     this.versions.update(report.versions ?? [], { shown: shown?.version });
     this.rules.update(report.rules ?? []);
+    // A livefeed may have no overlays.
+    this.overlay.element.hidden = report.overlay === undefined;
     this.overlay.update(report.overlay ?? []);
   }
 

@@ -149,7 +149,7 @@ export const strings = {
   },
   consequence: {
     withdraw: "Every watcher loses the document at once: pages are empty, requests are answered 410. Resume takes it back.",
-    end: "Every watcher is told that this version is final, and stops asking. Resume takes it back, but pages notice only after 5 to 10 minutes, or when they are shown again.",
+    end: "Every watcher is told that this version is final, and stops asking. Resume takes it back, but pages notice that only within a minute, and later within some minutes.",
   },
   confirmed: { withdraw: "Withdraw it now", end: "End it now" },
   cancel: "Cancel",
