@@ -100,11 +100,15 @@ class Watcher:
         raise AssertionError
 
 
-def snapshot_for(feed: Feed, index: int) -> Snapshot:
-    """Gives the snapshot of a document, as a puller makes it: the newest one if the document is unchanged."""
-    snapshot = Snapshot.of(DOCUMENTS[index], feed.next_sequence())
-    newest = feed.snapshot
-    return newest if newest is not None and newest.version == snapshot.version else snapshot
+def make_with_notice(feed: Feed, name: str, number: int, notice: Notice) -> None:
+    """Makes a transition to a version and a notice in one step."""
+    snapshot = Snapshot.of(DOCUMENTS[number], feed.next_sequence())
+    if feed.snapshot is not None and feed.snapshot.version == snapshot.version:
+        snapshot = feed.snapshot
+    if name == "show":
+        feed.show(snapshot, notice, confirmed=EARLIER)
+    else:
+        feed.publish(snapshot, notice=notice)
 
 
 def make(parent: ParentTwin, name: str, arguments: tuple[Any, ...]) -> None:
@@ -112,10 +116,8 @@ def make(parent: ParentTwin, name: str, arguments: tuple[Any, ...]) -> None:
     feed = parent.feed
     if name == "publish":
         publish(feed, DOCUMENTS[arguments[0]], is_tick=arguments[1])
-    elif name == "show":
-        feed.show(snapshot_for(feed, arguments[0]), arguments[1], confirmed=EARLIER)
-    elif name == "publish_noticed":
-        feed.publish(snapshot_for(feed, arguments[0]), notice=arguments[1])
+    elif name in ("show", "publish_noticed"):
+        make_with_notice(feed, name, *arguments)
     elif name == "confirm":
         # As the puller does: any other pull is published, or skipped.
         if feed.freshness is State.LIVE:
