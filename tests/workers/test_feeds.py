@@ -100,19 +100,24 @@ class Watcher:
         raise AssertionError
 
 
+def make_with_notice(feed: Feed, name: str, number: int, notice: Notice) -> None:
+    """Makes a transition to a version and a notice in one step."""
+    snapshot = Snapshot.of(DOCUMENTS[number], feed.next_sequence())
+    if feed.snapshot is not None and feed.snapshot.version == snapshot.version:
+        snapshot = feed.snapshot
+    if name == "show":
+        feed.show(snapshot, notice, confirmed=EARLIER)
+    else:
+        feed.publish(snapshot, notice=notice)
+
+
 def make(parent: ParentTwin, name: str, arguments: tuple[Any, ...]) -> None:
     """Makes a transition of the parent's feed."""
     feed = parent.feed
     if name == "publish":
         publish(feed, DOCUMENTS[arguments[0]], is_tick=arguments[1])
     elif name in ("show", "publish_noticed"):
-        snapshot = Snapshot.of(DOCUMENTS[arguments[0]], feed.next_sequence())
-        if feed.snapshot is not None and feed.snapshot.version == snapshot.version:
-            snapshot = feed.snapshot
-        if name == "show":
-            feed.show(snapshot, arguments[1], confirmed=EARLIER)
-        else:
-            feed.publish(snapshot, notice=arguments[1])
+        make_with_notice(feed, name, *arguments)
     elif name == "confirm":
         # As the puller does: any other pull is published, or skipped.
         if feed.freshness is State.LIVE:
