@@ -186,7 +186,7 @@ class Embargoes:
                 )
                 raise TooManyEmbargoesError(f"{why}: the limit is {MAX_EMBARGO_BYTES}")
             await self._write((*self.entries, embargo), self.keeping.line(embargo, "set aside", embargo.by))
-        what = "a document is published" if embargo.kind is Kind.PUBLISH else "the hold ends"
+        what = "a document is to be published" if embargo.kind is Kind.PUBLISH else "the hold is to end"
         text = 'feed "{feed}": {what} at {at}, by {by} (embargo {id})'
         _log.info(text, feed=self.feed.name, what=what, at=timestamp(embargo.at), by=embargo.by, id=embargo.id)
 

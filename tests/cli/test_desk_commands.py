@@ -133,6 +133,16 @@ class AnswerTests(DeskCommandTestCase):
         self.assertEqual(self.requests[0], ("GET", "/-/desk/re%2Fsults", b""))
         self.assertIn(f"livefeed ctl hold results --runtime-dir {self.folder}", self.out.getvalue())
 
+    def test_no_such_feed(self) -> None:
+        """The names of those that there are, and the most similar one."""
+        answers = ((404, {"detail": "There is nothing at this path."}), (200, report(feed(), feed(name="b"))))
+        self.assertEqual(self.ctl("desk", "resluts", answers=answers), FAILED)
+        self.assertIn("no feed 'resluts'; there are: results, b; did you mean results?", self.err.getvalue())
+        self.assertEqual(self.ctl("desk", "results", answers=answers), FAILED)
+        self.assertIn("this livefeed is older than the desk", self.err.getvalue())
+        self.assertEqual(self.ctl("desk", "results", answers=((404, {"detail": "nothing"}), (200, {}))), FAILED)
+        self.assertIn("livefeed: nothing", self.err.getvalue())
+
     def test_instance(self) -> None:
         """Proposed commands are for the same instance."""
         self.patch(ctl, "find_socket", lambda *_, **__: self.folder / "admin.sock")
