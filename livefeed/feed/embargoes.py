@@ -136,6 +136,9 @@ class Embargoes:
         self.entries = _ordered(self.keeping.open())
         self._is_open = True
         self._believed.forget()
+        if waiting := self._waiting():
+            text = 'feed "{feed}": {count} embargoes wait, of which the next one ends at {at}'
+            _log.info(text, feed=self.feed.name, count=len(waiting), at=timestamp(waiting[0].at))
         self._schedule()
 
     def close(self) -> Deferred[None]:
@@ -143,6 +146,10 @@ class Embargoes:
 
         :returns: fires once nothing is written any more.
         """
+        if self._is_open and self.keeping.file is not None and (waiting := self._waiting()):
+            # Such as for a feed that a reload has removed.
+            text = 'feed "{feed}": {count} embargoes do not end until livefeed has the feed again; they are in {path}'
+            _log.warn(text, feed=self.feed.name, count=len(waiting), path=str(self.keeping.file.path))
         self._is_open = False
         if self._call is not None:
             self._call.cancel()

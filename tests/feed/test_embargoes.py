@@ -461,6 +461,16 @@ class CrashTests(EmbargoesTestCase):
         self.go(1)
         self.assertEqual(self.stored, b"1")
 
+    def test_told_at_the_end_and_at_the_start(self) -> None:
+        """So that nobody believes that they end while livefeed, or the feed, is away."""
+        self.restart(is_killed=False)
+        self.assertEqual(self.lines, [])
+        self.add(10.0, b"1")
+        self.restart(is_killed=False)
+        *_, last, first = self.lines
+        self.assertIn("1 embargoes do not end until livefeed has the feed again; they are in", last)
+        self.assertIn("1 embargoes wait, of which the next one ends at 2027-01-15T08:00:10", first)
+
     def test_closed_during_a_write(self) -> None:
         """The end of the write is waited for, but not for ever."""
         for outcome in (None, Failure(StoreError("no"))):
