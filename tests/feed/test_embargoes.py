@@ -19,12 +19,12 @@ from livefeed.document.snapshot import version_of
 from livefeed.exceptions import CommandError, SourceError, StoreError
 from livefeed.feed import embargoes as module
 from livefeed.feed.believed_clock import SETTLE_S
+from livefeed.feed.embargo_effects import SHOWN_S, EmbargoEffects
 from livefeed.feed.embargo_keeping import EmbargoKeeping
 from livefeed.feed.embargoes import (
     LOOK_S,
     MAX_EMBARGOES,
     RETRY_S,
-    SHOWN_S,
     STOP_S,
     Embargoes,
     TooManyEmbargoesError,
@@ -42,7 +42,12 @@ from tests.helpers.desks import RecordingAudit
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-MODULES = ("livefeed.feed.embargoes", "livefeed.feed.embargo_keeping", "livefeed.feed.believed_clock")
+MODULES = (
+    "livefeed.feed.embargoes",
+    "livefeed.feed.embargo_keeping",
+    "livefeed.feed.embargo_effects",
+    "livefeed.feed.believed_clock",
+)
 NOON = 1_800_000_000.0
 """The time at which the tests begin, by the wall clock."""
 
@@ -95,7 +100,7 @@ class EmbargoesTestCase(SynchronousTestCase):
             self.feed,
             EmbargoKeeping("a", maybeDeferred, self.wall, file, self.audit),
             self.clock,
-            self,
+            EmbargoEffects(self.feed, self.clock, self),
         )
         embargoes.open()
         return embargoes
