@@ -123,7 +123,12 @@ class StartChecks:
         settings = self.settings
         return {
             "feeds": [
-                {"feed": feed.feed, "source": str(self._sources.get(feed.feed, "")), "interval_s": feed.interval}
+                {
+                    "feed": feed.feed,
+                    "source": str(self._sources.get(feed.feed, "")),
+                    "interval_s": feed.interval,
+                    "rules": {spec.name: str(spec) for spec in feed.rules},
+                }
                 for feed in settings.feeds
             ],
             "listen": list(settings.listen),

@@ -63,7 +63,7 @@ class StartChecksTests(ChecksTestCase):
         made = self.checks(**self.pair(90), listen=("tls:1", *TCP), state_dir=self.folder / "state")
         self.assertEqual(made.problems, [])
         summary = made.summary()
-        self.assertEqual(summary["feeds"], [{"feed": "feed", "source": "demo:", "interval_s": 1.0}])
+        self.assertEqual(summary["feeds"], [{"feed": "feed", "source": "demo:", "interval_s": 1.0, "rules": {}}])
         (certificate,) = summary["certificates"]
         self.assertEqual((certificate["file"], certificate["names"]), (str(self.folder / "a.pem"), ["a.test"]))
         self.assertEqual((summary["listen"], summary["state_dir"]), (["tls:1", *TCP], str(self.folder / "state")))

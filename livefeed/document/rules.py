@@ -154,7 +154,8 @@ class Rules:
         After a rule that holds the document back, only rules that raise alarms are checked. So before a document is
         released from one rule, check it again without that one.
 
-        It may run in a thread, but not twice at a time. docs/benchmarks.md has the time that it takes.
+        It may run in a thread, and in several at a time: what they remember about documents is always true, and at
+        worst not remembered. docs/benchmarks.md has the time that it takes.
 
         :param shown: the document that watchers are shown; ``None`` if there is none. Then rules that compare have
             nothing to refuse.

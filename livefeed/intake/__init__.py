@@ -11,6 +11,7 @@
 - ``overlay``: an editor's values, put into each document of the source.
 - ``overlaying``: the command that changes the overlay, and its effect.
 - ``puller``: asks the source at each tick, asks the gate and the desk, and publishes.
+- ``refused``: the documents that the gate or a rule has refused, on their way to the disk.
 - ``stored_past``: the documents in the store of a feed, as earlier versions.
 - ``timed_release``: the end of a hold at a time.
 - ``waiting``: the values of candidates that wait, and what the desk needs of rules.

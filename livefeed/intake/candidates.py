@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from livefeed.document.rules import Verdict, Violation
     from livefeed.feed.feed import Feed
     from livefeed.intake.making import Maker
+    from livefeed.intake.refused import RefusedDocuments
 
 _log = Logger()
 
@@ -83,6 +84,7 @@ class Candidates:
     :ivar alarms: the violations by the newest candidate of rules that only raise an alarm, by the rules' names.
     :ivar violations: the number of candidates that violated a rule, by the rule's name and action.
     :ivar released: for each rule that holds nothing for a time, when that ends, by the clock.
+    :ivar refused: keeps refused documents for the operator; ``None`` to keep none.
     """
 
     # required parameters
@@ -97,6 +99,7 @@ class Candidates:
     alarms: dict[str, Alarm] = field(default_factory=dict)
     violations: Counter[tuple[str, str]] = field(default_factory=Counter)
     released: dict[str, float] = field(default_factory=dict)
+    refused: RefusedDocuments | None = None
     _refusals: dict[str, _Refusal] = field(default_factory=dict)
     _checked: _Checked | None = None
 
@@ -237,6 +240,8 @@ class Candidates:
         """
         before, now = self.waiting, self.now()
         is_same = before is not None and before.data == data
+        if violation is not None and self.refused is not None:
+            self.refused.note(data, violation.rule, violation.pointer, violation.why)
         rule, pointer = (None, "") if violation is None else (violation.rule, violation.pointer)
         pulls = 1
         if rule in self._refusals:

@@ -21,7 +21,7 @@ from livefeed.document.snapshot import Snapshot, version_of
 from livefeed.document.stored_version import StoredVersion
 from livefeed.document.timestamps import timestamp
 from livefeed.exceptions import CommandError, DeskError, SourceError, StartError
-from livefeed.feed.notice import NO_NOTICE, Notice
+from livefeed.feed.notice import NO_NOTICE, RULE, Notice
 from livefeed.feed.state import DECISIONS, State
 from livefeed.intake.candidates import Candidates
 from livefeed.intake.desk_report import answer_of
@@ -287,7 +287,7 @@ class Deciding(Candidates):
             # Nothing is told of the documents behind one that is withdrawn, or final.
             chosen = self._chosen if decision.kind == "pin" else None
             return Notice(state, decision.reason, since if state is State.HELD else None, decision.kind, chosen)
-        return NO_NOTICE if waiting is None else Notice(State.HELD, waiting.why, since, "rule")
+        return NO_NOTICE if waiting is None else Notice(State.HELD, waiting.why, since, RULE)
 
     def why_held(self) -> str:
         """Gives the reason of the decision in force, in words for watchers; ``""`` for none."""

@@ -28,6 +28,7 @@ from livefeed.tls.options import Validity
 from livefeed.transport.pool import Pool
 from livefeed.web.resources import Node
 from livefeed.web.site import Site
+from tests.helpers.guarded import protect
 
 NOW = 1_700_000_000.0
 DOCUMENT = b'{"rows": [%s]}' % b", ".join([b"1.50"] * 40)
@@ -317,6 +318,15 @@ class MetricsResourceTests(MetricsTestCase):
         self.assertTrue(headers["content-type"].startswith("text/plain; version="))
         self.assertEqual(headers["cache-control"], "no-store")
         self.assertNotIn("access-control-allow-origin", headers)
+
+    def test_denials(self) -> None:
+        """Only protected feeds have the figure, with each reason from the start."""
+        name = "denied_total"
+        self.assertIsNone(self.figure(name, feed="feed", why="missing"))
+        protect(self.served, self.site)
+        self.assertEqual(request(self.site, b"GET /feed HTTP/1.1").status, 401)
+        figures = [self.figure(name, feed="feed", why=why) for why in ("missing", "rate")]
+        self.assertEqual((figures, self.figure(name, feed="other", why="missing")), ([1, 0], None))
 
     def test_session_tickets(self) -> None:
         """Without TLS there is no figure; otherwise it says whether the key is shared."""
