@@ -159,7 +159,7 @@ class EmbargoCommands:
 
     async def list(self, _: Arguments) -> list[dict[str, Any]]:
         """Gives all embargoes, the next one first; those that have failed are behind the others."""
-        found = [(each.embargoes, entry) for each in self.feeds.values() for entry in each.embargoes.entries]
+        found = [(each.embargoes, entry) for each in self.feeds.values() for entry in each.embargoes.listed()]
         found.sort(key=lambda pair: (bool(pair[1].failed), pair[1].at, pair[1].asked_at))
         return [described(embargoes, entry) for embargoes, entry in found]
 
@@ -213,10 +213,10 @@ class EmbargoCommands:
     def _holding(self, name: str) -> Embargoes:
         """Gives the embargoes that have one with an id."""
         every = [each.embargoes for each in self.feeds.values()]
-        found = [each for each in every if any(entry.id == name for entry in each.entries)]
+        found = [each for each in every if any(entry.id == name for entry in each.listed())]
         if found:
             return found[0]
-        ids = [entry.id for each in every for entry in each.entries]
+        ids = [entry.id for each in every for entry in each.listed()]
         why = f"no embargo has the id {shown(name)}: it has happened, or was cancelled"
         raise CommandError(f"{why}{closest(name, ids)}")
 

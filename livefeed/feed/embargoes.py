@@ -231,13 +231,17 @@ class Embargoes:
                 self._schedule(RETRY_S)
         return found
 
+    def listed(self) -> tuple[Embargo, ...]:
+        """Gives what is to happen, without what has happened and is still in the file."""
+        return tuple(each for each in self.entries if each.id not in self._done)
+
     def find(self, name: str) -> Embargo:
         """Gives an embargo by its id.
 
         :raises UnknownEmbargoError: if there is none.
         """
-        for each in self.entries:
-            if each.id == name and name not in self._done:
+        for each in self.listed():
+            if each.id == name:
                 return each
         why = f"no embargo of this feed has the id {name!r}: it has happened, or was cancelled"
         raise UnknownEmbargoError(f"{why}{closest(name, [each.id for each in self.entries])}")

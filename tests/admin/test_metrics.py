@@ -17,6 +17,9 @@ from livefeed import __version__
 from livefeed.admin.metrics import Figures, MetricsResource, of_workers
 from livefeed.admin.reports import NO_ORIGIN
 from livefeed.admin.samples import Sample, total_of
+from livefeed.document.requirements import Required
+from livefeed.document.rules import Rules, RuleSpec
+from livefeed.document.selectors import parse_selector
 from livefeed.document.snapshot import Sequence
 from livefeed.document.stored_version import StoredVersion
 from livefeed.exceptions import SourceError
@@ -28,6 +31,7 @@ from livefeed.tls.options import Validity
 from livefeed.transport.pool import Pool
 from livefeed.web.resources import Node
 from livefeed.web.site import Site
+from tests.helpers.guarded import protect
 
 NOW = 1_700_000_000.0
 DOCUMENT = b'{"rows": [%s]}' % b", ".join([b"1.50"] * 40)
@@ -173,6 +177,16 @@ class FeedFigureTests(MetricsTestCase):
         self.assertEqual(self.figure("refusals_total", feed="feed", reason="origin"), 3)
         self.assertEqual(self.of_feed("skipped_versions_total", "pushes_total", "push_seconds_total"), [4, 1, 0])
 
+    def test_desk(self) -> None:
+        """For how long a document waits, and how many violated a rule, from 0 on."""
+        self.puller.desk.rules = Rules.compile((RuleSpec("votes", Required((parse_selector("/votes"),))),))
+        of_rule = {"feed": "feed", "rule": "votes", "action": "hold"}
+        for document, waiting_s, violations in ((b'{"votes": 1}', 0, 0), (b"{}", 3, 1)):
+            self.pull(document)
+            self.clock.advance(3)
+            self.assertEqual(self.figure("waiting_seconds", feed="feed"), waiting_s)
+            self.assertEqual(self.figure("rule_violations_total", **of_rule), violations)
+
     def test_ticks(self) -> None:
         """They are counted, with their lateness and the time of their pulls."""
         self.puller.times.note_tick(0.5)
@@ -317,6 +331,15 @@ class MetricsResourceTests(MetricsTestCase):
         self.assertTrue(headers["content-type"].startswith("text/plain; version="))
         self.assertEqual(headers["cache-control"], "no-store")
         self.assertNotIn("access-control-allow-origin", headers)
+
+    def test_denials(self) -> None:
+        """Only protected feeds have the figure, with each reason from the start."""
+        name = "denied_total"
+        self.assertIsNone(self.figure(name, feed="feed", why="missing"))
+        protect(self.served, self.site)
+        self.assertEqual(request(self.site, b"GET /feed HTTP/1.1").status, 401)
+        figures = [self.figure(name, feed="feed", why=why) for why in ("missing", "rate")]
+        self.assertEqual((figures, self.figure(name, feed="other", why="missing")), ([1, 0], None))
 
     def test_session_tickets(self) -> None:
         """Without TLS there is no figure; otherwise it says whether the key is shared."""

@@ -65,6 +65,16 @@ class DeliveryTests(SynchronousTestCase):
         self.assertIn(b"HTTP/1.1 304 ", self.poll.value())
         self.assertEqual((self.delivery.followers(), returns._count), (0, 6))
 
+    def test_all_are_sent_away(self) -> None:
+        """Others may come at once, with a token, since the feed is protected from now on."""
+        self.delivery.send_all_away(ReconnectSlots(first_s=9.0, returns_per_s=50))
+        for client in self.sockets:
+            self.assertEqual(client.receive()[0][0], Opcode.CLOSE)
+        self.assertIn(b"HTTP/1.1 304 ", self.poll.value())
+        self.assertEqual((self.delivery.followers(), self.delivery.full()), (0, False))
+        event_client.Client(self.site)
+        self.assertEqual(self.delivery.followers(), 1)
+
     def test_evicted_clients_come_back_late(self) -> None:
         """As late as a close code can say, and those after them later."""
         self.delivery.evict()

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.delivery.directory import NO_PART, Directory, Refusal, Visitor
+from livefeed.delivery.guard import Permit
 from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.feed.feed import Feed
 from livefeed.feed.parts import MAX_PARTS
 from livefeed.testing import RecordingSubscriber, publish
 from livefeed.web.cors import Origins
+from livefeed.web.credentials import Credentials
 from livefeed.web.reconnect_slots import ReconnectSlots
+from tests.helpers.guarded import TOKEN, protect
 
 OWN = Visitor(origin=None, host=b"a.example", peer="192.0.2.1")
 STRANGER = Visitor(origin=b"https://b.example", host=b"a.example", peer="192.0.2.2")
 
 
-class DirectoryTests(SynchronousTestCase):
+class DirectoryTestCase(SynchronousTestCase):
     """A site with the feed ``a``, whose pages are those of one origin."""
 
     def setUp(self) -> None:
@@ -35,6 +40,10 @@ class DirectoryTests(SynchronousTestCase):
         found = self.directory.find(path, visitor)
         assert isinstance(found, Refusal)
         return found.status, found.retry_ms
+
+
+class DirectoryTests(DirectoryTestCase):
+    """Items of a public feed."""
 
     def test_items_that_are_there(self) -> None:
         """A path is that of the whole document, or that of a part, which has its delivery from then on."""
@@ -99,3 +108,24 @@ class DirectoryTests(SynchronousTestCase):
         assert retry_ms is not None
         self.assertGreaterEqual(retry_ms, 0)
         self.assertEqual(self.feed.tally.refused, {"stopping": 1})
+
+
+class ProtectedTests(DirectoryTestCase):
+    """Items of a protected feed."""
+
+    def test_judgement(self) -> None:
+        """Each client is judged by its own token, whether or not there is such an item."""
+        self.assertIsNone(self.directory.cookie_names())
+        self.assertIsNone(self.directory.permit("/a", OWN))
+        guard = protect(self.published)
+        self.assertEqual(self.directory.cookie_names(), [])
+        guard.cookie = b"__Secure-a"
+        self.assertEqual(self.directory.cookie_names(), [b"__Secure-a"])
+        for path in ("/a", "/a/nope"):
+            refused = self.directory.permit(path, OWN)
+            assert isinstance(refused, Refusal)
+            self.assertEqual((refused.status, refused.retry_ms), (401, None))
+            permit = self.directory.permit(path, replace(OWN, credentials=Credentials(TOKEN)))
+            assert isinstance(permit, Permit)
+            self.assertEqual(permit.grant.key, TOKEN)
+        self.assertIsNone(self.directory.permit("/b", OWN))

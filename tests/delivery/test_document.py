@@ -9,11 +9,12 @@ import json
 import math
 import random
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import brotli
 import zstandard
 from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.clocks import Moment
@@ -25,6 +26,7 @@ from livefeed.feed.feed import Feed
 from livefeed.feed.notice import Notice
 from livefeed.feed.state import State
 from livefeed.testing import Response, make_site, publish, request
+from tests.helpers.guarded import AUTHORIZATION, TOKEN, FakeVerifier, protect
 from tests.helpers.signers import make_signer, of_fields
 
 if TYPE_CHECKING:
@@ -846,3 +848,40 @@ class StatementTests(DocumentTestCase):
         publish(self.feed, DOCUMENT)
         found = self.get(path=b"/feed/votes/0")
         self.assertEqual((found.status, found.headers.get("livefeed-statement")), (200, None))
+
+
+class ProtectedTests(DocumentTestCase):
+    """Documents that need a token."""
+
+    def test_answers_belong_to_one_client(self) -> None:
+        """None may be stored, and a request that has waited is judged again."""
+        clock = Clock()
+        made = make_site(clock=clock)
+        guard = protect(made.published[0], made.site)
+        publish(made.feed, DOCUMENT)
+
+        def get(*fields: bytes) -> Response:
+            return request(made.site, b"\n".join([b"GET /feed HTTP/1.1", AUTHORIZATION, *fields]))
+
+        response = get()
+        self.assertEqual((response.status, response.headers["cache-control"]), (200, "private, no-store"))
+        self.assertEqual(response.headers["vary"], "Accept-Encoding, Accept, Authorization")
+        self.assertEqual(request(made.site, b"GET /feed HTTP/1.1").status, 401)
+        transport = StringTransport()
+        channel: Any = made.site.buildProtocol(None)
+        channel.makeConnection(transport)
+        wait = b"Prefer: wait=9\r\nIf-None-Match: " + response.headers["etag"].encode()
+        head = b"GET /feed HTTP/1.1\r\nHost: a\r\n%s\r\n%s\r\n\r\n" % (AUTHORIZATION, wait)
+        channel.dataReceived(head)
+        publish(made.feed, DOCUMENT + b" ")
+        self.assertIn(b"HTTP/1.1 200 ", transport.value())
+        transport.clear()
+        channel.dataReceived(head.replace(b"If-None-Match", b"If-None-Match: *\r\nX"))
+        assert isinstance(guard.verifier, FakeVerifier)
+        guard.verifier.revoked.add(TOKEN)
+        guard.check()
+        clock.advance(0)
+        self.assertIn(b"HTTP/1.1 401 ", transport.value())
+        preflight = b"OPTIONS /feed HTTP/1.1\nAccess-Control-Request-Method: GET"
+        allowed = request(made.site, preflight).headers["access-control-allow-headers"]
+        self.assertTrue(allowed.endswith(", Authorization"), allowed)

@@ -27,6 +27,7 @@ from livefeed.testing import Response, make_site, publish, request
 from livefeed.web.reconnect_slots import RECONNECT_DELAYS_S, ReconnectSlots
 from livefeed.web.request import Request
 from tests.helpers.event_client import LAST_CHUNK, Client, EventSource, dechunk
+from tests.helpers.guarded import AUTHORIZATION, SHORT_AUTHORIZATION, SHORT_S, protect
 from tests.helpers.transports import Transport
 
 if TYPE_CHECKING:
@@ -905,3 +906,26 @@ class DeskTests(StreamTestCase):
             self.assertEqual(Client(self.site, *fields, path=path).head.status, 200, (path, fields))
         self.feed.decide(None)
         self.assertEqual(Client(self.site, last).head.status, 200)
+
+
+class ProtectedTests(StreamTestCase):
+    """Streams of a protected feed."""
+
+    def test_the_end_of_a_token(self) -> None:
+        """The stream ends with a time to come back, and nothing is kept of one that has ended before."""
+        guard = protect(self.served, self.site)
+        self.assertEqual(self.ask().status, 401)
+        publish(self.feed, FIRST)
+        transports = []
+        for path in (b"/feed.sse", b"/feed.sse?delta=2"):
+            client = Client(self.site, SHORT_AUTHORIZATION, path=path)
+            transports.append(client.transport)
+        self.assertEqual(len(guard.admissions), 2)
+        self.clock.advance(SHORT_S)
+        for transport in transports:
+            self.assertTrue(transport.disconnecting)
+            self.assertIn(b"retry: 1000\n", transport.value())
+        gone = Client(self.site, AUTHORIZATION)
+        self.assertEqual(len(guard.admissions), 1)
+        gone.transport.protocol.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(len(guard.admissions), 0)

@@ -25,6 +25,7 @@ from livefeed.web.cors import Origins
 from livefeed.web.site import Site
 from tests.helpers.driven import Client, DrivenReactor, make_pool
 from tests.helpers.driven_site import DrivenSite
+from tests.helpers.guarded import AUTHORIZATION, protect
 
 if TYPE_CHECKING:
     from twisted.web.resource import IResource
@@ -42,13 +43,19 @@ FOLLOW = (b"/feed.ws", b"/feed.json", b"/feed")
 """The paths at which a WebSocket can be opened."""
 
 
-class BranchTests(SynchronousTestCase):
+class BranchTestCase(SynchronousTestCase):
+    """A feed without a document."""
+
     def setUp(self) -> None:
         made = make_site()
         self.site, (self.served,) = made.site, made.published
 
     def ask(self, path: bytes, *fields: bytes) -> Response:
         return request(self.site, b"\n".join([b"GET " + path + b" HTTP/1.1", *fields]))
+
+
+class BranchTests(BranchTestCase):
+    """The parts of a document."""
 
     def test_part_is_there_in_every_form(self) -> None:
         """A pointer may have several steps; a part of a part is a part of the whole document."""
@@ -297,3 +304,21 @@ class AccessTests(SynchronousTestCase):
         response = self.serve().ask()
         self.assertNotIn("Authorization", response.headers["vary"])
         self.assertTrue(response.headers["cache-control"].startswith("public, "))
+
+
+class ProtectedTests(BranchTestCase):
+    """Parts of a protected feed."""
+
+    def test_nothing_is_told_without_a_token(self) -> None:
+        """Parts that are there and parts that are not are refused alike, in every form and with every method."""
+        publish(self.served.feed, b'{"a": 1}')
+        protect(self.served, self.site, "https://a.example")
+        for path in (*FOLLOW, b"/feed.sse"):
+            for part in (b"", b"/a", b"/nope"):
+                response = self.ask(path + part, *HANDSHAKE)
+                self.assertEqual((response.status, response.headers["vary"]), (401, "Authorization, Origin"))
+                self.assertNotIn("access-control-allow-origin", response.headers)
+        self.assertEqual(self.ask(b"/feed/a", AUTHORIZATION, b"Origin: https://a.example").body, b"1")
+        self.assertEqual(request(self.site, b"OPTIONS /feed/nope HTTP/1.1").status, 401)
+        preflight = b"OPTIONS /feed/nope HTTP/1.1\nAccess-Control-Request-Method: GET"
+        self.assertEqual(request(self.site, preflight).status, 204)

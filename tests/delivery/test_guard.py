@@ -12,19 +12,17 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.auth.grants import DenialReason, Grant, TokenError
-from livefeed.delivery.guard import Denial, Guard
+from livefeed.auth.grants import DenialReason
+from livefeed.delivery.guard import Denial
 from livefeed.testing import MemorySite, Response, make_site, publish, request
-from livefeed.web.cors import Origins
-from livefeed.web.failures import MAX_FAILURES, Failures
+from livefeed.web.failures import MAX_FAILURES
+from tests.helpers.guarded import SHORT, SHORT_S, TOKEN, FakeVerifier, protect
 
-TOKEN, SHORT = b"right-token", b"short-token"
 AUTHORIZATION = b"\nAuthorization: Bearer " + TOKEN
 COOKIE = b"\nCookie: __Secure-livefeed=" + TOKEN
 HANDSHAKE = (
     b"\nUpgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="
 )
-SHORT_S = 10.0
 PATHS = (b"/secret", b"/secret.json", b"/secret.sse", b"/secret/a", b"/secret/nope", b"/secret.sse/a", b"/secret.ws/a")
 ORIGIN = b"https://app.example"
 LOST: Any = Failure(ConnectionDone())
@@ -32,25 +30,6 @@ LOST: Any = Failure(ConnectionDone())
 
 def subprotocol(token: bytes) -> bytes:
     return b"livefeed.bearer." + urlsafe_b64encode(token).rstrip(b"=")
-
-
-class FakeVerifier:
-    """Knows two tokens.
-
-    :ivar revoked: the keys of grants that are not renewed.
-    """
-
-    def __init__(self) -> None:
-        self.revoked: set[object] = set()
-        self.error: DenialReason = "unknown"
-
-    def verify(self, token: bytes) -> Grant:
-        if token in (TOKEN, SHORT) and token not in self.revoked:
-            return Grant(token, SHORT_S if token == SHORT else None)
-        raise TokenError(self.error, "The token is wrong.")
-
-    def renew(self, grant: Grant) -> Grant | None:
-        return None if grant.key in self.revoked else grant
 
 
 class GuardTestCase(SynchronousTestCase):
@@ -63,20 +42,9 @@ class GuardTestCase(SynchronousTestCase):
         self.clock = Clock()
         self.made: MemorySite = make_site("secret", "open", clock=self.clock, origins=self.origins)
         self.published = self.made.published[0]
-        self.verifier = FakeVerifier()
-        origins = Origins.parse(self.origins, with_credentials=self.cookie is not None)
-        self.guard = Guard(
-            self.verifier,
-            origins,
-            self.cookie,
-            Failures(self.clock),
-            self.published.feed.tally,
-            self.clock,
-            self.clock.seconds,
-        )
-        self.published.guard, self.published.origins = self.guard, origins
-        root: Any = self.made.site.resource
-        root.update()
+        self.guard = protect(self.published, self.made.site, *self.origins, cookie=self.cookie)
+        assert isinstance(self.guard.verifier, FakeVerifier)
+        self.verifier = self.guard.verifier
         for each in self.made.published:
             publish(each.feed, b'{"a": 1}')
 

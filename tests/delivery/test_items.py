@@ -27,6 +27,7 @@ from livefeed.web.cors import Origins
 from livefeed.web.reconnect_slots import ReconnectSlots
 from tests.helpers import event_client
 from tests.helpers.garbage import garbage
+from tests.helpers.guarded import SHORT_AUTHORIZATION, SHORT_S, protect
 from tests.helpers.item_client import ItemClient
 from tests.helpers.transports import Grouped, Transport
 from tests.helpers.websocket_client import Client
@@ -688,3 +689,28 @@ class WishesTests(SynchronousTestCase):
         """A version stands before the first slash; what is malformed or too long is left out."""
         values = [b"/a", b"v/a/b", b"", b"v", b"\xff/a", b"x" * 65 + b"/a", b"/" + b"a" * MAX_PATH_LENGTH, b"/\xc3\xa9"]
         self.assertEqual(wishes_of(values), [("/a", None), ("/a/b", "v"), ("/a", None), ("/é", None)])
+
+
+class ProtectedTests(ItemsTestCase):
+    """Items that need a token."""
+
+    def test_items_are_judged_by_themselves(self) -> None:
+        """A connection without a token follows public feeds; one with a token ends with that."""
+        protect(self.made.published[1], self.site)
+        client = Follower(self.site, "/a.ws?follow=/b&follow=/b/rows/0")
+        self.assertEqual(client.refused, [("/b", 401, None), ("/b/rows/0", 401, None)])
+        self.assertEqual([*client.shown()], ["/a"])
+
+    def test_the_end_of_a_token(self) -> None:
+        """It ends the connection, and nothing is kept of an item that was not followed any more."""
+        guard = protect(self.made.published[1], self.site)
+        guard.wall = guard.admissions.wall = lambda: 0.0
+        streams = [
+            event_client.Client(self.site, SHORT_AUTHORIZATION, path=b"/%s.sse?delta=2&follow=/b" % name)
+            for name in (b"a", b"b")
+        ]
+        self.assertEqual(len(guard.admissions), 2)
+        self.clock.advance(SHORT_S)
+        for stream in streams:
+            self.assertTrue(stream.transport.disconnecting)
+        self.assertEqual(len(guard.admissions), 0)

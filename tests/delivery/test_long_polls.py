@@ -33,6 +33,7 @@ from livefeed.web.request import Request
 from tests.helpers.driven import Client, DrivenReactor, connections_of, make_pool
 from tests.helpers.driven_site import DrivenSite
 from tests.helpers.garbage import garbage
+from tests.helpers.guarded import SHORT_AUTHORIZATION, SHORT_S, protect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -813,3 +814,29 @@ class ConnectionTests(WaitingTestCase):
         connection.channel.readConnectionLost()
         self.assertEqual(connection.answer().status, 304)
         self.assert_nobody_waits()
+
+
+class ProtectedTests(WaitingTestCase):
+    """Requests for a protected feed."""
+
+    def test_the_end_of_a_token(self) -> None:
+        """The request is answered with its token's end, and nothing is kept of clients that have left."""
+        guard = protect(self.served, self.site)
+        waits = (b"Prefer: wait=50", b"If-None-Match: " + tag(FIRST))
+        short, left = self.connect(), self.connect()
+        for each in (short, left):
+            each.ask(SHORT_AUTHORIZATION, *waits)
+        left.leave()
+        self.assertEqual(len(guard.admissions), 1)
+        self.clock.advance(SHORT_S)
+        self.assertIn(short.answer().status, (304, 401))
+        self.assertEqual(len(guard.admissions), 0)
+
+    def test_answer_to_all(self) -> None:
+        """Requests are answered at once when their feed becomes protected, and others may wait afterwards."""
+        waits = (b"Prefer: wait=50", b"If-None-Match: " + tag(FIRST))
+        for _ in range(2):
+            waiting = self.connect()
+            waiting.ask(*waits)
+            self.polls.answer_all()
+            self.assertEqual((waiting.answer().status, self.polls.count()), (304, 0))

@@ -19,12 +19,15 @@ from livefeed.testing import Response, publish, request
 from livefeed.web.cors import Origins
 from livefeed.web.reconnect_slots import ReconnectSlots
 from livefeed.web.site import Site
+from tests.helpers.guarded import protect
 from tests.helpers.websocket_client import Client
 
 PATHS = (b"", b".json", b".sse", b".ws", b".html", b"/n")
 
 
-class RootTests(SynchronousTestCase):
+class RootTestCase(SynchronousTestCase):
+    """A site with one feed."""
+
     def setUp(self) -> None:
         self.clock = Clock()
         self.factory = SubscriberFactory(reactor=self.clock)
@@ -58,6 +61,10 @@ class RootTests(SynchronousTestCase):
 
     def statuses(self, name: bytes) -> set[int]:
         return {self.get(b"/" + name + path, b"Upgrade: x").status for path in PATHS}
+
+
+class RootTests(RootTestCase):
+    """Feeds that come and go."""
 
     def test_added_feed_is_served(self) -> None:
         """On all its paths, and in the list."""
@@ -164,3 +171,18 @@ class RootTests(SynchronousTestCase):
             self.root.show_keys(content)
             self.site.forget_answers()
             self.assertEqual(self.get(b"/-/keys").status, status)
+
+
+class ProtectedTests(RootTestCase):
+    """Protected feeds in the list."""
+
+    def test_nothing_is_told_of_them(self) -> None:
+        """The list has their names alone, also if it has reasons."""
+        self.root.add(self.make("second"))
+        protect(self.first, self.site)
+        protected, public = json.loads(self.get(b"/-/feeds.json").body)["feeds"]
+        nothing = dict.fromkeys(("state", "version", "sequence", "at"))
+        expected = {"name": "first", "path": "/first", "protected": True, **nothing, "interval_s": 1.0}
+        self.assertEqual(protected, expected)
+        self.assertEqual(public["state"], "live")
+        self.assertIn(b'data-state="protected"', self.get(b"/").body)

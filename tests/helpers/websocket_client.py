@@ -41,7 +41,7 @@ class WebSocketTestCase(SynchronousTestCase):
         self.clock = Clock()
         self.feed = Feed("feed", clock=self.clock, push=push)
         made = make_site(self.feed, origins=origins or ("*",))
-        self.site, self.factory = made.site, made.subscribers
+        self.made, self.site, self.factory = made, made.site, made.subscribers
 
 
 class Client(PausingClient):

@@ -54,6 +54,7 @@ class ReportTests(SynchronousTestCase):
                 {"name": "dated", "kind": "required", "action": "alarm", "released_until": None},
             ],
             "alarms": [],
+            "overlay": [],
             "versions": [],
         }
         self.assertEqual(report_of(self.desk), expected | rest)

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from livefeed.document.overlay import Edit
 from livefeed.document.snapshot import Sequence, version_of
 from livefeed.document.stored_version import StoredVersion
 from livefeed.exceptions import DeskError
@@ -16,7 +17,11 @@ from tests.helpers.folders import new_folder
 
 DECISION = Decision("pin", 'the "old" é one', "ana", 1000.5, "f" * 32)
 SHOWN = StoredVersion(b'{"a":\n 1}\n', Sequence(5, 7), 999.25, "boot", 12.5)
-RECORD = DeskRecord(DECISION, {"votes": 2000.0}, SHOWN)
+OVERLAY = (
+    Edit("/{name=Nörth}/votes", "set", "1.50", "15", "ana", 999.5, 'as "phoned" in'),
+    Edit("/a", "remove", None, None, "bob", 999.0),
+)
+RECORD = DeskRecord(DECISION, {"votes": 2000.0}, SHOWN, OVERLAY, ("/3/votes",))
 
 
 class DeskFileTests(SynchronousTestCase):
@@ -32,7 +37,7 @@ class DeskFileTests(SynchronousTestCase):
 
     def test_written_and_read(self) -> None:
         """Each record replaces the one before. Other users cannot read it."""
-        for record in (RECORD, DeskRecord(DECISION), DeskRecord(None, {}, SHOWN), DeskRecord(), RECORD):
+        for record in (RECORD, DeskRecord(DECISION), DeskRecord(None, {}, SHOWN), DeskRecord(overlay=OVERLAY), RECORD):
             self.file.write(record)
             self.assertEqual(DeskFile(self.path).read(), record)
         self.assertEqual([each.name for each in self.path.parent.iterdir()], ["results.desk"])

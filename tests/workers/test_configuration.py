@@ -14,7 +14,7 @@ from livefeed.document.rules import RuleSpec
 from livefeed.document.selectors import parse_selector
 from livefeed.exceptions import LinkError
 from livefeed.tls.files import GivenFiles
-from livefeed.workers.configuration import files_of, settings_for_workers, settings_of, with_memory_files
+from livefeed.workers.configuration import access_of, files_of, settings_for_workers, settings_of, with_memory_files
 from livefeed.workers.messages import Message, Welcome
 
 
@@ -59,6 +59,11 @@ class ConfigurationTests(SynchronousTestCase):
         message = Message("welcome", {}, (b"one", b"two"))
         files = files_of(message, self.welcome({}, certificates={"/a.pem": 1, "/a.key": 0}))
         self.assertEqual((files.read(Path("/a.pem")), files.read(Path("/a.key"))), (b"two", b"one"))
+
+    def test_tokens_and_keys(self) -> None:
+        """So are the tokens and keys of protected feeds, by their names."""
+        message = Message("welcome", {}, (b"one", b"two"))
+        self.assertEqual(access_of(message, self.welcome({}, access={"tokens /t": 1})), {"tokens /t": b"two"})
 
     def test_endpoint_whose_files_twisted_reads(self) -> None:
         """It finds them in memory; other descriptions stay as they are."""

@@ -61,9 +61,9 @@ export async function ask(line, feed, turn, isWaiting) {
       sequence,
       state: state ?? (status === 410 ? "expired" : null),
       age: 1000 * age + cacheMs,
-      next: cacheMs ? undefined : next,
-      lifetime: lifetime && lifetime - cacheMs,
-      // No number makes NaN: nothing waits.
+      next: cacheMs ? NaN : next,
+      // No number makes NaN: there is no limit, and nothing waits.
+      lifetime: lifetime - cacheMs,
       waiting: 1000 * waiting + cacheMs,
       reason: reason && (await import("./later.js")).readList(reason)[0],
       overlay: overlay ? (await import("./later.js")).readList(overlay) : [],

@@ -14,8 +14,6 @@ const LONGEST_TICK_MS = 60_000;
 /** The time in ms after which a better transport is tried again. It doubles up to the second one. */
 const BETTER_MS = 60_000;
 const MOST_BETTER_MS = 64 * BETTER_MS;
-/** The time in ms after which a document that has ended is asked for again, without the random part: that may be taken back. */
-const ENDED_MS = 300_000;
 /** A connection that lives for a shorter time in ms counts as a failure. */
 const SHORT_MS = 5000;
 
@@ -49,7 +47,7 @@ export class Line {
   #betterMs = BETTER_MS;
   /** Whether the last stream worked until its end; undefined if that says nothing about the next one. */
   #works;
-  /** The number of streams that worked for a short time only, one after the other. */
+  /** The number of streams that worked for a short time only, one after the other, or of looks at what has ended. */
   #failures = 0;
   /** Ends the stream; null if there is none. */
   #opening = null;
@@ -116,7 +114,8 @@ export class Line {
     const isOver = [...this.feeds].every(({ state }) => state === "ended");
     if (isOver) {
       this.#show("closed", null);
-      this.restart(ENDED_MS * (1 + Math.random()));
+      // An end by mistake is taken back soon: the first look comes after 20 to 60 s, later ones after 2.5 to 7.5 minutes.
+      this.restart(10 * backOff(2 + this.#failures++));
     }
     return isOver;
   }
@@ -156,7 +155,7 @@ export class Line {
       if (feed.turn !== turn) return;
       feed.failures = 0;
       if (this.rest()) return;
-      this.#schedule(feed, feed.state === "ended" ? ENDED_MS : delay);
+      this.#schedule(feed, feed.state === "ended" ? 10 * backOff(9) : delay);
       if (this.#works === false) this.#moveTo(this.#level + 1);
       this.#isTimeForBetter();
       if (this.state === "open") this.opened.enter(feed);

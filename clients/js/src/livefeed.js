@@ -28,9 +28,9 @@ class Feed extends Item {
   #dueAt = null;
   /** Since when a newer document waits; NaN while none does. */
   #waitsSince = NaN;
-  /** When a live document becomes stale, and when any one expires, unless the server says a word before. */
-  #staleAt = Infinity;
-  #goneAt = Infinity;
+  /** When a live document becomes stale, and when any one expires, unless the server says a word before; NaN for never. */
+  #staleAt = NaN;
+  #goneAt = NaN;
   #timer;
   /** Whether parts that do not change stay the same objects. */
   #isShared;
@@ -201,7 +201,7 @@ class Feed extends Item {
     this.#dueAt = next >= 0 ? at + next : null;
     // Whether a document is live is known for two ticks after the last word of the server.
     this.#staleAt = (this.#dueAt ?? at) + 2 * this.#connection.tick + SILENT_MS;
-    this.#goneAt = at + (lifetime ?? Infinity);
+    this.#goneAt = at + lifetime;
   }
 }
 

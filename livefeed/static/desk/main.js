@@ -78,11 +78,11 @@ class Desk {
   lock(error) {
     clearTimeout(this.timer);
     this.turn++;
-    const hadAccess = this.status !== null;
+    const isLost = error !== null && this.access.token !== null;
     this.status = this.report = this.at = null;
     this.problem = "";
-    if (hadAccess || error === null) this.access.keep(null);
-    this.login.say(error === null || !(hadAccess || this.access.token) ? "" : error.status === 429 ? strings.tooMany : strings.lostAccess);
+    this.access.keep(null);
+    this.login.say(!isLost ? "" : error.status === 429 ? strings.tooMany : strings.lostAccess);
     byId("desk").replaceChildren(element("main", { id: "main", tabindex: "-1" }, this.login.element));
     this.leave.hidden = true;
     byId("trouble").hidden = true;

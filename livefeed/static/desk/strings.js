@@ -72,6 +72,8 @@ export const strings = {
   decision: (kind, by, since) => `Decision “${kind}” of ${by}, ${since}.`,
   quote: (reason) => `Reason: ${reason}`,
   heldBy: (rule) => `The rule ${rule} holds a newer version back.`,
+  edited: (count, unfit) =>
+    `The overlay has ${counted(count, "entry", "entries")}: values of an editor, below.${unfit > 0 ? ` ${counted(unfit, "entry does", "entries do")} not fit the source's document.` : ""}`,
   alarm: (rule, why, since) => `Alarm of the rule ${rule} since ${since}: ${why}`,
   restart: (warning) => `Beware: ${warning}.`,
 
@@ -149,7 +151,7 @@ export const strings = {
   },
   consequence: {
     withdraw: "Every watcher loses the document at once: pages are empty, requests are answered 410. Resume takes it back.",
-    end: "Every watcher is told that this version is final, and stops asking. Resume takes it back, but pages notice only after 5 to 10 minutes, or when they are shown again.",
+    end: "Every watcher is told that this version is final, and stops asking. Resume takes it back, but pages notice that only within a minute, and later within some minutes.",
   },
   confirmed: { withdraw: "Withdraw it now", end: "End it now" },
   cancel: "Cancel",

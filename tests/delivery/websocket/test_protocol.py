@@ -21,6 +21,7 @@ from livefeed.document.snapshot import version_of
 from livefeed.feed.state import State
 from livefeed.testing import publish
 from livefeed.web.reconnect_slots import ReconnectSlots
+from tests.helpers.guarded import SHORT_S, protect
 from tests.helpers.transports import Grouped, Transport
 from tests.helpers.websocket_client import (
     FIRST,
@@ -645,3 +646,29 @@ class ExpiryTests(WebSocketTestCase):
 
     def open(self, path: str = "/feed.ws", transport: Transport | None = None) -> Client:
         return Client(self.site, path=path, subprotocols=[Subprotocol(DELTA)], transport=transport)
+
+
+class ProtectedTests(WebSocketTestCase):
+    """Subscribers with a token."""
+
+    def test_the_end_of_a_token(self) -> None:
+        """It closes the WebSocket with a time to come back. Nothing is kept of one that has left."""
+        published = self.made.published[0]
+        guard = protect(published, self.site)
+        publish(self.feed, FIRST)
+        clients = []
+        for names in ((), (DELTA,), (DELTA_2,)):
+            offered = [Subprotocol(each) for each in (*names, "livefeed.bearer.c2hvcnQtdG9rZW4")]
+            clients.append(Client(self.site, subprotocols=offered))
+        self.assertEqual(len(guard.admissions), 3)
+        for client in clients:
+            client.receive()
+        clients.pop().transport.protocol.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(len(guard.admissions), 2)
+        self.clock.advance(SHORT_S)
+        reasons = [client.receive()[-1] for client in clients]
+        told = b"the token has ended; come back in %d ms"
+        self.assertEqual(
+            reasons, [(Opcode.CLOSE, b"\x03\xe9" + told % 1000), (Opcode.CLOSE, b"\x0b\xea" + told % 1000)]
+        )
+        guard.admissions.clear()
