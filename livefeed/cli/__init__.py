@@ -19,6 +19,7 @@
 - ``publish``: the subcommand that stores a document in a feed, once or after each change of a file.
 - ``record``: the subcommand that records all versions of a feed.
 - ``record_session``: from what a client is shown to the records of a file.
+- ``recorded_statements``: the signed statements in a recording.
 - ``recording``: the subcommand that shows, checks and takes apart a recording.
 - ``replay``: the subcommand that judges a recording by the rules of a feed.
 - ``replay_commands``: ``livefeed ctl replay``.

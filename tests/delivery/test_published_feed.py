@@ -12,6 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.feed.parts import MAX_PARTS
 from livefeed.testing import RecordingSubscriber, Response, make_site, publish
+from livefeed.web.reconnect_slots import ReconnectSlots
+from tests.helpers.guarded import AUTHORIZATION, protect
 
 HANDSHAKE = (
     b"Upgrade: websocket",
@@ -21,7 +23,9 @@ HANDSHAKE = (
 )
 
 
-class LimitTests(SynchronousTestCase):
+class LimitTestCase(SynchronousTestCase):
+    """A feed with a limit of two subscribers."""
+
     def setUp(self) -> None:
         self.clock = Clock()
         made = make_site("feed", "other", clock=self.clock, origins=["https://a.example"])
@@ -61,6 +65,10 @@ class LimitTests(SynchronousTestCase):
                 self.ask(path, b"Prefer: wait=9", b"If-None-Match: " + etag),
             )
         ]
+
+
+class LimitTests(LimitTestCase):
+    """The limit."""
 
     def test_one_too_many_is_told_to_come_back(self) -> None:
         """Whichever way, and the whole and its parts count together; another feed has its own limit."""
@@ -105,6 +113,21 @@ class LimitTests(SynchronousTestCase):
         self.served.max_subscribers = 0
         for _ in range(5):
             self.assertTrue(self.follows())
+
+
+class ProtectedTests(LimitTestCase):
+    """A feed that becomes protected."""
+
+    def test_all_are_sent_away(self) -> None:
+        """Its subscribers and those of its parts have to come back, and are judged then."""
+        self.ask(b"/feed.sse/a")
+        part = self.transport
+        self.assertTrue(self.follows())
+        protect(self.served, self.site)
+        self.served.send_all_away(ReconnectSlots())
+        self.assertEqual((part.disconnecting, self.transport.disconnecting), (True, True))
+        self.assertEqual((self.ask(b"/feed").status, self.ask(b"/feed", AUTHORIZATION).status), (401, 200))
+        self.assertEqual(self.served.followers(), 0)
 
 
 class RoomTests(SynchronousTestCase):
