@@ -23,6 +23,7 @@ from livefeed.delivery.websocket.handshake import Handshakes
 from livefeed.document.history import History
 from livefeed.document.rules import Rules
 from livefeed.exceptions import ConfigurationError, StoreError
+from livefeed.feed.embargo_effects import EmbargoEffects
 from livefeed.feed.embargo_keeping import EmbargoKeeping
 from livefeed.feed.embargoes import Embargoes
 from livefeed.feed.feed import Feed
@@ -290,7 +291,8 @@ class PulledFeedService(FeedService):
                 shared.audit,
             ),
             shared.reactor,
-            proxy(self),  # reference counting would never free the two
+            # A proxy: reference counting would never free the two.
+            EmbargoEffects(self.feed, shared.reactor, proxy(self)),
         )
         self._storage = FeedStorage(shared.state_place, self.desk, journal, store, embargoes)
         self.puller = Puller(
