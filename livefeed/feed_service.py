@@ -429,7 +429,7 @@ class PulledFeedService(FeedService):
             return make_source(settings.source, reactor=self._shared.reactor, max_bytes=settings.max_bytes, store=store)
 
     @property
-    def replay(self) -> RecordingSource | None:
+    def playback(self) -> RecordingSource | None:
         """The recording that the feed plays; ``None`` if it has another source."""
         source = self.puller.source
         return source if isinstance(source, RecordingSource) else None

@@ -20,8 +20,8 @@ from livefeed.admin.desk_page import DeskPage
 from livefeed.admin.embargoes import EmbargoCommands
 from livefeed.admin.health import Health, LiveResource, ReadyResource
 from livefeed.admin.metrics import MetricsResource, of_workers
+from livefeed.admin.playback import PlaybackCommand, PlayingFeed
 from livefeed.admin.publish import FeedsResource, StoredFeed, limit_of
-from livefeed.admin.replay import ReplayCommand, ReplayedFeed
 from livefeed.admin.site import CommandResource, OperatorRoot, OperatorSite
 from livefeed.admin.socket import OperatorSocket
 from livefeed.admin.status import Status, StatusResource
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from livefeed.tls.options import Validity
 
 
-class OperatedFeed(StoredFeed, DeskFeed, ReplayedFeed, Protocol):
+class OperatedFeed(StoredFeed, DeskFeed, PlayingFeed, Protocol):
     """A feed that this process pulls."""
 
 
@@ -122,7 +122,7 @@ class Operating:
             DeskCommands(self.pulled).register(self.commands, name)
         embargoes = EmbargoCommands(self.pulled)
         self.commands.register("embargo", embargoes.run)
-        self.commands.register("replay", ReplayCommand(self.pulled).run)
+        self.commands.register("playback", PlaybackCommand(self.pulled).run)
         self.commands.register("embargoes", embargoes.list)
 
     def samples(self) -> list[Sample]:

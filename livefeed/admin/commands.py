@@ -30,7 +30,7 @@ METHODS: dict[str, Literal["GET", "POST"]] = {
     "drain": "POST",
     "workers": "GET",
     "trace": "GET",
-    "replay": "POST",
+    "playback": "POST",
     "embargoes": "GET",
     "audit": "GET",
 }
