@@ -14,7 +14,7 @@ CLIENTS := $(if $(shell command -v npm),tests/clients/node_modules/.package-lock
 # the tests start many hundreds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run certs chaos churn kills ferretdb test test-integration test-browsers test-sources test-workers test-twisted test-unit test-unit-debian bench bench-quick bench-there bench-quick-there bench-peers bench-patches check format lint types docs wheel-test coverage soak mutants lock pictures clean help
+.PHONY: run certs chaos churn kills ferretdb test test-integration test-browsers test-sources test-workers test-twisted test-unit test-unit-debian bench bench-quick bench-there bench-quick-there bench-peers bench-patches check format lint types docs wheel-test coverage soak recorded-hour mutants lock pictures clean help
 
 help:
 	@echo "make run      serve the demo feed on http://localhost:$(PLAIN_PORT)/ and https://localhost:$(PORT)/"
@@ -29,6 +29,7 @@ help:
 	@echo "make churn    reload a parent a thousand times, and kill one of its workers two hundred times, and show what grows; CHURN=OPTIONS"
 	@echo "make kills    kill livefeed ten times while documents are stored, and look for each that was answered; KILLS=OPTIONS"
 	@echo "make soak     run every kind of watcher for an hour, and a source that hangs, and show what grows"
+	@echo "make recorded-hour  play a recorded hour of the demo at the speed 60, and compare what a watcher receives"
 	@echo "make mutants  break the core in sixty places, one at a time, and show which of them the unit tests do not notice"
 	@echo "make format   rewrite the sources as the formatter wants them"
 	@echo "make pictures take the pictures of the page for README and docs, with Chromium"
@@ -128,6 +129,10 @@ churn: $(READY)
 
 soak: $(READY)
 	$(BIN)/python -m tests.soak
+
+# An hour of the demonstration, recorded, played at the speed 60, and recorded again: this takes two minutes.
+recorded-hour: $(READY)
+	LIVEFEED_TEST_RECORDED_S=3600 $(BIN)/python -m pytest --quiet tests/integration/test_recording.py
 
 # This takes five to twenty minutes. All mutants of one module: .venv/bin/python -m tests.mutants --module feed/feed
 mutants: $(READY)

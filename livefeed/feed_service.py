@@ -31,6 +31,7 @@ from livefeed.feed.persistence import JournalService
 from livefeed.feed_storage import FeedStorage, all_of
 from livefeed.intake.desk import Desk
 from livefeed.intake.puller import Puller, PullOutcome, close_source
+from livefeed.intake.refused import RefusedDocuments
 from livefeed.intake.timed_release import Foresight, end_hold, foresee_document, foresee_release
 from livefeed.process.reload import Change, differences
 from livefeed.sources import is_store, make_source, needs_state_dir
@@ -38,6 +39,7 @@ from livefeed.sources.recording import RecordingSource
 from livefeed.storage.desk_file import DeskFile
 from livefeed.storage.embargo_file import EmbargoFile
 from livefeed.storage.journal import Journal
+from livefeed.storage.refused import RefusedFile
 from livefeed.storage.shared_writes import SharedWrites
 from livefeed.storage.store import Store
 from livefeed.web.cors import Origins
@@ -274,7 +276,7 @@ class PulledFeedService(FeedService):
         super().__init__(settings, shared)
         store = self._make_store(settings)
         source = self._source_of(settings, store)
-        journal, file = None, None
+        journal, file, refused = None, None, None
         if shared.state_dir is not None:
             # Before the puller: it restores the versions before the first pull, and stops after the last one.
             versions = Journal(shared.state_dir / f"{settings.feed}.versions", settings.max_bytes)
@@ -283,6 +285,7 @@ class PulledFeedService(FeedService):
             )
             journal.setServiceParent(self)
             file = DeskFile(shared.state_dir / f"{settings.feed}.desk")
+            refused = RefusedFile(shared.state_dir / f"{settings.feed}.refused", settings.feed)
         self.desk = Desk.of(
             self.feed,
             shared.reactor,
@@ -294,6 +297,8 @@ class PulledFeedService(FeedService):
             place=shared.state_place,
             boot=shared.boot,
         )
+        if refused is not None:
+            self.desk.refused = RefusedDocuments(settings.feed, refused, shared.in_thread, shared.wall)
         embargoes = Embargoes(
             self.feed,
             EmbargoKeeping(

@@ -130,6 +130,8 @@ class FeedStorage:
 
     def _closing(self) -> list[Deferred[Any]]:
         closing: list[Deferred[Any]] = [self.embargoes.close()]
+        if self.desk.refused is not None:
+            self.desk.refused.close()
         if self.store is not None:
             closing.append(maybeDeferred(self.store.close))
         return closing

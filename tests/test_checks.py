@@ -63,7 +63,7 @@ class StartChecksTests(ChecksTestCase):
         made = self.checks(**self.pair(90), listen=("tls:1", *TCP), state_dir=self.folder / "state")
         self.assertEqual(made.problems, [])
         summary = made.summary()
-        self.assertEqual(summary["feeds"], [{"feed": "feed", "source": "demo:", "interval_s": 1.0}])
+        self.assertEqual(summary["feeds"], [{"feed": "feed", "source": "demo:", "interval_s": 1.0, "rules": {}}])
         (certificate,) = summary["certificates"]
         self.assertEqual((certificate["file"], certificate["names"]), (str(self.folder / "a.pem"), ["a.test"]))
         self.assertEqual((summary["listen"], summary["state_dir"]), (["tls:1", *TCP], str(self.folder / "state")))
@@ -196,10 +196,11 @@ class PullTests(ChecksTestCase):
     def test_rules(self) -> None:
         """A rule that would hold the document, and a pointer that finds nothing in it, are warnings."""
         rules = tuple(
-            RuleSpec(name, Required((parse_selector(text),))) for name, text in (("ok", "/a"), ("no", "/b/c"))
+            RuleSpec(name, Required((parse_selector(text),)), place=f"f:3: {name}")
+            for name, text in (("ok", "/a"), ("no", "/b/c"))
         )
-        _, problems = self.pulled(b'{"a": 1}', rules=rules, places={"rules": "f:3: feeds.a.rules"})
-        self.assertEqual([problem.place for problem in problems], ["f:3: feeds.a.rules.no"] * 2)
+        _, problems = self.pulled(b'{"a": 1}', rules=rules)
+        self.assertEqual([problem.place for problem in problems], ["f:3: no"] * 2)
         self.assertEqual([problem.is_warning for problem in problems], [True] * 2)
         self.assertIn("would hold the document that the source gives: /b/c is missing", problems[0].why)
         self.assertIn("there is no /b/c in the document", problems[1].why)

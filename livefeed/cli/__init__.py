@@ -19,6 +19,7 @@
 - ``publish``: the subcommand that stores a document in a feed, once or after each change of a file.
 - ``record``: the subcommand that records all versions of a feed.
 - ``record_session``: from what a client is shown to the records of a file.
+- ``recorded_statements``: the signed statements in a recording.
 - ``recording``: the subcommand that shows, checks and takes apart a recording.
 - ``replay``: the subcommand that judges a recording by the rules of a feed.
 - ``replay_commands``: ``livefeed ctl replay``.
@@ -27,6 +28,7 @@
 - ``status_text``: the text of ``livefeed ctl status``.
 - ``tables``: aligned columns, colours, and escaped characters.
 - ``times``: durations and points in time on the command line.
+- ``token_file``: the file with the token for a protected feed.
 - ``trace_text``: the text of ``livefeed ctl trace``.
 - ``tried_document``: the part of ``livefeed check`` that tries a document on the rules of a feed.
 - ``until``: conditions on a document.

@@ -137,6 +137,8 @@ def _print(problems: list[Problem], summary: dict[str, Any] | None, pulled: list
         return
     for feed in summary["feeds"]:
         print(f"feed {feed['feed']}: {feed['source']} every {feed['interval_s']:g} s")
+        for rule, text in feed["rules"].items():
+            print(f"  rule {rule}: {text}")
     for description in summary["listen"]:
         print(f"listens on {description}")
     for description in summary["admin"]:

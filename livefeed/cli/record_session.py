@@ -63,7 +63,9 @@ class Session:
         if shown.content is not None:
             content, version = shown.content, version_of(shown.content)
             if version != self.recorder.version:
-                facts = Facts(sequence_of(shown.sequence), time_of(shown.at), state=state, why=why)
+                facts = Facts(
+                    sequence_of(shown.sequence), time_of(shown.at), state=state, why=why, signed=shown.statement
+                )
                 if self._attempt(lambda after_s: self.recorder.append(content, after_s, facts)):
                     self.written, self.state = self.written + 1, state
                 else:

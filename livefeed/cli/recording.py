@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from livefeed.cli.recorded_statements import RecordedStatements
 from livefeed.cli.tables import Cell, Painter, count, duration, printable, wants_colour
 from livefeed.document.exact_json import encode
 from livefeed.document.timestamps import timestamp
-from livefeed.exceptions import RecordingError
+from livefeed.exceptions import FollowError, RecordingError
 from livefeed.storage.record_file import Ending
 from livefeed.storage.recording import Contents, Recording
 from livefeed.storage.recording_time import HOW, clock_of, seconds_into
@@ -47,6 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ):
         command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         command.add_argument("file", type=Path, metavar="FILE", help="the recording")
+        if name == "verify":
+            command.add_argument(
+                "--keys",
+                type=Path,
+                metavar="FILE",
+                help="verify by these public keys that all versions are signed",
+            )
         if name != "export":
             command.add_argument("--json", action="store_true", help="print JSON")
             continue
@@ -62,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         with Recording(options.file) as recording:
             return _RUN[options.recording_command](recording, options)
-    except RecordingError as error:
+    except (RecordingError, FollowError) as error:
         print(f"livefeed: {error}", file=sys.stderr)
         return FAILED
     except BrokenPipeError:
@@ -127,17 +135,11 @@ def _ending_of(contents: Contents) -> str:
 
 
 def _verify(recording: Recording, options: argparse.Namespace) -> int:
-    damage = ""
-    offset: int | None = None
-    try:
-        for _ in recording.entries():
-            pass
-    except RecordingError as error:
-        if error.offset is None:
-            raise
-        damage, offset = str(error), error.offset
+    statements = None if options.keys is None else RecordedStatements.of(options.keys)
+    damage, offset = _read_all(recording, statements)
     place = recording.position[1]
     is_complete = recording.ending is Ending.COMPLETE
+    why_not_signed = "" if statements is None else statements.why
     if options.json:
         report = {
             "whole": is_complete,
@@ -147,13 +149,16 @@ def _verify(recording: Recording, options: argparse.Namespace) -> int:
             "damaged_at_byte": offset,
             "why": damage or _why_incomplete(recording),
         }
-        print(json.dumps(report, indent=2))
+        signed = {} if statements is None else {"signed": statements.verified, "why_not_signed": why_not_signed}
+        print(json.dumps(report | signed, indent=2))
     elif is_complete:
         print(
             f"whole: {count(place.versions)} versions in {duration(place.elapsed_s)}; last hash {place.chain.decode()}"
         )
-    if damage:
-        print(f"livefeed: {damage}", file=sys.stderr)
+        if statements is not None and not why_not_signed:
+            print(f"signed: {count(statements.verified)} versions, in this order")
+    if damage or why_not_signed:
+        print(f"livefeed: {damage or f'{options.file}: {why_not_signed}'}", file=sys.stderr)
         return FAILED
     if is_complete:
         return DONE
@@ -163,6 +168,19 @@ def _verify(recording: Recording, options: argparse.Namespace) -> int:
     )
     print(f"livefeed: {why}", file=sys.stderr)
     return NOT_COMPLETE
+
+
+def _read_all(recording: Recording, statements: RecordedStatements | None) -> tuple[str, int | None]:
+    """Reads all records, and gives the damage, if there is one, and its place in bytes."""
+    try:
+        for entry in recording.entries():
+            if statements is not None:
+                statements.take(entry)
+    except RecordingError as error:
+        if error.offset is None:
+            raise
+        return str(error), error.offset
+    return "", None
 
 
 def _why_incomplete(recording: Recording) -> str:

@@ -102,6 +102,7 @@ class Item:
     :ivar waits_since_s: the time since which a newer document is held back, by the same clock; ``None`` if none is.
     :ivar verified: whether the server named the version.
     :ivar verifier: verifies signed statements; ``None`` if no key was given.
+    :ivar statement: the signed statement that came last with the document; ``None`` for none.
     :ivar distrust: why the last document or statement was not taken; ``""`` if it was.
     :ivar is_refused: whether the server has refused the item, so that the connection brings nothing of it.
     """
@@ -121,6 +122,7 @@ class Item:
     verified: bool = False
     is_refused: bool = False
     verifier: Verifier | None = None
+    statement: Signed | None = None
     distrust: str = ""
 
     @property
@@ -155,7 +157,7 @@ class Item:
         else:
             unknown = self.unknown_state if state is State.UNKNOWN else ""
             facts = self.content, self.version, self.sequence, state, line, self.at, self.verified, problem, unknown
-            shown = Shown(*facts, signed=self.verifier is not None)
+            shown = Shown(*facts, signed=self.verifier is not None, statement=self.statement)
         overlay = self.overlay if self.is_shown else ()
         if not self.reason and self.waits_since_s is None and not distrust and not overlay:
             return shown
@@ -302,7 +304,7 @@ class Items:
         take = self._take_heartbeat if message.kind == "heartbeat" else self._take_document
         outcome = take(item, message, now)
         if outcome is Outcome.TAKEN:
-            item.sequence = message.sequence
+            item.sequence, item.statement = message.sequence, message.signed
             item.confirm(message, now)
             item.overlay = message.overlay
         return outcome

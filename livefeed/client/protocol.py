@@ -61,9 +61,9 @@ TRY_AGAIN_S, MAX_TRY_AGAIN_S = 60.0, 900.0
 """The times after which a client that polls tries a WebSocket again: the first, and the longest."""
 
 ENDED_S, MAX_ENDED_S = 30.0, 240.0
-"""The shortest waits until a document that has ended is asked for again: the first, since an end by mistake is taken
-back soon, and the last. Each is twice as long as the one before, and a random part can double it. 50,000 clients are
-140 requests per second at last."""
+"""The shortest waits until a document that has ended is asked for again: the first, since a mistake is taken back soon,
+and the last. Each is twice as long as the one before, and a random part can double it. 50,000 clients are 140 requests
+per second at last."""
 
 ANSWER_S = 20.0
 """The longest wait for a handshake, a first message, or an answer."""

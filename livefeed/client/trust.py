@@ -11,9 +11,39 @@ from livefeed.document.public_keys import MAX_SET_BYTES, KeySetError, read_key_s
 from livefeed.exceptions import FollowError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from livefeed.client.address import Address
 
 _FORM = ".json"
+
+
+def verifying_keys(content: bytes) -> dict[str, Callable[[bytes, bytes], object]]:
+    """Gives the keys of a set as functions that verify, by their ids.
+
+    :raises KeySetError: if the set cannot be used.
+    :raises FollowError: if the package for signatures is missing.
+    """
+    # Not above: most clients verify no signatures, and the distribution for clients alone comes without the package.
+    try:
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415
+    except ModuleNotFoundError:
+        raise FollowError("signatures need the package cryptography: pip install cryptography") from None
+    return {name: Ed25519PublicKey.from_public_bytes(each).verify for name, each in read_key_set(content).items()}
+
+
+def read_verifying_keys(path: str | Path) -> dict[str, Callable[[bytes, bytes], object]]:
+    """Reads the keys of a file; see :func:`verifying_keys`.
+
+    :raises FollowError: if it cannot be used.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            return verifying_keys(file.read(MAX_SET_BYTES + 1))
+    except OSError as error:
+        raise FollowError(f"{path}: {error.strerror}") from None
+    except KeySetError as error:
+        raise FollowError(f"{path}: {error}") from None
 
 
 def trust_of(content: bytes, address: Address, feed: str = "", tolerance_s: float = TOLERANCE_S) -> Trust:
@@ -26,14 +56,7 @@ def trust_of(content: bytes, address: Address, feed: str = "", tolerance_s: floa
     :raises KeySetError: if the set cannot be used.
     :raises FollowError: if the package for signatures is missing.
     """
-    # Not above: most clients verify no signatures, and the distribution for clients alone comes without the package.
-    try:
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415
-    except ModuleNotFoundError:
-        raise FollowError("signatures need the package cryptography: pip install cryptography") from None
-
-    verify = {name: Ed25519PublicKey.from_public_bytes(each).verify for name, each in read_key_set(content).items()}
-    return Trust(verify, feed or feed_of(address), tolerance_s)
+    return Trust(verifying_keys(content), feed or feed_of(address), tolerance_s)
 
 
 def chosen_trust(keys: str | Path | Trust | None, address: Address, *, is_part: bool) -> Trust | None:
@@ -55,13 +78,7 @@ def read_trust(path: str | Path, address: Address, feed: str = "") -> Trust:
 
     :raises FollowError: if it cannot be used.
     """
-    try:
-        with Path(path).open("rb") as file:
-            return trust_of(file.read(MAX_SET_BYTES + 1), address, feed)
-    except OSError as error:
-        raise FollowError(f"{path}: {error.strerror}") from None
-    except KeySetError as error:
-        raise FollowError(f"{path}: {error}") from None
+    return Trust(read_verifying_keys(path), feed or feed_of(address))
 
 
 def feed_of(address: Address) -> str:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from livefeed.document.signature import Signed
+
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
@@ -76,6 +78,7 @@ class Shown:
     :ivar is_waiting: whether a newer document is held back.
     :ivar overlay: pointers to the values that an editor has put in the place of those of the source.
     :ivar signed: whether a trusted key has signed that this is the document.
+    :ivar statement: the signed statement that came last with the document, verified or not; ``None`` for none.
     :ivar distrust: why what came last was not taken, or may not be the newest; ``""`` if it was verified.
     """
 
@@ -93,6 +96,7 @@ class Shown:
     overlay: tuple[str, ...] = ()
     signed: bool = False
     distrust: str = ""
+    statement: Signed | None = None
 
 
 @dataclass(frozen=True, slots=True)

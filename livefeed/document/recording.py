@@ -25,6 +25,7 @@ import zstandard
 
 from livefeed.document.codings import ZSTD_LEVEL
 from livefeed.document.exact_json import DeltaError
+from livefeed.document.signature import Signed
 from livefeed.document.snapshot import VERSION_DIGITS, Sequence, version_of
 from livefeed.document.splices import apply_splices, make_verified_splices
 from livefeed.document.stored_version import DamagedRecordError, check_format
@@ -41,6 +42,9 @@ MAX_LINE_BYTES = 8192
 
 MAX_TEXT, MAX_NAME = 300, 64
 """Characters of the longest text in a head, such as a reason, and of the longest name: escaped, each takes 6 bytes."""
+
+MAX_SIGNED_BYTES = 1024
+"""Size in bytes of the largest signed statement in a head. Those of livefeed have 430."""
 
 MAX_DOCUMENT_BYTES = 256 * 1024 * 1024
 """Size in bytes of the largest document that is read. No feed can have a larger one."""
@@ -80,6 +84,7 @@ class Facts:
     rule: str = ""
     pointer: str = ""
     why: str = ""
+    signed: Signed | None = None
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -104,6 +109,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     :ivar rule: the rule that has refused the version.
     :ivar pointer: the place in the document that it has refused.
     :ivar why: the reason, for people.
+    :ivar signed: the signed statement that came with the version, as the member of messages has it.
     :ivar feed: the feed that was recorded.
     :ivar source: where it was recorded from, without credentials.
     :ivar by: the program that has recorded it.
@@ -128,6 +134,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     rule: str = ""
     pointer: str = ""
     why: str = ""
+    signed: dict[str, str] | None = None
     feed: str = ""
     source: str = ""
     by: str = ""
@@ -146,8 +153,9 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def facts(self) -> Facts:
         """The facts about the version."""
+        signed = Signed.of_member(self.signed)
         return Facts(
-            self.sequence, self.at, self.boot, self.since_boot_s, self.state, self.rule, self.pointer, self.why
+            self.sequence, self.at, self.boot, self.since_boot_s, self.state, self.rule, self.pointer, self.why, signed
         )
 
 
@@ -241,8 +249,14 @@ def encode_version(
         rule=_short(facts.rule, MAX_NAME),
         pointer=_short(facts.pointer),
         why=_short(facts.why),
+        signed=_signed(facts.signed),
     )
     return _record(place, head, payload, data)
+
+
+def _signed(signed: Signed | None) -> dict[str, str] | None:
+    """Gives a statement for a head; ``None`` if it is too large for a line, as no livefeed makes it."""
+    return None if signed is None or len(signed.member()) > MAX_SIGNED_BYTES else signed.value()
 
 
 def encode_state(place: Place, state: str, after_s: float, why: str = "") -> tuple[bytes, Place]:

@@ -136,12 +136,12 @@ class Signed:
 
     def member(self) -> bytes:
         """Gives the member of a message, after a comma."""
-        facts = {
-            "statement": self.statement,
-            "parameters": self.parameters,
-            "signature": base64.b64encode(self.signature).decode("ascii"),
-        }
-        return b',"signed":' + json.dumps(facts, separators=(",", ":")).encode("ascii")
+        return b',"signed":' + json.dumps(self.value(), separators=(",", ":")).encode("ascii")
+
+    def value(self) -> dict[str, str]:
+        """Gives the value of this member."""
+        signature = base64.b64encode(self.signature).decode("ascii")
+        return {"statement": self.statement, "parameters": self.parameters, "signature": signature}
 
     @classmethod
     def of_fields(cls, fields: Mapping[str, str]) -> Signed | None:

@@ -101,7 +101,9 @@ class Freshness:
             return self.whole.public_reason()
         if not self.reasons_are_public:
             return ""
-        why = self._why_decided() or self._failing or ("nothing was heard of the source" if self._lapsed else "")
+        why = self._failing or ("nothing was heard of the source" if self._lapsed else "")
+        if self.state in DECISIONS:
+            why = self.notice.why  # the state says its own meaning
         return why if len(why) <= MAX_REASON_CHARACTERS else f"{why[: MAX_REASON_CHARACTERS - 3]}..."
 
     def waiting_s(self) -> float | None:

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 
 from livefeed.feed.fanout import Fanout
 from livefeed.feed.freshness import Freshness
-from livefeed.feed.notice import Notice, Told
+from livefeed.feed.notice import RULE, Notice, Told
 from livefeed.feed.signer import Stated
 from livefeed.feed.state import DECISIONS, GONE, State
 
@@ -71,6 +71,7 @@ class Transitions(Freshness):
 
     # internal state
     stated: Stated | None = None
+    _is_unsigned: bool = False  # whether the last version could not be signed, which was logged
     is_missing: bool = False
     last_error: LastError | None = None
     fanout: Fanout = field(init=False)
@@ -197,16 +198,22 @@ class Transitions(Freshness):
         self._decided_at = self.clock.seconds()
         if notice == self._notice:
             return
-        before, earlier, self._notice = self._standing, self._notice.state, notice
+        before, earlier, self._notice = self._standing, self._notice, notice
         self._enter(self.freshness)
         self._change_freshness_if_due()  # an ended document may be too old by now
-        if decision is not None and decision is not earlier:
-            why = notice.why or DECISIONS[decision]
-            _log.info('feed "{feed}" is {state}: {why}', feed=self.name, state=decision.value, why=why)
-        elif decision is None and earlier is not None:
-            text = 'feed "{feed}" is {state} again, and not {earlier} any more'
-            _log.info(text, feed=self.name, state=self.state.value, earlier=earlier.value)
+        if RULE not in (notice.kind, earlier.kind):
+            self._log_decision(earlier)
         self._announce_state(before)
+
+    def _log_decision(self, earlier: Notice) -> None:
+        """Logs a decision, unless the state stays. Of rules, the desk logs more than is known here."""
+        notice = self._notice
+        if notice.state is not None and notice.state is not earlier.state:
+            why = notice.why or DECISIONS[notice.state]
+            _log.info('feed "{feed}" is {state}: {why}', feed=self.name, state=notice.state.value, why=why)
+        elif notice.state is None and earlier.state is not None:
+            text = 'feed "{feed}" is {state} again, and not {earlier} any more'
+            _log.info(text, feed=self.name, state=self.state.value, earlier=earlier.state.value)
 
     def tell_reasons(self, *, are_public: bool) -> None:
         """Has watchers told why there is no new document, or not any more."""
@@ -349,8 +356,11 @@ class Transitions(Freshness):
         try:
             signed = signer.sign(self.name, snapshot, self.state.value, self.confirmed_at, self.interval_s)
         except Exception:
-            _log.failure('feed "{feed}": its version could not be signed', feed=self.name)
+            if not self._is_unsigned:
+                _log.failure('feed "{feed}": its version could not be signed, and is served unsigned', feed=self.name)
+            self._is_unsigned = True
             return
+        self._is_unsigned = False
         if signed is not None:
             self.stated = Stated(snapshot.version, snapshot.sequence, signed)
 

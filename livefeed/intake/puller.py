@@ -17,11 +17,12 @@ from twisted.logger import Logger
 from livefeed.document.gate import check_document
 from livefeed.document.history import NO_DELTAS
 from livefeed.document.timestamps import length_of
-from livefeed.exceptions import EndedError, NotDueError, PullError, SpentErrors
+from livefeed.exceptions import DocumentError, EndedError, NotDueError, PullError, SpentErrors
 from livefeed.feed.notice import Notice
 from livefeed.feed.state import DECISIONS, State
 from livefeed.feed.trace import PullSteps
 from livefeed.intake.fetching import Fetches
+from livefeed.intake.refused import GATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -332,7 +333,7 @@ class Puller(Service):
                 newest = self.feed.snapshot
                 is_newest = newest is not None and data == newest.data
                 if not is_newest and (desk.waiting is None or data != desk.waiting.data):
-                    check_document(data, max_bytes=self.max_bytes)
+                    self._check(data)
                 desk.note_source(source, self.max_bytes)
                 checked_s = self.clock.seconds()
                 is_shown, violation = await desk.judge(data)
@@ -351,6 +352,19 @@ class Puller(Service):
                 desk.turn.release()
         finally:
             self._pulling = False
+
+    def _check(self, data: bytes) -> None:
+        """Asks the gate.
+
+        :raises DocumentError: if it refuses the document, which is kept for the operator.
+        """
+        try:
+            check_document(data, max_bytes=self.max_bytes)
+        except DocumentError as error:
+            # Of a larger document, the source has given the beginning alone.
+            if self.desk.refused is not None and len(data) <= self.max_bytes:
+                self.desk.refused.note(data, GATE, "", str(error))
+            raise
 
     def _show(self, snapshot: Snapshot, deltas: Deltas, *, is_tick: bool) -> None:
         self._note_recovery()

@@ -11,6 +11,7 @@
 - ``recorder``: writes a recording.
 - ``recording``: the contents of a recording, and its versions from any time on.
 - ``recording_time``: times in a recording, as people write them.
+- ``refused``: the last documents that the gate or a rule has refused.
 - ``ring``: the newest documents in a file of bounded size.
 - ``shared_writes``: the queue in front of a store, by which writes share one sync.
 - ``store``: the embedded store of a feed, in a file of durable writes.

@@ -38,6 +38,15 @@ class CheckTests(SynchronousTestCase):
         code, output = self.check("listen = ['tcp:1']\n[feeds.a]\nsource = 'demo:'\ninterval = 5\n")
         self.assertEqual((code, output), (0, "feed a: demo: every 5 s\nlistens on tcp:1\n"))
 
+    def test_rules(self) -> None:
+        """Each rule of a feed is described."""
+        text = (
+            "listen = ['tcp:1']\n[feeds.a]\nsource = 'demo:'\n[feeds.a.rules.r]\nrequired = ['/x']\nrelease_pulls = 5\n"
+        )
+        self.assertIn("  rule r: hold by required /x, released after 5 pulls\n", self.check(text)[1])
+        (feed,) = json.loads(self.check(text, "--json")[1])["serves"]["feeds"]
+        self.assertEqual(feed["rules"], {"r": "hold by required /x, released after 5 pulls"})
+
     def test_problems(self) -> None:
         """One line for each, in the order of the lines, and 1."""
         code, output = self.check("log_level = 'x'\nlisten = ['tcp:x']\n[feeds.a]\nsource = 'bogus:'\npush = 'x'\n")

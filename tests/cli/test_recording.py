@@ -10,7 +10,7 @@ import sys
 import tempfile
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -19,6 +19,10 @@ from livefeed.cli.main import main
 from livefeed.document.recording import Facts
 from livefeed.document.snapshot import Sequence, version_of
 from livefeed.storage.recorder import Recorder
+from tests.helpers.signers import KEYS, statement_about
+
+if TYPE_CHECKING:
+    from livefeed.document.signature import Signed
 
 AT = 1_700_000_000.25
 COUNT = 70
@@ -189,3 +193,68 @@ class RecordingCommandTests(SynchronousTestCase):
         for error, expected in ((BrokenPipeError, 0), (KeyboardInterrupt, 1)):
             self.patch(module, "_RUN", {"info": raising(error)})
             self.assertEqual(main(["recording", "info", str(self.path)]), expected)
+
+
+class StatementTests(SynchronousTestCase):
+    """Versions that were signed."""
+
+    def setUp(self) -> None:
+        folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, folder)
+        self.path, self.keys = folder / "night.recording", folder / "keys.json"
+        self.keys.write_bytes(KEYS.key_set())
+
+    def record(self, *signed: Signed | None) -> None:
+        self.path.unlink(missing_ok=True)
+        recorder = Recorder(self.path)
+        recorder.begin(AT, feed="results", source="http://host/results", by="livefeed 1")
+        for number, each in enumerate(signed, 1):
+            recorder.append(document(number), 2.0, Facts(Sequence(1700, number), signed=each))
+        recorder.end(1.0)
+
+    def signed(self, number: int, order: int | None = None, **more: Any) -> Signed:
+        return statement_about(document(number), feed="results", sequence=(1700, order or number), **more)
+
+    def verify(self, *options: str) -> tuple[int, str, str]:
+        out, errors = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(errors):
+            code = main(["recording", "verify", str(self.path), "--keys", str(self.keys), *options])
+        return code, out.getvalue(), errors.getvalue()
+
+    def test_signed(self) -> None:
+        """All versions are verified by the statements that were recorded with them."""
+        self.record(*map(self.signed, (1, 2, 3)))
+        code, output, errors = self.verify()
+        self.assertEqual((code, errors, output.splitlines()[1]), (0, "", "signed: 3 versions, in this order"))
+        report = json.loads(self.verify("--json")[1])
+        self.assertEqual((report["whole"], report["signed"], report["why_not_signed"]), (True, 3, ""))
+
+    def test_not_signed(self) -> None:
+        """The first version that cannot be verified is named, with the reason."""
+        for third, why in (
+            (None, "it is not signed"),
+            (self.signed(2, 3), "it is not the document that was signed"),
+            (self.signed(3, 1), "it is older than one that was verified before: 1700.1 < 1700.2"),
+            (self.signed(3, key_id="x"), "a key that is not trusted"),
+        ):
+            self.record(self.signed(1), self.signed(2), third, None)
+            code, output, errors = self.verify()
+            self.assertEqual((code, len(output.splitlines())), (1, 1))
+            self.assertIn(": the version 3, ", errors)
+            self.assertIn(why, errors)
+            report = json.loads(self.verify("--json")[1])
+            self.assertEqual((report["signed"], why in report["why_not_signed"]), (2, True))
+
+    def test_another_feed(self) -> None:
+        """A statement is about the feed that was recorded."""
+        self.record(statement_about(document(1), feed="trial"))
+        self.assertIn("for the feed 'trial', and not for 'results'", self.verify()[2])
+
+    def test_keys_that_cannot_be_read(self) -> None:
+        """The message names the file."""
+        self.record(self.signed(1))
+        self.keys.write_bytes(b"{}")
+        code, _, errors = self.verify()
+        self.assertEqual(
+            (code, errors), (1, f'livefeed: {self.keys}: it is no set of keys: it has no list "keys" (RFC 7517, 5)\n')
+        )

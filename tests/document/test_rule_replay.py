@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -100,6 +100,7 @@ class RuleReplayTests(SynchronousTestCase):
         st.lists(st.tuples(st.integers(0, 9), st.integers(1, 6)), min_size=1, max_size=8),
         *[st.tuples(st.integers(0, 4), st.sampled_from([0.0, 1.0, 2.5, 4.0]))] * 2,
     )
+    @example([(5, 1), (1, 2), (0, 2)], (0, 1.0), (0, 1.0))
     def test_like_a_feed(self, night: list[tuple[int, int]], one: tuple[int, float], other: tuple[int, float]) -> None:
         """A feed that pulls each second shows each document at the same pull."""
         specs = (falls(*one), collapse(*other))

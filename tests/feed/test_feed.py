@@ -14,6 +14,7 @@ from livefeed.document.signature import verified
 from livefeed.document.snapshot import Representation, Sequence, Snapshot, version_of
 from livefeed.document.stored_version import StoredVersion
 from livefeed.feed.feed import Feed
+from livefeed.feed.notice import NO_NOTICE, Notice
 from livefeed.feed.state import State
 from livefeed.testing import publish
 from tests.helpers.feeds import (
@@ -446,3 +447,52 @@ class ReplicaTests(FeedTestCase):
         parent.decide(None)
         replica.follow(parent.picture(), None)
         self.assertIsNone(replica.decision)
+
+
+class ShownTests(FeedTestCase):
+    """Versions that come together with a notice of the desk."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.made = self.feed()
+        publish(self.made, b"1")
+        self.subscriber = RecordingSubscriber()
+        self.made.subscribe(self.subscriber, with_state=True)
+        self.subscriber.sent.clear()
+
+    def snapshot(self, data: bytes) -> Snapshot:
+        return Snapshot.of(data, self.made.next_sequence())
+
+    def test_published(self) -> None:
+        """A withdrawn document is not shown for a moment before the one that follows it."""
+        feed = self.made
+        feed.decide(State.WITHDRAWN)
+        self.subscriber.sent.clear()
+        feed.publish(self.snapshot(b"2"), notice=NO_NOTICE)
+        self.assertEqual((feed.state, self.subscriber.documents), (State.LIVE, [b"2"]))
+        feed.publish(self.snapshot(b"3"), notice=Notice(State.ENDED))
+        self.assertEqual((feed.state, self.subscriber.documents), (State.ENDED, [b"2", b"3"]))
+
+    def test_shown(self) -> None:
+        """An earlier version has its age, and the state of the notice; the state of pulls stays below."""
+        feed, earlier = self.made, Moment(NOW - 60, NOW - 60)
+        feed.mark_stale("away")
+        self.subscriber.sent.clear()
+        feed.show(self.snapshot(b"0"), Notice(State.HELD, "", None, "pin", Moment(NOW, NOW)), confirmed=earlier)
+        self.assertEqual((feed.state, feed.freshness, feed.age_s()), (State.HELD, State.STALE, 60.0))
+        self.assertEqual(self.subscriber.documents, [b"0"])
+        publish(feed, b"0")
+        feed.show(self.snapshot(b"5"), NO_NOTICE, confirmed=earlier)
+        self.assertEqual((feed.state, feed.versions), (State.LIVE, 3))
+
+    def test_shown_again(self) -> None:
+        """The same version tells its state; one that was withdrawn is sent again."""
+        feed = self.made
+        assert feed.snapshot is not None
+        now = Moment(NOW, NOW)
+        feed.show(self.snapshot(b"1"), Notice(State.HELD, "", None, "pin", now), confirmed=now)
+        self.assertEqual((feed.versions, feed.state, len(self.subscriber.sent)), (1, State.HELD, 1))
+        feed.show(self.snapshot(b"1"), Notice(State.WITHDRAWN), confirmed=now)
+        self.assertTrue(feed.is_gone())
+        feed.show(self.snapshot(b"1"), NO_NOTICE, confirmed=now)
+        self.assertEqual((feed.state, self.subscriber.documents), (State.LIVE, [b"1"] * 3))

@@ -6,10 +6,12 @@ from math import inf
 
 from twisted.internet.task import Clock
 
+from livefeed.clocks import Moment
 from livefeed.document.snapshot import Sequence
 from livefeed.document.stored_version import StoredVersion
 from livefeed.feed.feed import Feed
 from livefeed.feed.freshness import OVERDUE_S
+from livefeed.feed.notice import Notice
 from livefeed.feed.state import State
 from livefeed.testing import publish
 from tests.helpers.feeds import NOW, FeedTestCase
@@ -40,6 +42,73 @@ class ReasonTests(FeedTestCase):
         feed = self.feed()
         feed.restore([StoredVersion(b"1", Sequence(7, 1), NOW - 9)], age_s=9)
         self.assertEqual(feed.reason, "its document was last confirmed 9 s ago")
+
+
+class PublicReasonTests(FeedTestCase):
+    """The reason that watchers are told, if the operator allows it."""
+
+    def test_public_reasons(self) -> None:
+        """Decisions, failed pulls, silence; it has no times, which would change all the time."""
+        feed = self.feed()
+        part = Feed("results/a", clock=self.clock, whole=feed)
+        publish(feed, b"1")
+        feed.mark_stale("redis: away")
+        self.assertEqual((feed.public_reason(), part.public_reason()), ("", ""))
+        feed.tell_reasons(are_public=True)
+        self.assertEqual((feed.public_reason(), part.public_reason()), ("redis: away", "redis: away"))
+        feed.heed(Notice(State.HELD, "a recount"))
+        self.assertEqual(feed.public_reason(), "a recount")
+        for decision in (State.HELD, State.ENDED, State.WITHDRAWN):
+            feed.decide(decision)
+            # The state says its own meaning.
+            self.assertEqual((feed.state, feed.public_reason()), (decision, ""))
+        feed.decide(None)
+        publish(feed, b"1")
+        self.assertEqual(feed.public_reason(), "")
+        feed.start_watching(3)
+        self.clock.advance(6)
+        self.assertEqual(feed.public_reason(), "nothing was heard of the source")
+        feed.stop_watching()
+
+    def test_long_reason(self) -> None:
+        """It is cut."""
+        feed = self.feed()
+        feed.tell_reasons(are_public=True)
+        feed.mark_stale("x" * 201)
+        self.assertEqual(feed.public_reason(), "x" * 197 + "...")
+
+    def test_waiting(self) -> None:
+        """A part waits with its whole."""
+        feed = self.feed()
+        part = Feed("results/a", clock=self.clock, whole=feed)
+        self.assertIsNone(part.waiting_s())
+        feed.heed(Notice(State.HELD, "", Moment(NOW - 5, NOW - 5)))
+        self.assertEqual((feed.waiting_s(), part.waiting_s()), (5.0, 5.0))
+
+
+class HeldTests(FeedTestCase):
+    """The expiry of a document while a newer one waits, or that an operator has chosen."""
+
+    def test_waiting(self) -> None:
+        """Pulls confirm nothing then, so the age counts."""
+        feed = self.feed()
+        feed.gone_after_s = 10.0
+        publish(feed, b"1")
+        self.clock.advance(4)
+        feed.note_held()
+        self.assertEqual(feed.expires_in_s(), 10.0)
+        feed.heed(Notice(State.HELD, "", Moment(NOW, NOW)))
+        self.assertEqual(feed.expires_in_s(), 6.0)
+
+    def test_chosen(self) -> None:
+        """The time since the choice counts."""
+        feed = self.feed()
+        feed.gone_after_s = 10.0
+        publish(feed, b"1")
+        self.clock.advance(30)
+        now_s = self.clock.seconds()
+        feed.heed(Notice(State.HELD, "", None, "pin", Moment(now_s - 1, now_s - 1)))
+        self.assertEqual((feed.expires_in_s(), feed.age_s()), (9.0, 30.0))
 
 
 class TimeTests(FeedTestCase):

@@ -13,6 +13,7 @@ from livefeed.clocks import Moment
 from livefeed.document.signature import Signed, Verified, verified
 from livefeed.feed.fanout import SLICE
 from livefeed.feed.feed import Feed
+from livefeed.feed.notice import Notice
 from livefeed.feed.signer import Stated
 from livefeed.feed.state import DECISIONS, State
 from livefeed.feed.subscription import Subscription
@@ -749,10 +750,87 @@ class StatementTests(FeedTestCase):
         self.assertIsNone(feed.signed())
 
     def test_a_signer_that_fails(self) -> None:
-        """The document is served without a statement, and the log has the reason."""
+        """The document is served without a statement, and the log has the reason once."""
         feed, signer = self.feed(), BrokenSigner()
         feed.signer = signer
         publish(feed, b"1")
-        self.assertEqual((feed.state, feed.signed(), signer.tries), (State.LIVE, None, ["feed"]))
+        publish(feed, b"2")
+        self.assertEqual((feed.state, feed.signed(), signer.tries), (State.LIVE, None, ["feed", "feed"]))
         (failure,) = self.flushLoggedErrors(ValueError)
         self.assertEqual(failure.getErrorMessage(), "no key")
+
+
+class NoticeTests(FeedTestCase):
+    """The notice of the desk, and pulls whose documents are held back."""
+
+    def test_log(self) -> None:
+        """Decisions are logged with their reason; the desk logs what rules do."""
+        feed = self.feed()
+        publish(feed, b"1")
+        with capturedLogs() as events:
+            for notice in (
+                Notice(State.HELD, "a recount", None, "hold"),
+                Notice(State.HELD, "a recount", Moment(NOW, NOW), "hold"),
+                Notice(State.HELD, "/votes falls", Moment(NOW, NOW), "rule"),
+                Notice(),
+                Notice(State.WITHDRAWN, "", None, "withdraw"),
+                Notice(),
+            ):
+                feed.heed(notice)
+        self.assertEqual(
+            [eventAsText(each, includeTimestamp=False, includeSystem=False) for each in events],
+            [
+                'feed "feed" is held: a recount',
+                f'feed "feed" is withdrawn: {DECISIONS[State.WITHDRAWN]}',
+                'feed "feed" is live again, and not withdrawn any more',
+            ],
+        )
+
+    def test_held_pull(self) -> None:
+        """A source that works makes the feed live below the notice, and confirms nothing."""
+        feed = self.feed()
+        feed.note_held()
+        self.assertIs(feed.freshness, State.STALE)
+        publish(feed, b"1")
+        feed.mark_stale("away")
+        self.clock.advance(3)
+        feed.note_held()
+        self.assertEqual((feed.freshness, feed.age_s(), feed.reason), (State.LIVE, 3.0, ""))
+        feed.note_held(NOW + 1)
+        self.assertTrue(feed.has_heard)
+
+    def test_held_document_expires(self) -> None:
+        """By a pull, or by time alone."""
+        for pulls in (True, False):
+            feed = self.feed()
+            feed.gone_after_s = 5.0
+            publish(feed, b"1")
+            feed.heed(Notice(State.HELD, "", Moment(NOW, NOW), "rule"))
+            self.clock.advance(4)
+            feed.note_held()
+            self.assertIs(feed.state, State.HELD)
+            self.clock.advance(1)
+            if pulls:
+                feed.note_held()
+            self.assertIs(feed.state, State.EXPIRED)
+
+    def test_signs_of_life(self) -> None:
+        """Subscribers are told of each change, and otherwise once in a tick."""
+        feed = self.feed()
+        publish(feed, b"1")
+        subscriber = RecordingSubscriber()
+        feed.subscribe(subscriber, with_state=True)
+        subscriber.sent.clear()
+        feed.note_held(is_tick=False)
+        self.assertEqual(len(subscriber.sent), 0)
+        feed.note_held()
+        self.assertEqual(len(subscriber.sent), 1)
+        feed.tell_reasons(are_public=True)
+        feed.tell_reasons(are_public=True)
+        self.assertEqual(len(subscriber.sent), 1)
+        feed.push = "change"
+        for count, notice in enumerate((Notice(State.HELD, "a"), Notice(State.HELD, "b"), Notice(State.HELD, "b")), 1):
+            feed.heed(notice)
+            self.assertEqual(len(subscriber.sent), min(1 + count, 3))
+        feed.tell_reasons(are_public=False)
+        self.assertEqual(len(subscriber.sent), 4)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from livefeed.document.requirements import Required
+from livefeed.document.rules import Rules, RuleSpec
+from livefeed.document.selectors import parse_selector
 from livefeed.document.snapshot import version_of
 from livefeed.feed.state import State
 from livefeed.testing import RecordingSubscriber
@@ -102,6 +105,41 @@ class HoldTests(DeskTestCase):
         self.assertEqual((self.shown(), self.feed.state), (None, State.EXPIRED))
         self.run_command(self.desk.release(by="ana"))
         self.assertEqual((self.shown(), self.feed.state), (b"2", State.LIVE))
+
+
+class RuleTests(DeskTestCase):
+    """``release`` of a rule."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.desk.rules = Rules.compile((RuleSpec("votes", Required((parse_selector("/votes"),))),))
+
+    def test_release_of_a_rule(self) -> None:
+        """It holds nothing for some time: what waits is shown, unless a decision holds it, too."""
+        self.run_command(self.desk.release(by="ana", rule="votes", for_s=5.0))
+        self.pull(b"{}")
+        self.assertEqual(self.shown(), b"{}")
+        self.clock.advance(5)
+        self.pull(b"[]")
+        self.run_command(self.desk.hold(by="ana"))
+        self.run_command(self.desk.release(by="ana", rule="votes", for_s=5.0))
+        self.assertEqual((self.shown(), self.feed.state), (b"{}", State.HELD))
+        self.run_command(self.desk.release(by="ana"))
+        self.assertEqual((self.shown(), self.feed.state), (b"[]", State.LIVE))
+
+    def test_still_refused(self) -> None:
+        """``unpin`` and ``resume`` do not show what a rule refuses."""
+        self.pull(b'{"votes": 1}', b'{"votes": 2}')
+        self.run_command(self.desk.withdraw(by="ana"))
+        self.pull(b"{}")
+        answer = self.run_command(self.desk.resume(by="ana"))
+        self.assertEqual((answer["state"], answer["waiting"]["rule"], self.shown()), ("held", "votes", b'{"votes": 2}'))
+
+    def test_refusals(self) -> None:
+        """The answer has the rules that there are, and the times that are possible."""
+        for rule, for_s, why in (("other", 5.0, "its rules: votes"), ("votes", 0.0, "more than 0 s")):
+            self.assertIn(why, self.refused(self.desk.release(by="ana", rule=rule, for_s=for_s)))
+        self.assertIn("more than 0 s", self.refused(self.desk.release(by="ana", rule="votes")))
 
 
 class PinTests(DeskTestCase):

@@ -339,6 +339,25 @@ def test_other_pages_and_names(desk: Desk, other_origin: str) -> None:
     assert desk.livefeed.http.get("/feed").headers["Livefeed-State"] == "live"
 
 
+def test_values_of_an_editor(desk: Desk) -> None:
+    """The overlay is listed with the values that it hides. An entry without effect says why. Each can be dropped."""
+    with desk.livefeed.operator() as client:
+        for pointer, value in (("/districts/{name=A}/votes", "1300"), ("/nothing/there", '"x"')):
+            edit = {"action": "set", "pointer": pointer, "value": value}
+            assert client.post("/-/overlay", json=edit).status_code == 200
+    desk.open()
+    desk.enter()
+    desk.wait_for("#seen ~ .note", "The overlay has 2 entries")
+    desk.browser.execute_script("for (const one of document.querySelectorAll('details')) one.open = true")
+    desk.wait_for(".lists", "/districts/{name=A}/votes 1300 1200 Drop")
+    desk.wait_for(".lists", "changes nothing: the source's document has no /nothing now")
+    assert desk.livefeed.http.get("/feed").json()["districts"][0]["votes"] == 1300
+    desk.find("button[aria-label='Drop /districts/{name=A}/votes from the overlay']").click()
+    desk.wait_for(".result", "Dropped from the overlay.")
+    desk.wait.until(lambda _: "/districts/{name=A}" not in desk.text(".lists"))
+    assert desk.livefeed.http.get("/feed").json()["districts"][0]["votes"] == 1200
+
+
 def test_a_token_that_was_replaced(desk: Desk) -> None:
     """The page locks itself, says why, and forgets the old token. A right one is kept while the tab is open."""
     desk.open()

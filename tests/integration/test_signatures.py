@@ -282,6 +282,22 @@ def test_in_a_browser(start: Start, browser: Chrome, path: Path, key: Path) -> N
     browser.execute_script("shown.close()")
 
 
+@pytest.mark.peers
+def test_a_recording(start: Start, path: Path, key: Path, tmp_path: Path) -> None:
+    """The statements of a feed that was recorded are verified later, and those of other keys are not."""
+    livefeed = start("--source", f"file:{path}", "--signing-key", str(key), listen=(TCP,))
+    file, keys, others = tmp_path / "night.recording", tmp_path / "keys.json", tmp_path / "others.json"
+    keys.write_bytes(read_keys(key).key_set())
+    others.write_bytes(make_keys().key_set())
+    url = f"http://{livefeed.authority}/feed"
+    subprocess.run([LIVEFEED, "record", url, str(file), "--for", "2s"], check=True, timeout=WAIT_S)
+    for trusted, code, said in ((keys, 0, "signed: 1 versions"), (others, 1, "a key that is not trusted")):
+        command = [LIVEFEED, "recording", "verify", str(file), "--keys", str(trusted)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=WAIT_S)
+        assert done.returncode == code, done.stderr
+        assert said in done.stdout + done.stderr
+
+
 def mirror(make: Callable[[], bytes]) -> ThreadedServer:
     """A server that answers each request with bytes."""
 

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs, eventAsText
 from twisted.trial.unittest import SynchronousTestCase
 
+from livefeed.clocks import Moment
 from livefeed.config.settings import FeedSettings
 from livefeed.document import history as history_module
 from livefeed.document import snapshot as snapshot_module
@@ -21,6 +22,7 @@ from livefeed.document.patch import apply_patch
 from livefeed.document.snapshot import Sequence, Snapshot
 from livefeed.document.splices import apply_splices
 from livefeed.exceptions import LinkError
+from livefeed.feed.notice import Notice
 from livefeed.feed.state import State
 from livefeed.testing import publish
 from livefeed.workers.feed_events import EVENT, CodedFacts, FeedEvent, PatchFacts, SnapshotFacts
@@ -38,7 +40,22 @@ DOCUMENTS = [json.dumps({"n": number, "rest": "x" * 200}).encode() for number in
 DOCUMENT = b"x" * 200
 """Bytes that are in each message with a document, and in no other."""
 
+EARLIER = Moment(5.0, 5.0)
+notices = st.sampled_from(
+    [
+        Notice(),
+        Notice(State.HELD, "a rule", EARLIER, "rule"),
+        Notice(State.HELD, "a recount", None, "hold"),
+        Notice(State.HELD, "", EARLIER, "pin", EARLIER),
+        Notice(State.WITHDRAWN, "wrong", None, "withdraw"),
+        Notice(State.ENDED, "", None, "end"),
+    ]
+)
 transitions = st.one_of(
+    st.tuples(st.just("heed"), notices),
+    st.tuples(st.just("note_held"), st.just(None)),
+    st.tuples(st.just("show"), st.integers(0, 3), notices),
+    st.tuples(st.just("publish_noticed"), st.integers(0, 3), notices),
     st.tuples(st.just("publish"), st.integers(0, 3), st.booleans()),
     st.tuples(st.just("begin_tick")),
     st.tuples(st.just("skip_tick")),
@@ -83,11 +100,24 @@ class Watcher:
         raise AssertionError
 
 
+def make_with_notice(feed: Feed, name: str, number: int, notice: Notice) -> None:
+    """Makes a transition to a version and a notice in one step."""
+    snapshot = Snapshot.of(DOCUMENTS[number], feed.next_sequence())
+    if feed.snapshot is not None and feed.snapshot.version == snapshot.version:
+        snapshot = feed.snapshot
+    if name == "show":
+        feed.show(snapshot, notice, confirmed=EARLIER)
+    else:
+        feed.publish(snapshot, notice=notice)
+
+
 def make(parent: ParentTwin, name: str, arguments: tuple[Any, ...]) -> None:
     """Makes a transition of the parent's feed."""
     feed = parent.feed
     if name == "publish":
         publish(feed, DOCUMENTS[arguments[0]], is_tick=arguments[1])
+    elif name in ("show", "publish_noticed"):
+        make_with_notice(feed, name, *arguments)
     elif name == "confirm":
         # As the puller does: any other pull is published, or skipped.
         if feed.freshness is State.LIVE:
@@ -107,7 +137,7 @@ def make(parent: ParentTwin, name: str, arguments: tuple[Any, ...]) -> None:
 class DifferentialTests(SynchronousTestCase):
     def assert_same(self, worker: WorkerTwin, parent: ParentTwin) -> None:
         ours, theirs = worker.feed, parent.feed
-        self.assertEqual(ours.picture(), theirs.picture())
+        self.assertEqual((ours.picture(), ours.told), (theirs.picture(), theirs.told))
         self.assertEqual(ours.snapshot, theirs.snapshot)
         self.assertEqual((ours.age_s(), ours.next_tick_s()), (theirs.age_s(), theirs.next_tick_s()))
         self.assertEqual(ours.fanout.is_withheld, theirs.fanout.is_withheld)
@@ -126,7 +156,7 @@ class DifferentialTests(SynchronousTestCase):
             make(parent, name, tuple(arguments))
             worker.settle()
             # The settings of a feed and decisions are sent as a picture, which repeats the state.
-            if name in ("configure", "start_watching", "decide"):
+            if name in ("configure", "start_watching", "decide", "heed", "show", "publish_noticed"):
                 for a, b in zip(theirs, ours, strict=True):
                     a.seen = [*b.seen]
             for a, b in zip(theirs, ours, strict=True):

@@ -61,12 +61,12 @@ const button = (name, label, press) => element("button", { type: "button", "aria
 const cell = (...children) => element("td", {}, ...children);
 const heading = (text) => element("th", { scope: "row" }, text);
 
-// Gives a value of JSON as a short text.
-function shortValue(value) {
+// Gives a value of an overlay, which is the text of its JSON, as a short text.
+function shortValue(text) {
   try {
-    return preview(parse(JSON.stringify(value)));
+    return preview(parse(text));
   } catch {
-    return String(value);
+    return String(text);
   }
 }
 
@@ -79,9 +79,10 @@ export class Details {
     this.seen = element("p", { id: "seen" });
     this.decision = element("p", { class: "decision" });
     this.why = element("p", { class: "why-held" });
+    this.edited = element("p", { class: "note" });
     this.warning = element("p", { class: "why" });
     this.alarms = element("ul", { class: "alarms" });
-    this.head = element("div", { class: "head" }, element("div", { class: "title" }, this.name, this.badge), this.seen, this.decision, this.why, this.alarms, this.warning);
+    this.head = element("div", { class: "head" }, element("div", { class: "title" }, this.name, this.badge), this.seen, this.decision, this.why, this.alarms, this.edited, this.warning);
     this.shown = new Facts(strings.shown, ["version", "sequence", "confirmed", "size"]);
     this.waiting = new Facts(strings.waiting, ["version", "since", "rule", "pulls", "release", "size"]);
     this.sides = element("div", { class: "sides" }, this.shown.element, this.waiting.element);
@@ -104,10 +105,11 @@ export class Details {
     return element("tr", {}, heading(name), cell(kind ?? ""), cell(action ?? ""), cell(...now, ...commands));
   }
 
-  entry({ pointer, value, places, conflicts }) {
-    const hidden = (places ?? []).map((place) => (place.hidden === undefined || place.hidden === null ? strings.overlayNothing : shortValue(place.hidden)));
-    const wrong = (conflicts ?? []).map(({ why }) => element("strong", { class: "refused" }, strings.conflict(why)));
-    const shown = value === undefined || value === null ? strings.overlayRemoved : shortValue(value);
+  entry({ pointer, value, changes, places, conflicts }) {
+    const hidden = places.map((place) => (place.hidden === null ? strings.overlayNothing : shortValue(place.hidden)));
+    const wrong = conflicts.map(({ why }) => element("strong", { class: "refused" }, strings.conflict(why)));
+    // An entry that changes nothing is not shown as if watchers saw it.
+    const shown = changes === 0 ? "" : value === null ? strings.overlayRemoved : shortValue(value);
     const drop = button(strings.drop, strings.dropOf(pointer), () => this.run("drop", { pointer }));
     return element("tr", {}, heading(pointer || "/"), cell(shown, ...wrong.flatMap((each) => [" ", each])), cell(hidden.join(", ")), cell(drop));
   }
@@ -127,6 +129,9 @@ export class Details {
     write(this.warning, warning ? strings.restart(warning) : "");
     this.warning.hidden = !warning;
     this.sayAlarms(alarms);
+    const edits = report.overlay ?? [];
+    write(this.edited, edits.length > 0 ? strings.edited(edits.length, edits.filter(({ conflicts }) => conflicts.length > 0).length) : "");
+    this.edited.hidden = edits.length === 0;
     const isHidden = HIDING.has(state) && shown !== null;
     this.shown.update(shown && !isHidden ? this.factsOfShown(shown, elapsed) : null, isHidden ? strings.hidden(shown.version, moment(shown.confirmed_at)) : strings.nothingShown);
     this.shown.element.classList.toggle("hides", isHidden || !shown);

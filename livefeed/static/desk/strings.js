@@ -72,6 +72,8 @@ export const strings = {
   decision: (kind, by, since) => `Decision “${kind}” of ${by}, ${since}.`,
   quote: (reason) => `Reason: ${reason}`,
   heldBy: (rule) => `The rule ${rule} holds a newer version back.`,
+  edited: (count, unfit) =>
+    `The overlay has ${counted(count, "entry", "entries")}: values of an editor, below.${unfit > 0 ? ` ${counted(unfit, "entry does", "entries do")} not fit the source's document.` : ""}`,
   alarm: (rule, why, since) => `Alarm of the rule ${rule} since ${since}: ${why}`,
   restart: (warning) => `Beware: ${warning}.`,
 
