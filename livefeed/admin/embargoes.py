@@ -16,7 +16,8 @@ from livefeed.document.gate import check_document
 from livefeed.document.snapshot import version_of
 from livefeed.document.timestamps import length_of, parse_timestamp, timestamp
 from livefeed.exceptions import CommandError, DocumentError, PullError, closest, shown
-from livefeed.feed.embargoes import ConditionError, TooManyEmbargoesError, new_id
+from livefeed.feed.embargo_effects import ConditionError
+from livefeed.feed.embargoes import TooManyEmbargoesError, new_id
 from livefeed.web.conditional import listed_tags, strong_tags
 
 if TYPE_CHECKING:

@@ -207,10 +207,9 @@ def desk_lines(
     name, state = printable(str(report.get("feed"))), str(report.get("state"))
     lines = [f"{painter.paint(name, 'strong')}  {painter.paint(printable(state), _colour(state))}"]
     lines.append(f"{watchers_see(report, now)}.")
-    lines.append("")
-    for label, text, colour in _facts(report, now):
-        lines.append(f"{label:{_WIDTH}}  {painter.paint(text, colour)}")
-    lines += [f"{'embargo':{_WIDTH}}  {each}" for each in embargoes]
+    facts = [f"{label:{_WIDTH}}  {painter.paint(text, colour)}" for label, text, colour in _facts(report, now)]
+    facts += [f"{'embargo':{_WIDTH}}  {each}" for each in embargoes]
+    lines += ["", *facts] if facts else []
     lines += _rules(report, painter, now)
     lines += _versions(report, painter, now)
     proposals = [
@@ -232,6 +231,8 @@ def _facts(report: dict[str, Any], now: datetime) -> Iterator[tuple[str, str, Co
         yield "waiting", waiting_text(waiting, decision), "warning"
         for text in _release_texts(waiting):
             yield "", f"{text[0].lower()}{text[1:]}", "plain"
+    if report.get("reason") and decision is None and waiting is None:
+        yield "reason", short(report["reason"]), _colour(str(report.get("state")))
     for alarm in report.get("alarms") or []:
         yield "alarm", alarm_text(alarm, now), "warning"
     for entry in report.get("overlay") or []:
@@ -286,8 +287,10 @@ def _proposals(report: dict[str, Any], name: str) -> Iterator[tuple[str, str]]:
         yield f"release {name}", "watchers are shown the newest document again"
     else:
         yield f"hold {name}", "watchers keep the version that they have, whatever comes"
-        yield f"rollback {name}", "watchers are shown the version before, and newer ones wait"
-    yield f"withdraw {name}", "watchers are shown no document"
+        if report.get("version"):
+            yield f"rollback {name}", "watchers are shown the version before, and newer ones wait"
+    if report.get("version"):
+        yield f"withdraw {name}", "watchers are shown no document"
 
 
 def _colour(state: str) -> Colour:

@@ -145,8 +145,20 @@ class DeskTests(ZoneTestCase):
 
     def test_without_much(self) -> None:
         """Before the first document, and from another livefeed that gives less."""
-        lines = desk_lines({"feed": "results", "state": "stale"}, PLAIN, NOW)
-        self.assertEqual(lines[1], "Watchers are shown no document: there is none yet.")
+        report = {"feed": "results", "state": "stale", "reason": "redis: away"}
+        self.assertEqual(
+            desk_lines(report, PLAIN, NOW),
+            [
+                "results  stale",
+                "Watchers are shown no document: there is none yet.",
+                "",
+                "reason    redis: away",
+                "",
+                "POSSIBLE NOW",
+                "livefeed ctl hold results  watchers keep the version that they have, whatever comes",
+            ],
+        )
+        self.assertEqual(desk_lines({"feed": "a"}, PLAIN, NOW)[2:4], ["", "POSSIBLE NOW"])
 
     def test_proposals(self) -> None:
         """The commands that help in each state; first the one that takes the present decision back."""

@@ -19,12 +19,12 @@ from livefeed.document.snapshot import version_of
 from livefeed.exceptions import CommandError, SourceError, StoreError
 from livefeed.feed import embargoes as module
 from livefeed.feed.believed_clock import SETTLE_S
+from livefeed.feed.embargo_effects import SHOWN_S, EmbargoEffects
 from livefeed.feed.embargo_keeping import EmbargoKeeping
 from livefeed.feed.embargoes import (
     LOOK_S,
     MAX_EMBARGOES,
     RETRY_S,
-    SHOWN_S,
     STOP_S,
     Embargoes,
     TooManyEmbargoesError,
@@ -42,7 +42,12 @@ from tests.helpers.desks import RecordingAudit
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-MODULES = ("livefeed.feed.embargoes", "livefeed.feed.embargo_keeping", "livefeed.feed.believed_clock")
+MODULES = (
+    "livefeed.feed.embargoes",
+    "livefeed.feed.embargo_keeping",
+    "livefeed.feed.embargo_effects",
+    "livefeed.feed.believed_clock",
+)
 NOON = 1_800_000_000.0
 """The time at which the tests begin, by the wall clock."""
 
@@ -95,7 +100,7 @@ class EmbargoesTestCase(SynchronousTestCase):
             self.feed,
             EmbargoKeeping("a", maybeDeferred, self.wall, file, self.audit),
             self.clock,
-            self,
+            EmbargoEffects(self.feed, self.clock, self),
         )
         embargoes.open()
         return embargoes
@@ -460,6 +465,16 @@ class CrashTests(EmbargoesTestCase):
         self.embargoes.open()
         self.go(1)
         self.assertEqual(self.stored, b"1")
+
+    def test_told_at_the_end_and_at_the_start(self) -> None:
+        """So that nobody believes that they end while livefeed, or the feed, is away."""
+        self.restart(is_killed=False)
+        self.assertEqual(self.lines, [])
+        self.add(10.0, b"1")
+        self.restart(is_killed=False)
+        *_, last, first = self.lines
+        self.assertIn("1 embargoes do not end until livefeed has the feed again; they are in", last)
+        self.assertIn("1 embargoes wait, of which the next one ends at 2027-01-15T08:00:10", first)
 
     def test_closed_during_a_write(self) -> None:
         """The end of the write is waited for, but not for ever."""
