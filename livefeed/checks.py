@@ -175,13 +175,17 @@ class StartChecks:
     def _check_rules(self, feed: FeedSettings, data: bytes) -> None:
         """Warns of rules that would hold the document of a source back, and of pointers that find nothing in it."""
         rules = Rules.compile(feed.rules)
+        places = {spec.name: spec.place for spec in feed.rules}
         held = rules.check(None, data).held
         if held is not None:
-            place = f"{feed.place('rules')}.{held.rule}"
-            self._add(Problem(place, f"would hold the document that the source gives: {held.why}", is_warning=True))
+            self._add(
+                Problem(
+                    places[held.rule], f"would hold the document that the source gives: {held.why}", is_warning=True
+                )
+            )
         for rule, pointer in rules.idle(data):
             why = f"there is no {pointer} in the document that the source gives, so this pointer checks nothing"
-            self._add(Problem(f"{feed.place('rules')}.{rule}", why, is_warning=True))
+            self._add(Problem(places[rule], why, is_warning=True))
 
     @contextmanager
     def _reported(self, place: str = "", *, is_warning: bool = False) -> Iterator[None]:

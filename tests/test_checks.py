@@ -182,10 +182,11 @@ class PullTests(ChecksTestCase):
     def test_rules(self) -> None:
         """A rule that would hold the document, and a pointer that finds nothing in it, are warnings."""
         rules = tuple(
-            RuleSpec(name, Required((parse_selector(text),))) for name, text in (("ok", "/a"), ("no", "/b/c"))
+            RuleSpec(name, Required((parse_selector(text),)), place=f"f:3: {name}")
+            for name, text in (("ok", "/a"), ("no", "/b/c"))
         )
-        _, problems = self.pulled(b'{"a": 1}', rules=rules, places={"rules": "f:3: feeds.a.rules"})
-        self.assertEqual([problem.place for problem in problems], ["f:3: feeds.a.rules.no"] * 2)
+        _, problems = self.pulled(b'{"a": 1}', rules=rules)
+        self.assertEqual([problem.place for problem in problems], ["f:3: no"] * 2)
         self.assertEqual([problem.is_warning for problem in problems], [True] * 2)
         self.assertIn("would hold the document that the source gives: /b/c is missing", problems[0].why)
         self.assertIn("there is no /b/c in the document", problems[1].why)

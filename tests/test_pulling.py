@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.config.settings import FeedSettings, Settings
 from livefeed.exceptions import ConfigurationError, LivefeedError
 from livefeed.feed.feed import Feed
-from livefeed.feed_service import MAX_SPREAD_S
+from livefeed.feed_set import MAX_SPREAD_S
 from livefeed.process.certificates import ReloadedCertificates
 from livefeed.process.drain_command import DrainCommand
 from livefeed.process.log_level import LogLevels
@@ -34,7 +34,8 @@ from livefeed.testing import request
 from livefeed.tls.options import ServedCertificates
 
 if TYPE_CHECKING:
-    from livefeed.feed_service import FeedsService, PulledFeedService
+    from livefeed.feed_service import PulledFeedService
+    from livefeed.feed_set import FeedsService
 
 
 class PullingTestCase(SynchronousTestCase):

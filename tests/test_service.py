@@ -28,7 +28,8 @@ from livefeed.config.settings import FeedSettings, Layers, Settings
 from livefeed.exceptions import ConfigurationError
 from livefeed.feed.feed import Feed
 from livefeed.feed.persistence import JournalService
-from livefeed.feed_service import MAX_SPREAD_S, FeedsService, PulledFeedService
+from livefeed.feed_service import PulledFeedService
+from livefeed.feed_set import MAX_SPREAD_S, FeedsService
 from livefeed.intake.puller import Puller
 from livefeed.process.capacity import MemoryWatch
 from livefeed.process.certificates import CertificateWatch

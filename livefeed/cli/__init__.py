@@ -28,6 +28,7 @@
 - ``status_text``: the text of ``livefeed ctl status``.
 - ``tables``: aligned columns, colours, and escaped characters.
 - ``times``: durations and points in time on the command line.
+- ``token_file``: the file with the token for a protected feed.
 - ``trace_text``: the text of ``livefeed ctl trace``.
 - ``tried_document``: the part of ``livefeed check`` that tries a document on the rules of a feed.
 - ``until``: conditions on a document.

@@ -19,7 +19,9 @@ from livefeed.cli.operator_client import OperatorClient, find_socket
 from livefeed.cli.operator_options import FAILED, WRONG_USE, add_instance_arguments, exit_code_of
 from livefeed.cli.record_session import Session
 from livefeed.cli.tables import count, duration, printable
+from livefeed.cli.token_file import token_in
 from livefeed.client.address import Address
+from livefeed.client.token import Token
 from livefeed.client.update import Line, State
 from livefeed.document.recording import MAX_DOCUMENT_BYTES
 from livefeed.exceptions import CommandError, FollowError, LivefeedError, RecordingError
@@ -64,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--poll", action="store_true", help="poll, without a WebSocket: versions can be missed")
     parser.add_argument("--cacert", type=Path, metavar="FILE", help="PEM file of the authorities that are trusted")
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help="file with the token for a protected feed")
     parser.add_argument("--insecure", action="store_true", help="do not check the server's certificate")
     parser.add_argument("--json", action="store_true", help="print a report in JSON at the end")
     add_instance_arguments(parser.add_mutually_exclusive_group())
@@ -86,9 +89,12 @@ def run(options: argparse.Namespace) -> int:
     """Records the feed, and gives the exit code."""
     try:
         url, name, verify = _address(options)
+        if options.token_file is not None:
+            # Before a file is made: a wrong file of the token is a mistake of the command line.
+            Token.of(token_in(options.token_file), Address.of(url))
         recorder = Recorder(options.file)
         if options.append and os.path.lexists(options.file):
-            recorder.resume()
+            recorder.resume(name)
         else:
             recorder.begin(clocks.wall(), feed=name, source=url, by=f"livefeed {__version__}")
     except CommandError as error:
@@ -159,6 +165,7 @@ async def _record(url: str, options: argparse.Namespace, session: Session, displ
         verify=verify,
         max_bytes=MAX_DOCUMENT_BYTES,
         websocket=not options.poll,
+        token=None if options.token_file is None else partial(token_in, options.token_file),
     )
     feed.observe(session.take)
     following = asyncio.ensure_future(_follow(feed, options, session, display))

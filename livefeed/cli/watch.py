@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from livefeed.cli.changes import changes, text_of
 from livefeed.cli.tables import duration, held_back, printable
+from livefeed.cli.token_file import token_in
 from livefeed.cli.until import Condition, ConditionError
 from livefeed.client.actions import Failed
 from livefeed.client.address import Address
 from livefeed.client.failures import tls_context
 from livefeed.client.http import Requests
-from livefeed.client.token import MAX_TOKEN_LENGTH, Token
+from livefeed.client.token import Token
 from livefeed.client.update import Line, State
 from livefeed.document.exact_json import DeltaError, decode, encode
 from livefeed.exceptions import FollowError, LivefeedError
@@ -125,7 +126,7 @@ def run(options: argparse.Namespace) -> int:
         address = _only_feed(address, options)
     if options.token_file is not None:
         # Before anything is shown: a wrong file is a mistake of the command line.
-        Token.of(_token(options.token_file), address)
+        Token.of(token_in(options.token_file), address)
     is_screen = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not options.json
     output = _screen(address.url, options) if is_screen else Lines(sys.stdout, is_diff=options.diff)
     if options.insecure and address.is_secure:
@@ -154,7 +155,7 @@ async def _follow(url: str, options: argparse.Namespace, output: Output) -> int:
                 cacert=options.cacert,
                 verify=not options.insecure,
                 websocket=not options.poll,
-                token=None if options.token_file is None else partial(_token, options.token_file),
+                token=None if options.token_file is None else partial(token_in, options.token_file),
             ),
             options,
             output,
@@ -181,19 +182,6 @@ async def _follow(url: str, options: argparse.Namespace, output: Output) -> int:
         if not signals:
             raise
         return _SIGNALLED + signals[0]
-
-
-def _token(path: Path) -> str:
-    """Reads the token, anew for each connection: a program may renew the file.
-
-    :raises FollowError: if the file cannot be read, or is too large.
-    """
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_TOKEN_LENGTH + 2)
-    except OSError as error:
-        raise FollowError(f"{path}: {error.strerror}") from None
-    return data.decode("ascii", "replace").strip()
 
 
 def _only_feed(server: Address, options: argparse.Namespace) -> Address:

@@ -104,7 +104,7 @@ def _rule(name: str, table: SettingValue) -> RuleSpec:
             raise ConfigurationError(
                 "has no effect: a rule with the action alarm holds nothing", place=table.below(key).place
             )
-    return RuleSpec(name, check, action, pulls, after_s)
+    return RuleSpec(name, check, action, pulls, after_s, table.place)
 
 
 def _whole(table: SettingValue, key: str, maximum: int) -> int:

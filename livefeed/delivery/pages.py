@@ -69,6 +69,7 @@ MODULES = (
     "hemicycle",
     "history",
     "howto",
+    "overlaid",
     "places",
     "plots",
     "pointers",

@@ -6,6 +6,8 @@ Rule: a value is found and never converted. Its bytes are those of the document.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
 
 import msgspec
 
@@ -34,6 +36,14 @@ _WHITE_SPACE = b" \t\r\n"
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _elements = msgspec.json.Decoder(list[msgspec.Raw])
 _text = msgspec.json.Decoder(str)
+
+
+@lru_cache(maxsize=64)  # the names of members that selectors use; each takes some KB
+def _members_of(member: str) -> msgspec.json.Decoder[Any]:
+    """Gives a decoder of arrays of objects, which reads nothing of these but one member, as ``value``."""
+    fields: list[Any] = [("value", msgspec.Raw | msgspec.UnsetType, msgspec.UNSET)]
+    return msgspec.json.Decoder(list[msgspec.defstruct("Element", fields, rename={"value": member})])  # type: ignore[misc]
+
 
 Level = dict[str, msgspec.Raw] | list[msgspec.Raw] | None
 """The members or elements of a value; ``None`` for a value without any."""
@@ -156,10 +166,16 @@ class SelectorReader:
         """Gives the name of each element of an array; ``None`` for one without a name."""
         kept = self._names.get((match.tokens, member))
         if kept is None:
-            kept = []
-            for index, value in enumerate(level):
-                inner = self._level((*match.tokens, str(index)), value)
-                kept.append(key_of(inner[member]) if isinstance(inner, dict) and member in inner else None)
+            try:
+                # 9,000 elements of 140 bytes take 4 ms like this, and 26 ms one by one.
+                found = _members_of(member).decode(match.value)
+                kept = [None if isinstance(each.value, msgspec.UnsetType) else key_of(each.value) for each in found]
+            except ValueError:
+                # An element is no object, or the decoder cannot look for a name with a quotation mark in it.
+                kept = []
+                for index, value in enumerate(level):
+                    inner = self._level((*match.tokens, str(index)), value)
+                    kept.append(key_of(inner[member]) if isinstance(inner, dict) and member in inner else None)
             self._names[match.tokens, member] = kept
         return kept
 

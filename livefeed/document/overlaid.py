@@ -84,7 +84,7 @@ class Overlaid:
 
 
 def apply(data: bytes, entries: Sequence[Entry]) -> Overlaid:
-    """Splices an overlay into a document. It takes 10 to 35 ms for 1.2 MB and 20 entries.
+    """Splices an overlay into a document. It takes 2 ms for 110 KB and 20 entries.
 
     :param data: the document of the source, which may be anything.
     """

@@ -58,6 +58,7 @@ class RuleSpec:
     :ivar release_pulls: the number of pulls with the same refused value after which it is shown all the same; 0 for
         never.
     :ivar release_after_s: the seconds for which a value is refused before it is shown all the same; 0 for never.
+    :ivar place: where it was set, for messages: file, line and key.
     """
 
     name: str
@@ -65,6 +66,7 @@ class RuleSpec:
     action: Action = "hold"
     release_pulls: int = 0
     release_after_s: float = 0.0
+    place: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         pulls = f"after {self.release_pulls} pulls" if self.release_pulls else ""

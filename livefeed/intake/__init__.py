@@ -2,9 +2,10 @@
 
 - ``archive``: the earlier versions that can be shown again.
 - ``candidates``: the documents that were pulled: which wait, and why a rule refuses them.
-- ``deciding``: the decision in force, and how a new one takes effect.
+- ``deciding``: the decision in force, which holds candidates back.
 - ``desk``: the commands of an operator about one feed.
 - ``desk_report``: the reports about a desk.
+- ``enacting``: changes of the decision: a command is planned, made durable, and put into effect.
 - ``fetching``: the fetches of a source, each with a limited time.
 - ``keeping``: decisions on their way to the disk, with their lines in the audit.
 - ``making``: documents as snapshots, made in a thread if they are large.

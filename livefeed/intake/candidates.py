@@ -9,7 +9,7 @@ the rule is released, by an operator or by the times that its configuration allo
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import TimeoutError  # noqa: A004
@@ -44,13 +44,11 @@ class _Refusal:
     :ivar violation: the last of them.
     :ivar pulls: their number.
     :ivar since_s: when the first was, by the clock.
-    :ivar is_told: whether the log says that the value was let through.
     """
 
     violation: Violation
     pulls: int
     since_s: float
-    is_told: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -115,12 +113,19 @@ class Candidates:
         return {*self.released}
 
     async def refusal(
-        self, data: bytes, *, released: Collection[str] | None = None, is_pull: bool = False
+        self,
+        data: bytes,
+        *,
+        released: Collection[str] | None = None,
+        is_pull: bool = False,
+        lets_through: bool = True,
     ) -> Violation | None:
         """Gives the violation for which a rule holds a candidate; ``None`` if no rule does.
 
         :param released: the rules that hold nothing; ``None`` for those that hold nothing now.
         :param is_pull: whether the candidate was just pulled, which counts for the release of rules by themselves.
+        :param lets_through: whether rules may release it by themselves: while an operator's decision holds it, the
+            operator is still to see which rule refuses it.
         :raises SourceError: if the check takes too long.
         """
         if not self.rules.specs:
@@ -130,13 +135,15 @@ class Candidates:
         verdict = await self._check(data, skip, is_pull=is_pull)
         while is_pull and (held := verdict.held) is not None:
             refusals[held.rule] = refusal = self._counted(held)
-            if not self._is_due(refusal):
+            if not (lets_through and self._is_due(refusal)):
                 break
             skip.add(held.rule)
             verdict = await self._check(data, skip, is_pull=is_pull)
         if is_pull:
             if verdict.held is None:
-                refusals = {rule: self._let_through(refusal) for rule, refusal in refusals.items()}
+                # It is shown now.
+                for refusal in refusals.values():
+                    self._log_release(refusal)
             self._refusals = refusals
             self._take_alarms(verdict.alarms)
         return verdict.held
@@ -183,20 +190,17 @@ class Candidates:
         before = self._refusals.get(violation.rule)
         if before is None or not same_refusal(before.violation, violation):
             return _Refusal(violation, 1, self.clock.seconds())
-        return _Refusal(violation, before.pulls + 1, before.since_s, before.is_told)
+        return _Refusal(violation, before.pulls + 1, before.since_s)
 
-    def _let_through(self, refusal: _Refusal) -> _Refusal:
-        """Logs that a value is let through, once: a decision may hold its document for longer."""
-        if not refusal.is_told:
-            _log.warn(
-                'feed "{feed}": the rule {rule} lets the same value through after {pulls} pulls in {s} s: {why}',
-                feed=self.feed.name,
-                rule=refusal.violation.rule,
-                pulls=refusal.pulls,
-                s=length_of(self.clock.seconds() - refusal.since_s),
-                why=refusal.violation.why,
-            )
-        return replace(refusal, is_told=True)
+    def _log_release(self, refusal: _Refusal) -> None:
+        _log.warn(
+            'feed "{feed}": the rule {rule} lets the same value through after {pulls} pulls in {s} s: {why}',
+            feed=self.feed.name,
+            rule=refusal.violation.rule,
+            pulls=refusal.pulls,
+            s=length_of(self.clock.seconds() - refusal.since_s),
+            why=refusal.violation.why,
+        )
 
     def _is_due(self, refusal: _Refusal) -> bool:
         """Tells whether a rule lets a value through by itself, because it has refused it for long."""

@@ -12,8 +12,9 @@ from livefeed.clocks import Moment
 from livefeed.document.rules import Rules
 from livefeed.exceptions import CommandError
 from livefeed.intake.archive import Archive
-from livefeed.intake.deciding import MAX_RELEASE_S, Plan
+from livefeed.intake.deciding import MAX_RELEASE_S
 from livefeed.intake.desk_report import report_of
+from livefeed.intake.enacting import Plan
 from livefeed.intake.keeping import Keeping
 from livefeed.intake.making import Maker
 from livefeed.intake.overlaying import Overlaying

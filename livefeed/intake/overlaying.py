@@ -14,7 +14,7 @@ from livefeed.document.codings import is_large
 from livefeed.document.gate import check_document
 from livefeed.document.overlay import Edit, OverlayError, with_edit, without_edit
 from livefeed.exceptions import CommandError, DocumentError, SourceError
-from livefeed.intake.deciding import Deciding, Plan
+from livefeed.intake.enacting import Enacting, Plan
 from livefeed.intake.overlay import Trial
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class LastPull:
 
 
 @dataclass(slots=True, eq=False)
-class Overlaying(Deciding):
+class Overlaying(Enacting):
     """The part of a desk that puts an editor's values into documents."""
 
     # internal state

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from livefeed.document.recording import (
+    MAX_NAME,
     Place,
     encode_beginning,
     encode_end,
@@ -20,7 +21,7 @@ from livefeed.document.recording import (
     encode_version,
 )
 from livefeed.document.snapshot import version_of
-from livefeed.exceptions import RecordingError
+from livefeed.exceptions import RecordingError, shown
 from livefeed.storage.files import SystemFiles
 from livefeed.storage.record_file import Ending
 from livefeed.storage.recording import Recording
@@ -42,6 +43,7 @@ class Recorder:
     :ivar files: the calls of the system.
     :ivar size: the size in bytes of everything that is written.
     :ivar place: the place behind it.
+    :ivar feed: the feed that is recorded, as the first record names it.
     :ivar version: the hash of the last version; empty if there is none.
     """
 
@@ -52,6 +54,7 @@ class Recorder:
     # internal state
     size: int = 0
     place: Place = field(default_factory=Place)
+    feed: str = ""
     version: str = ""
     _fd: int | None = None
 
@@ -63,6 +66,7 @@ class Recorder:
         if os.path.lexists(self.path):
             raise RecordingError(f"{self.path}: there is a file already; {_REMEDY}")
         record, place = encode_beginning(at, feed=feed, source=source, by=by)
+        self.feed = feed
         try:
             self._open()
             self._write(record, place)
@@ -72,18 +76,20 @@ class Recorder:
             self.close()
             raise self._error(error) from None
 
-    def resume(self) -> Ending:
+    def resume(self, feed: str) -> Ending:
         """Opens a file to go on with it. An incomplete record at its end, and the record of the end, are removed.
 
+        :param feed: the feed that is to be recorded.
         :returns: how the file has ended.
-        :raises RecordingError: if it is damaged, another process writes it, or it cannot be read or written.
+        :raises RecordingError: if it is a recording of another feed, it is damaged, another process writes it, or it
+            cannot be read or written. It stays as it is then.
         """
         try:
             self._open()
         except OSError as error:
             raise self._error(error) from None
         try:
-            ending = self._find_end()
+            ending = self._find_end(feed)
             self.files.truncate(self._descriptor, self.size)
         except OSError as error:
             self.close()
@@ -146,14 +152,17 @@ class Recorder:
             self.close()
             raise RecordingError(f"{self.path}: another process writes it") from None
 
-    def _find_end(self) -> Ending:
+    def _find_end(self, feed: str) -> Ending:
         with Recording(self.path) as recording:
             while (entry := recording.next(passes_over=True)) is not None:
                 if entry.head.kind != "end":
                     self.size, self.place = recording.position
                     self.version = entry.head.version or self.version
+                    self.feed = self.feed or entry.head.feed
             if not self.size:
                 raise RecordingError(f"{self.path}: its first record is incomplete; give another name", 0)
+            if self.feed != feed[:MAX_NAME]:
+                raise RecordingError(f"{self.path}: is a recording of {shown(self.feed)}, and not of {shown(feed)}")
             return recording.ending or Ending.OPEN
 
     def _write(self, record: bytes, place: Place) -> None:

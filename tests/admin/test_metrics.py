@@ -17,6 +17,9 @@ from livefeed import __version__
 from livefeed.admin.metrics import Figures, MetricsResource, of_workers
 from livefeed.admin.reports import NO_ORIGIN
 from livefeed.admin.samples import Sample, total_of
+from livefeed.document.requirements import Required
+from livefeed.document.rules import Rules, RuleSpec
+from livefeed.document.selectors import parse_selector
 from livefeed.document.snapshot import Sequence
 from livefeed.document.stored_version import StoredVersion
 from livefeed.exceptions import SourceError
@@ -173,6 +176,16 @@ class FeedFigureTests(MetricsTestCase):
         self.assertEqual(self.figure("dropped_subscribers_total", feed="feed", reason="flood"), 0)
         self.assertEqual(self.figure("refusals_total", feed="feed", reason="origin"), 3)
         self.assertEqual(self.of_feed("skipped_versions_total", "pushes_total", "push_seconds_total"), [4, 1, 0])
+
+    def test_desk(self) -> None:
+        """For how long a document waits, and how many violated a rule, from 0 on."""
+        self.puller.desk.rules = Rules.compile((RuleSpec("votes", Required((parse_selector("/votes"),))),))
+        of_rule = {"feed": "feed", "rule": "votes", "action": "hold"}
+        for document, waiting_s, violations in ((b'{"votes": 1}', 0, 0), (b"{}", 3, 1)):
+            self.pull(document)
+            self.clock.advance(3)
+            self.assertEqual(self.figure("waiting_seconds", feed="feed"), waiting_s)
+            self.assertEqual(self.figure("rule_violations_total", **of_rule), violations)
 
     def test_ticks(self) -> None:
         """They are counted, with their lateness and the time of their pulls."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -20,6 +21,7 @@ from livefeed.testing import make_site, publish, request
 from livefeed.tls.options import Validity
 from livefeed.web.resources import Node
 from livefeed.web.site import Site
+from tests.helpers.desks import desk_of
 
 NOW = 1_700_000_000.0
 
@@ -108,3 +110,15 @@ class StatusTests(SynchronousTestCase):
         (feed,) = self.report()["feeds"]
         self.assertEqual((feed["state"], feed["reason"]), ("live", None))
         self.assertEqual(feed["last_error"], {"why": "redis: connection refused", "at": "2023-11-14T22:13:20.000Z"})
+
+    def test_desk(self) -> None:
+        """The decision, the document that waits and the alarms of a feed that is pulled here."""
+        (feed,) = self.report()["feeds"]
+        self.assertEqual((feed["decision"], feed["waiting"], feed["alarms"]), (None, None, []))
+        desk = desk_of(self.published.feed)
+        self.status.desks = {"scores": SimpleNamespace(feed=self.published.feed, desk=desk)}
+        self.successResultOf(Deferred.fromCoroutine(desk.hold(by="ana", reason="a recount")))
+        desk.keep(b"[2]", None, "a recount")
+        (feed,) = self.report()["feeds"]
+        self.assertEqual((feed["state"], feed["decision"]["by"], feed["alarms"]), ("held", "ana", []))
+        self.assertEqual((feed["waiting"]["bytes"], feed["waiting"]["rule"]), (3, None))

@@ -138,6 +138,26 @@ class RecordTests(RecordTestCase):
         self.assertEqual(self.record([shown("[1]")]), 1)
         self.assertIn("there is a file already; give another name, or --append", self.errors.getvalue())
 
+    def test_appending_to_another_feed(self) -> None:
+        """A recording has one feed."""
+        self.assertEqual(self.record([shown("[1]")], "--for", "0.05s"), 0)
+        before = self.found()
+        self.assertEqual(self.record([shown("[2]")], "--append", feed="http://h/other"), 1)
+        self.assertIn("is a recording of 'results', and not of 'other'", self.errors.getvalue())
+        self.assertEqual(self.found(), before)
+
+    def test_token(self) -> None:
+        """It is read from a file, and sent by TLS alone."""
+        token = self.path.with_name("token")
+        options = ("--for", "0.05s", "--token-file", str(token))
+        for feed, why in (("https://h/results", "token: No such file"), ("http://h/results", "use https://")):
+            self.assertEqual(self.record([], *options, feed=feed), 2)
+            self.assertIn(why, self.errors.getvalue())
+            token.write_text("abc\n")
+        self.assertFalse(self.path.exists())
+        self.assertEqual(self.record([shown("[1]")], *options, feed="https://h/results"), 0)
+        self.assertEqual(self.asked["token"](), "abc")
+
     def test_large_file(self) -> None:
         """It ends at the size that is allowed."""
         self.assertEqual(self.record([shown("[1]"), shown("[2]"), shown("[3]")], "--max-bytes", "350"), 0)

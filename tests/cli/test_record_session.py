@@ -81,7 +81,7 @@ class SessionTests(SynchronousTestCase):
         self.take(b"[1]")
         self.recorder.close()
         self.recorder = Recorder(self.path)
-        self.recorder.resume()
+        self.recorder.resume("")
         self.addCleanup(self.recorder.close)
         self.clock, self.wall = Clock(), AT + 101
         self.session = self.begin()

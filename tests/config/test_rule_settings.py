@@ -83,6 +83,12 @@ class RuleSettingsTests(SynchronousTestCase):
             ),
         )
 
+    def test_places(self) -> None:
+        """A rule keeps its place, which makes no difference between rules."""
+        spec = self.one('required = "/x"')
+        self.assertEqual(spec.place, "livefeed.toml:1: feeds.night.rules.r")
+        self.assertEqual(spec, RuleSpec("r", Required((parse_selector("/x"),))))
+
     def test_tables(self) -> None:
         """Rules and each of them are tables."""
         table = self.table("[feeds.night]\nrules = 5")

@@ -25,6 +25,9 @@ JSON_VALUES = st.recursive(
 )
 SEGMENTS = st.sampled_from(["*", "a", "b", "0", "1", "{a=*}", "{a=b}", "{b=1}", "~2", "~3"])
 
+ODD: tuple[list[Any], ...] = ([], [7], [[]], [{"x": 1}])
+"""Elements beside one that is looked for."""
+
 DISTRICTS = b"""{"districts": [
   {"name": "North", "votes": 1200, "parties": [{"id": 1, "votes": 10}, {"id": 2, "votes": 20}]},
   {"name": "South", "votes": 1.50},
@@ -106,6 +109,13 @@ class FindingTests(SynchronousTestCase):
         ):
             self.assertEqual(missing_in(DISTRICTS, text), [text])
             self.assertEqual(found_in(DISTRICTS, text), {})
+
+    def test_member_with_an_odd_name(self) -> None:
+        """Whatever characters the name has, and whatever the other elements are."""
+        for name in ("é", 'a"b', "a\\b", "a b", "\n", "value"):
+            for others in ODD:
+                data = json.dumps([{name: "w", "v": 1}, *others]).encode()
+                self.assertEqual([*found_in(data, f"/{{{name}=w}}/v").values()], [b"1"], (name, others))
 
     def test_element_without_its_member(self) -> None:
         """It is missing, and the others are found."""

@@ -200,15 +200,35 @@ class ReleaseByItselfTests(RulesTestCase):
         self.assertIn("the rule votes lets the same value through after 3 pulls", "".join(map(eventAsText, events)))
 
     def test_told_once(self) -> None:
-        """While another rule or a decision goes on to hold the document, the log is not told at each pull."""
+        """While another rule or a decision goes on to hold the document, the log is told nothing, and then once."""
         night = self.night(never_falls(release_pulls=2), never_falls("total", "/rest"))
         with capturedLogs() as events:
             self.pull(b'{"votes": 9, "rest": 9}', *[b'{"votes": 5, "rest": 5}'] * 4)
             self.assertNotIn("lets the same value through", "".join(map(eventAsText, events)))
             self.run_command(night.desk.hold(by="ana"))
             self.pull(*[b'{"votes": 5, "rest": 9}'] * 4)
+            self.assertNotIn("lets the same value through", "".join(map(eventAsText, events)))
+            self.run_command(night.desk.pin(version=str(night.feed.snapshot and night.feed.snapshot.version), by="ana"))
+            self.run_command(night.desk.unpin(by="ana"))
+            self.pull(*[b'{"votes": 5, "rest": 9}'] * 2)
         told = [text for text in map(eventAsText, events) if "lets the same value through" in text]
-        self.assertEqual((len(told), night.feed.state), (1, State.HELD))
+        self.assertEqual((len(told), night.feed.state), (1, State.LIVE))
+
+    def test_while_a_decision_holds(self) -> None:
+        """The operator goes on to see the rule; afterwards the first pull is shown, since the pulls have counted."""
+        night = self.night(never_falls(release_pulls=3))
+        self.pull(votes(9))
+        self.run_command(night.desk.hold(by="ana"))
+        with capturedLogs() as events:
+            self.pull(*[votes(5)] * 4)
+        waiting = night.desk.report()["waiting"]
+        self.assertEqual((waiting["rule"], waiting["pulls"], waiting["releases_after_pulls"]), ("votes", 4, 0))
+        self.assertNotIn("lets the same value through", "".join(map(eventAsText, events)))
+        self.run_command(night.desk.withdraw(by="ana"))
+        self.run_command(night.desk.resume(by="ana"))
+        self.assertEqual((night.shown, night.feed.state), (votes(9), State.HELD))
+        self.pull(votes(5))
+        self.assertEqual((night.shown, night.feed.state), (votes(5), State.LIVE))
 
     def test_pulls_in_a_row(self) -> None:
         """Another refused value begins anew."""

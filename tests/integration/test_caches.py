@@ -19,6 +19,7 @@ import websockets.sync.client
 import zstandard
 
 from livefeed.document.snapshot import version_of
+from tests.integration.desks import command
 from tests.integration.harness import HOST, TCP, WAIT_S, Livefeed, free_port, replace_file
 from tests.integration.proxies import Place, Tap
 
@@ -423,3 +424,43 @@ class TestPushing:
                 response = cache.http.get("/feed", headers={"A-IM": "json-patch", "If-None-Match": tag})
                 assert (response.status_code, response.headers["Delta-Base"]) == (226, tag)
                 assert response.json()[-1]["value"] == number
+
+
+class TestWithdrawal:
+    """A withdrawn document leaves all caches within a tick, and comes back only when the operator says so."""
+
+    def test_withdrawn(self, place: Place, start: Start, path: Path) -> None:
+        """A cache may use its copy while that is fresh, and never again after its first question."""
+        livefeed = start("--source", f"file:{path}", *SHORT_TICK, listen=(TCP,))
+        pollings = [place.polling(cache) for cache in place.each(livefeed.port)]
+        for polling in pollings:
+            polling.wait_for(partial(shows, DOCUMENT))
+        command(livefeed, "withdraw")
+        withdrawn = time.monotonic()
+        for polling in pollings:
+            answer = polling.wait_for(lambda answer: answer.status != 200)
+            assert (answer.status, answer.state, answer.headers["Cache-Control"]) == (410, "withdrawn", "no-store")
+            # Fresh for a second; nginx counts the seconds of the clock.
+            assert answer.at < withdrawn + 2 + SLACK.total_seconds()
+        for polling in pollings:
+            polling.wait_for(lambda answer: answer.status == 410, count=20)
+            statuses = [answer.status for answer in polling.answers]
+            assert set(statuses[statuses.index(410) :]) == {410}
+        replace_file(path, b"[1]")
+        command(livefeed, "resume")
+        for polling in pollings:
+            polling.wait_for(partial(shows, b"[1]"))
+
+    def test_held(self, place: Place, start: Start, path: Path) -> None:
+        """Caches pass on the state, and the time for which a newer document waits."""
+        livefeed = start("--source", f"file:{path}", *SHORT_TICK, "--public-reasons", "true", listen=(TCP,))
+        pollings = [place.polling(cache) for cache in place.each(livefeed.port)]
+        command(livefeed, "hold", reason="a recount")
+        replace_file(path, b"[1]")
+        for polling in pollings:
+            answer = polling.wait_for(lambda answer: "Livefeed-Waiting" in answer.headers)
+            assert (answer.status, answer.state, answer.body) == (200, "held", DOCUMENT)
+            assert answer.headers["Livefeed-Reason"] == '"a recount"'
+        command(livefeed, "release")
+        for polling in pollings:
+            polling.wait_for(partial(shows, b"[1]"))

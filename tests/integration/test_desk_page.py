@@ -340,7 +340,7 @@ def test_other_pages_and_names(desk: Desk, other_origin: str) -> None:
 
 
 def test_values_of_an_editor(desk: Desk) -> None:
-    """The overlay is listed with the values that it hides. An entry that changes nothing says why. Each can be dropped."""
+    """The overlay is listed with the values that it hides. An entry that changes nothing says why. Each is dropped."""
     with desk.livefeed.operator() as client:
         for pointer, value in (("/districts/{name=A}/votes", "1300"), ("/nothing/there", '"x"')):
             edit = {"action": "set", "pointer": pointer, "value": value}

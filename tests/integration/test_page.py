@@ -224,6 +224,47 @@ def test_page_shows_decisions(browser: Chrome, start: Start, tmp_path: Path) -> 
     assert severe(browser) == []
 
 
+def test_page_marks_the_values_of_an_editor(browser: Chrome, start: Start, tmp_path: Path) -> None:
+    """A line names them, and each has a mark, which follows it when rows are sorted; axe finds nothing about it."""
+    document = tmp_path / "document.json"
+    replace_file(document, rows(1))
+    livefeed = start("--source", "file:document.json")
+
+    def overlay(**change: str) -> None:
+        with livefeed.operator() as client:
+            answer = client.post("/-/overlay", json=change)
+            assert answer.status_code == 200, answer.text
+
+    def marks() -> list[str]:
+        return [each.text for each in browser.find_elements(By.CSS_SELECTOR, "[data-overlaid]")]
+
+    browser.get(f"https://{livefeed.authority}/")
+    wait = WebDriverWait(browser, WAIT_S, poll_frequency=0.05)
+    wait.until(lambda _: text_of(browser, "state") == "Live")
+    assert marks() == []
+    overlay(action="set", pointer="/vessels/{name=Brent}/speed", value="99")
+    wait.until(lambda _: marks() == ["99"])
+    assert "Changed by an editor: /vessels/{name=Brent}/speed." in text_of(browser, "notices")
+    assert "An editor has put" in str(browser.find_element(By.CSS_SELECTOR, "[data-overlaid]").get_attribute("title"))
+    browser.find_element(By.XPATH, "//th/button[text()='speed']").click()
+    assert marks() == ["99"]
+    overlay(action="set", pointer="/tide/harbours/north/high", value='"now"')
+    wait.until(lambda _: len(marks()) == 2)
+    for theme in ("light", "dark"):
+        browser.execute_script(f"document.documentElement.dataset.theme = '{theme}'")
+        assert (theme, faults(browser)) == (theme, [])
+        browser.save_screenshot(str(tmp_path / f"overlaid-{theme}.png"))
+    # The mark is on what hides the value while that is folded.
+    browser.find_element(By.CSS_SELECTOR, ".tree li.branch summary").click()
+    wait.until(lambda _: any("tide" in mark for mark in marks()))
+    browser.find_element(By.XPATH, "//button[text()='Expand all']").click()
+    wait.until(lambda _: any("now" in mark and "tide" not in mark for mark in marks()))
+    overlay(action="clear")
+    wait.until(lambda _: marks() == [])
+    assert "editor" not in text_of(browser, "notices")
+    assert severe(browser) == []
+
+
 def test_page_has_no_accessibility_faults(browser: Chrome, start: Start, tmp_path: Path) -> None:
     """axe finds nothing on the page of an election, of any document, and on the list, in the light and dark theme."""
     replace_file(tmp_path / "document.json", rows(1))

@@ -95,7 +95,7 @@ class RecorderTests(SynchronousTestCase):
             self.recorder().begin(AT)
         self.assertEqual(self.path.read_bytes(), b"precious")
         with self.assertRaisesRegex(RecordingError, "is no recording"):
-            self.recorder().resume()
+            self.recorder().resume("")
         self.assertEqual(self.path.read_bytes(), b"precious")
 
     def test_impossible_files(self) -> None:
@@ -104,7 +104,7 @@ class RecorderTests(SynchronousTestCase):
         with self.assertRaisesRegex(RecordingError, "cannot be written: No such file"):
             self.recorder().begin(AT)
         with self.assertRaisesRegex(RecordingError, "cannot be written: No such file"):
-            self.recorder().resume()
+            self.recorder().resume("")
 
     def test_going_on(self) -> None:
         """An incomplete record and the end are removed, and the chain goes on."""
@@ -116,13 +116,13 @@ class RecorderTests(SynchronousTestCase):
         recorder.close()
         os.truncate(self.path, recorder.size - 5)
         again = self.recorder()
-        self.assertIs(again.resume(), Ending.TORN)
+        self.assertIs(again.resume(""), Ending.TORN)
         self.assertEqual((again.size, again.place.versions, again.version), (size, 1, version_of(document(1))))
         again.append(document(3), 1.0)
         again.end(0.0)
         self.assertEqual(self.found(), ([document(1), document(3)], Ending.COMPLETE))
         again = self.recorder()
-        self.assertIs(again.resume(), Ending.COMPLETE)
+        self.assertIs(again.resume(""), Ending.COMPLETE)
         again.append(document(4), 1.0)
         again.close()
         self.assertEqual(self.found(), ([document(1), document(3), document(4)], Ending.OPEN))
@@ -140,15 +140,26 @@ class RecorderTests(SynchronousTestCase):
         for left, why in ((bytes(data), "is damaged in the record at byte"), (bytes(data[:10]), "first record is inc")):
             self.path.write_bytes(left)
             with self.assertRaisesRegex(RecordingError, why):
-                self.recorder().resume()
+                self.recorder().resume("")
             self.assertEqual(self.path.read_bytes(), left)
+
+    def test_going_on_with_another_feed(self) -> None:
+        """The file stays as it is, with its end."""
+        recorder = self.recorder()
+        recorder.begin(AT, feed="results")
+        recorder.append(document(1), 1.0)
+        recorder.end(0.0)
+        with self.assertRaisesRegex(RecordingError, "is a recording of 'results', and not of 'other'"):
+            self.recorder().resume("other")
+        self.assertEqual(self.found(), ([document(1)], Ending.COMPLETE))
+        self.assertIs(self.recorder().resume("results"), Ending.COMPLETE)
 
     def test_one_writer(self) -> None:
         """A second process is refused."""
         recorder = self.recorder()
         recorder.begin(AT)
         with self.assertRaisesRegex(RecordingError, "another process writes it"):
-            self.recorder().resume()
+            self.recorder().resume("")
 
     def test_full_disk(self) -> None:
         """A version that does not fit is taken back, and the next one follows the last that is there."""
@@ -180,4 +191,4 @@ class RecorderTests(SynchronousTestCase):
                 raise OSError(errno.EIO, "Input/output error")
 
         with self.assertRaisesRegex(RecordingError, "Input/output error"):
-            self.recorder(Broken()).resume()
+            self.recorder(Broken()).resume("")

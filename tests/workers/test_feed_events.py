@@ -12,11 +12,14 @@ from livefeed.document.snapshot import IDENTITY, Sequence, Snapshot
 from livefeed.exceptions import LinkError
 from livefeed.feed.feed import Feed
 from livefeed.feed.notice import Notice
+from livefeed.feed.signer import Stated
 from livefeed.feed.state import State
 from livefeed.testing import publish
 from livefeed.workers.feed_events import (
     EVENT,
+    STATING,
     FeedEvent,
+    Happening,
     SnapshotFacts,
     moment_facts,
     moment_of,
@@ -24,8 +27,11 @@ from livefeed.workers.feed_events import (
     picture_of,
     snapshot_facts,
     snapshot_of,
+    statement_facts,
+    take_statement,
 )
 from livefeed.workers.messages import Decoder, Message, encode, message_of
+from tests.helpers.signers import statement_about
 
 DATA = b'{"count": 1}' * 100
 FIRST = Sequence(7, 1)
@@ -114,3 +120,29 @@ class SnapshotTests(SynchronousTestCase):
             self.assertIn(snapshot.version, str(error))
         whole, _ = arrived_snapshot(snapshot)
         self.assertRaises(LinkError, snapshot_of, Message(EVENT), whole, None)
+
+
+class StatementTests(SynchronousTestCase):
+    """A signed statement, which a worker passes on."""
+
+    def test_round_trip(self) -> None:
+        """The bytes are the same on the other side, in each event that brings a statement."""
+        stated = Stated("ab", FIRST, statement_about(DATA))
+        feed = Feed("feed", Clock())
+        for event in sorted(STATING):
+            feed.stated = None
+            sent = FeedEvent("feed", event, 1.0, statement=statement_facts(stated))
+            take_statement(feed, arrived(sent, [])[0])
+            self.assertEqual(feed.stated, stated)
+            take_statement(feed, arrived(FeedEvent("feed", event, 1.0), [])[0])
+            self.assertIsNone(feed.stated)
+
+    def test_other_events(self) -> None:
+        """An event that brings none changes nothing."""
+        feed = Feed("feed", Clock())
+        feed.stated = Stated("ab", FIRST, statement_about(DATA))
+        others: tuple[Happening, ...] = ("begin_tick", "codings")
+        for event in others:
+            take_statement(feed, FeedEvent("feed", event, 1.0))
+        self.assertIsNotNone(feed.stated)
+        self.assertIsNone(statement_facts(None))

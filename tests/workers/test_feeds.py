@@ -100,19 +100,24 @@ class Watcher:
         raise AssertionError
 
 
+def make_with_notice(feed: Feed, name: str, number: int, notice: Notice) -> None:
+    """Makes a transition to a version and a notice in one step."""
+    snapshot = Snapshot.of(DOCUMENTS[number], feed.next_sequence())
+    if feed.snapshot is not None and feed.snapshot.version == snapshot.version:
+        snapshot = feed.snapshot
+    if name == "show":
+        feed.show(snapshot, notice, confirmed=EARLIER)
+    else:
+        feed.publish(snapshot, notice=notice)
+
+
 def make(parent: ParentTwin, name: str, arguments: tuple[Any, ...]) -> None:
     """Makes a transition of the parent's feed."""
     feed = parent.feed
     if name == "publish":
         publish(feed, DOCUMENTS[arguments[0]], is_tick=arguments[1])
     elif name in ("show", "publish_noticed"):
-        snapshot = Snapshot.of(DOCUMENTS[arguments[0]], feed.next_sequence())
-        if feed.snapshot is not None and feed.snapshot.version == snapshot.version:
-            snapshot = feed.snapshot
-        if name == "show":
-            feed.show(snapshot, arguments[1], confirmed=EARLIER)
-        else:
-            feed.publish(snapshot, notice=arguments[1])
+        make_with_notice(feed, name, *arguments)
     elif name == "confirm":
         # As the puller does: any other pull is published, or skipped.
         if feed.freshness is State.LIVE:
@@ -655,12 +660,13 @@ class StatementTests(TwinTestCase):
             lambda: self.publish(1),
             lambda: self.theirs.mark_stale("away"),
             self.theirs.skip_tick,
+            self.theirs.note_held,
             lambda: self.theirs.decide(State.HELD),
             lambda: self.theirs.decide(State.WITHDRAWN),
             lambda: self.theirs.decide(None),
             lambda: self.theirs.confirm(self.clock.seconds()),
         ):
-            self.clock.advance(0.5)
+            self.clock.advance(1.0)
             change()
             self.assert_same(self.worker)
         late = self.connect()

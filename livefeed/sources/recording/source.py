@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from math import inf, isfinite
@@ -152,15 +151,16 @@ class RecordingSource:
             self._is_filling = False
             self._arrange()
 
-        with suppress(OSError):
+        try:
             self.in_thread(self.reading.fill).addBoth(end)
+        except OSError:
+            self._is_filling = False
 
     async def _call_thread(self, work: Callable[[], None]) -> None:
         """Calls a function in a thread.
 
         :raises SourceError: if it fails, or there is no thread.
         """
-        self._is_filling = False
         try:
             await self.in_thread(work)
         except RecordingError as error:

@@ -5,6 +5,7 @@ import { Election, isElection } from "./election.js";
 import { isObject, plain } from "./exact.js";
 import { History } from "./history.js";
 import { howto } from "./howto.js";
+import { Overlaid } from "./overlaid.js";
 import { Plots } from "./plots.js";
 import { Search } from "./search.js";
 import { isShownByServer } from "./shows.js";
@@ -34,6 +35,7 @@ class Page {
     this.plots = isShownByServer("figures") ? new Plots() : null;
     this.tree = new Tree();
     this.search = new Search((path) => this.reveal(path));
+    this.overlaid = new Overlaid(this.tree);
     this.election = null;
     this.raw = element("pre", { class: "raw", tabindex: "0" });
     this.place();
@@ -50,7 +52,7 @@ class Page {
     byId("skip").textContent = strings.skip;
     byId("where").append(this.state.element);
     byId("switches").append(themeSwitch());
-    byId("notices").append(this.state.explanation, this.history.banner, this.state.announcer);
+    byId("notices").append(this.state.explanation, this.overlaid.element, this.history.banner, this.state.announcer);
     byId("main").append(this.plainView);
     byId("panels").append(
       this.whole,
@@ -120,6 +122,7 @@ class Page {
     document.title = this.title;
     if (value === undefined) this.showText(shown);
     else this.showValue(shown, value);
+    this.overlaid.update(shown === this.newest ? this.feed.overlay ?? [] : [], value);
   }
 
   showValue(shown, value) {
@@ -159,6 +162,7 @@ class Page {
 
   showNothing() {
     this.tree.clear();
+    this.overlaid.update([], null);
     this.treeShows = null;
     this.election = null;
     this.search.update(null);

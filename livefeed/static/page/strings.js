@@ -80,6 +80,12 @@ export const strings = {
     offline: "There is no connection to the server at present. This page tries again by itself.",
     protected: "This feed requires a token, and this page has none that is good. Sign in where you got this address, or follow the feed with a client that sends a token.",
   },
+  overlaid: (names) => {
+    const [first, more] = [names.slice(0, 5), names.length - 5];
+    return `Changed by an editor: ${first.map((name) => name || "the whole document").join(", ")}${more > 0 ? ` and ${more} more` : ""}.`;
+  },
+  overlaidTitle: "Values of an editor",
+  overlaidValue: "An editor has put this value in place of that of the source.",
   heldAlone: "The publisher keeps this version for now.",
   waiting: (seconds) => `A newer version is being checked. It has been waiting for ${counting(seconds)}.`,
   staleSince: (date) => `The source has given no document since ${moment(date)}. This is the last one that it gave.`,

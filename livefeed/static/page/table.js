@@ -122,6 +122,14 @@ export class Table {
     const row = this.rows.get(key);
     return row?.cells[this.columns.indexOf(column)]?.element ?? row?.element ?? null;
   }
+
+  // Gives the cell of a member, or the row of an element, if they are shown.
+  nearest([place, column]) {
+    const key = this.identity ? scalarKey(this.array[place]?.get(this.identity)) : place;
+    const row = this.rows.get(key);
+    if (!row?.element.isConnected) return null;
+    return row.cells[this.columns.indexOf(column)]?.element ?? row.cells[0]?.element ?? null;
+  }
 }
 
 class Row {

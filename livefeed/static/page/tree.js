@@ -51,6 +51,11 @@ export class Tree {
     return this.view?.reveal(path) ?? null;
   }
 
+  // Gives the element of a value, or what hides it. Nothing is unfolded.
+  nearest(path) {
+    return this.view?.nearest(path) ?? null;
+  }
+
   fold(open) {
     this.view?.fold?.(open, 0);
   }
@@ -84,6 +89,10 @@ class Leaf {
   }
 
   reveal() {
+    return this.element;
+  }
+
+  nearest() {
     return this.element;
   }
 }
@@ -141,6 +150,10 @@ class Children {
     return child === undefined ? null : child.view.reveal(rest);
   }
 
+  nearest([key, ...rest]) {
+    return this.children.get(key)?.view.nearest(rest) ?? null;
+  }
+
   fold(open, depth) {
     for (const { view } of this.children.values()) view.fold?.(open, depth + 1);
   }
@@ -158,6 +171,10 @@ class Root {
 
   reveal(path) {
     return path.length === 0 ? this.element : this.children.reveal(path);
+  }
+
+  nearest(path) {
+    return path.length === 0 ? null : this.children.nearest(path);
   }
 
   fold(open, depth) {
@@ -198,6 +215,11 @@ class Folding {
     this.element.open = true;
     this.refresh();
     return this.content().reveal(path) ?? this.summary;
+  }
+
+  nearest(path) {
+    const isShown = path.length > 0 && this.element.open && this.shown !== null;
+    return (isShown ? this.shown.nearest(path) : null) ?? this.summary;
   }
 
   fold(open, depth) {
