@@ -82,9 +82,10 @@ def done_lines(report: dict[str, Any], painter: Painter, now: datetime, undo: st
         lines.append(painter.paint(f"Warning: {short(report['warning'])}", "warning"))
     if undo:
         lines.append(f"Undo: {painter.paint(undo, 'strong')}")
-    elif isinstance(waiting, dict) and waiting.get("rule") and decision is None:
-        again = f"livefeed ctl release {short(report.get('feed'))}{end}"
-        lines.append(f"To show the document that waits: {painter.paint(again, 'strong')}")
+    if isinstance(waiting, dict) and waiting.get("rule") and decision is None:
+        # A correction downwards is refused like a mistake of the source.
+        release = f"livefeed ctl release {short(report.get('feed'))}{end}"
+        lines.append(f"If it is right all the same, show it: {painter.paint(release, 'strong')}")
     return lines
 
 

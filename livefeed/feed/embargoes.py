@@ -21,6 +21,7 @@ from livefeed.document.embargo import Embargo, Kind
 from livefeed.document.timestamps import timestamp
 from livefeed.exceptions import CommandError, StoreError, closest
 from livefeed.feed.believed_clock import BelievedClock
+from livefeed.storage.shared_writes import ClosedStoreError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -320,7 +321,7 @@ class Embargoes:
 
     def _check_open(self) -> None:
         if not self._is_open:
-            raise StoreError("the embargoes of the feed are closed, or handed over to another process; try again")
+            raise ClosedStoreError("the embargoes of the feed are closed, or handed over to another process; try again")
 
 
 def new_id() -> str:

@@ -12,7 +12,7 @@ from livefeed.cli.desk_commands import COMMANDS, MAX_REASON
 from livefeed.cli.main import main
 from livefeed.cli.operator_options import DONE, FAILED, WRONG_USE
 from tests.helpers.ctl_runs import DeskCommandTestCase
-from tests.helpers.desk_reports import WAITING, answer, desk_report
+from tests.helpers.desk_reports import DECISION, WAITING, answer, desk_report
 from tests.helpers.embargo_reports import embargo
 from tests.helpers.operators_socket import operators_socket
 from tests.helpers.status_reports import feed, report
@@ -86,7 +86,8 @@ class AnswerTests(DeskCommandTestCase):
 
     def test_text(self) -> None:
         """What watchers see, with the age that the report of the feed has, and the way back for this livefeed."""
-        answers = ((200, answer("held", waiting=WAITING)), (200, desk_report("held", waiting=WAITING)))
+        held = {"waiting": WAITING, "decision": DECISION}
+        answers = ((200, answer("held", **held)), (200, desk_report("held", **held)))
         self.assertEqual(self.ctl("hold", "results", answers=answers), DONE)
         first, *_, last = self.out.getvalue().splitlines()
         self.assertIn("(12.0 s old), marked held.", first)

@@ -55,7 +55,7 @@ class DoneTests(ZoneTestCase):
     def test_rule_holds_on(self) -> None:
         """After a decision was taken back, the way to show the document that a rule still holds."""
         lines = done_lines(answer("held", waiting=WAITING), PLAIN, NOW, "", " --instance x")
-        self.assertEqual(lines[-1], "To show the document that waits: livefeed ctl release results --instance x")
+        self.assertEqual(lines[-1], "If it is right all the same, show it: livefeed ctl release results --instance x")
 
     def test_released_rule(self) -> None:
         """It is told for how long it holds nothing."""
