@@ -204,9 +204,15 @@ class Enacting(Deciding):
             assert self.waiting is not None
             self.overlay.note(self.waiting.version)
 
+    def _note_choice(self, decision: Decision | None) -> None:
+        """Takes note that an earlier version is chosen."""
+        self.chosen = self.now()
+        if decision is not None and decision.version is not None:
+            self.archive.choose(decision.version)
+
     def _put_into_effect(self, plan: Plan, made: Made | None) -> None:
         if plan.waits:
-            self.chosen = self.now()
+            self._note_choice(plan.decision)
         self.decision, self.damage = plan.decision, ""
         if plan.released is not None:
             self.released = dict(plan.released)
