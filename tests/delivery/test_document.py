@@ -638,6 +638,32 @@ class HeldTests(DocumentTestCase):
         self.feed.decide(None)
         self.assertFalse({"livefeed-waiting", "livefeed-reason"} & self.get().headers.keys())
 
+    def test_caches_forget_what_has_ended(self) -> None:
+        """A cache keeps each field that a 304 lacks (RFC 9111, 3.2), so the 304 says that there is nothing."""
+        names = ("livefeed-waiting", "livefeed-reason", "livefeed-overlay", "livefeed-lifetime")
+
+        def confirmed(tag: str, path: bytes = b"/feed") -> list[str | None]:
+            fields = self.get(b"If-None-Match: " + tag.encode(), path=path).headers
+            return [fields.get(name) for name in names]
+
+        publish(self.feed, b'{"a":1}')
+        self.feed.tell_reasons(are_public=True)
+        tag = self.get().headers["etag"]
+        self.assertEqual(confirmed(tag), [None] * 4)
+        self.feed.gone_after_s = 60.0
+        now_s = self.clock.seconds()
+        self.feed.heed(Notice(State.HELD, "why", Moment(now_s, now_s), "hold", overlay=("/a",)))
+        *held, lifetime = confirmed(tag)
+        self.assertEqual(held, ["0", '"why"', '"/a"'])
+        self.assertTrue(lifetime)
+        self.feed.heed(Notice())
+        self.assertEqual(confirmed(tag)[:3], [""] * 3)
+        part = self.get(path=b"/feed/a").headers
+        self.assertEqual(confirmed(part["etag"], b"/feed/a")[:3], [""] * 3)
+        self.feed.heed(Notice(State.ENDED, "", None, "end"))
+        self.assertEqual(confirmed(tag), [""] * 4)
+        self.assertFalse(set(names) & self.get().headers.keys())
+
     def test_withdrawn(self) -> None:
         """The refusal has the reason, too, and nothing of the documents behind it."""
         publish(self.feed, b"1")

@@ -109,6 +109,15 @@ test("without streams there are long polls", async () => {
   await until(feed, () => feed.version === versionOf(SECOND));
 });
 
+test("long polls that bring nothing come before the page has to say that it knows nothing", async () => {
+  refuse("websocket", "events");
+  const feed = start();
+  await until(feed, () => server.kinds.includes("long-poll"));
+  const { prefer } = server.requests.find(({ headers }) => headers.prefer).headers;
+  // The age counts from the request on: two of them, and up to a quarter of a second after each, in two ticks and 3 s.
+  assert.ok(2 * (Number(prefer.replace("wait=", "")) + 0.25) < 2 + 3, prefer);
+});
+
 test("without those there are polls", async () => {
   refuse("websocket", "events", "long-poll");
   const feed = start();
