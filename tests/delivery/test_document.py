@@ -636,7 +636,8 @@ class HeldTests(DocumentTestCase):
         self.assertEqual(self.get().headers["livefeed-reason"], '"We check 5 %25 of %22%C3%A9%22 %5C%0A"')
         self.assertIn("Livefeed-Waiting, Livefeed-Reason", fields["access-control-expose-headers"])
         self.feed.decide(None)
-        self.assertFalse({"livefeed-waiting", "livefeed-reason"} & self.get().headers.keys())
+        fields = self.get().headers
+        self.assertEqual((fields["livefeed-waiting"], fields["livefeed-reason"]), ("", ""))
 
     def test_caches_forget_what_has_ended(self) -> None:
         """A cache keeps each field that a 304 lacks (RFC 9111, 3.2), so the 304 says that there is nothing."""
@@ -662,7 +663,8 @@ class HeldTests(DocumentTestCase):
         self.assertEqual(confirmed(part["etag"], b"/feed/a")[:3], [""] * 3)
         self.feed.heed(Notice(State.ENDED, "", None, "end"))
         self.assertEqual(confirmed(tag), [""] * 4)
-        self.assertFalse(set(names) & self.get().headers.keys())
+        # nginx makes the 304 for a browser from the 200 that it has stored.
+        self.assertEqual([self.get().headers.get(name) for name in names], [""] * 4)
 
     def test_withdrawn(self) -> None:
         """The refusal has the reason, too, and nothing of the documents behind it."""
@@ -689,10 +691,10 @@ class OverlayTests(DocumentTestCase):
         self.assertEqual((known.status, known.headers["livefeed-overlay"]), (304, '"/a/%C3%A9", "/c"'))
         self.assertEqual(self.get(path=b"/feed/a").headers["livefeed-overlay"], '"/%C3%A9"')
         self.assertEqual(self.get(path=b"/feed/a/%C3%A9").headers["livefeed-overlay"], '""')
-        self.assertNotIn("livefeed-overlay", self.get(path=b"/feed/b").headers)
+        self.assertEqual(self.get(path=b"/feed/b").headers["livefeed-overlay"], "")
         self.feed.heed(Notice())
         for path in (b"/feed", b"/feed/a"):
-            self.assertNotIn("livefeed-overlay", self.get(path=path).headers)
+            self.assertEqual(self.get(path=path).headers["livefeed-overlay"], "")
 
     def test_document_that_is_not_shown(self) -> None:
         """The refusal says nothing about it."""
@@ -791,7 +793,7 @@ class GoneTests(DocumentTestCase):
             [(200, "499750"), (304, "499750"), (200, "499750")],
         )
         self.feed.decide(State.ENDED)
-        self.assertNotIn("livefeed-lifetime", self.get().headers)
+        self.assertEqual(self.get().headers["livefeed-lifetime"], "")
         self.feed.decide(None)
         self.clock.advance(500)
         self.feed.mark_stale()

@@ -380,6 +380,18 @@ test("a document that has ended closes the line, and a page may ask whether that
   assert.deepEqual([feed.state, server.kinds.slice(length)], ["live", ["get", "get", "websocket"]]);
 });
 
+test("a line is not said to be closed when a document goes on whose stream is not open yet", async () => {
+  server.state = "ended";
+  const feed = start();
+  await until(feed, () => feed.line === "closed");
+  server.state = "live";
+  // The handshake is never answered.
+  server.override = ({ headers }) => Boolean(headers.upgrade);
+  feed.refresh();
+  await until(feed, () => server.kinds.includes("websocket"));
+  assert.deepEqual([feed.state, feed.line], ["live", "connecting"]);
+});
+
 test("a document that has ended before is asked for once", async () => {
   server.state = "ended";
   for (const transports of [undefined, ["events"], ["long-poll"], ["poll"]]) {
