@@ -77,7 +77,7 @@ def done_lines(report: dict[str, Any], painter: Painter, now: datetime, undo: st
         lines += [f"{text}." for text in _release_texts(waiting)]
     lines += [f"The rule {name} holds nothing until {until}." for name, until in _released(report, now)]
     if isinstance(decision, dict):
-        lines.append(f"Decision: {decision_text(decision, now)}.")
+        lines.append(f"Decision: {decision_text(decision, now)}".removesuffix(".") + ".")
     if report.get("warning"):
         lines.append(painter.paint(f"Warning: {short(report['warning'])}", "warning"))
     if undo:

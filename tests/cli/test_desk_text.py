@@ -34,6 +34,11 @@ class DoneTests(ZoneTestCase):
             ],
         )
 
+    def test_reason_that_is_a_sentence(self) -> None:
+        """It ends with one full stop."""
+        report = answer("held", decision={"kind": "hold", "reason": "We check district 7."})
+        self.assertEqual(done_lines(report, PLAIN, NOW, "")[-1], "Decision: hold: We check district 7.")
+
     def test_short(self) -> None:
         """Without the report of the feed, and with a warning."""
         report = answer("live", warning="a restart forgets it")
