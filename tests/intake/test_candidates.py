@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 from hypothesis import given, settings
@@ -185,6 +186,29 @@ class HeldTests(RulesTestCase):
         self.pull(votes(0))
         answer = self.run_command(night.desk.unpin(by="ana"))
         self.assertEqual((night.shown, answer["state"], answer["waiting"]["rule"]), (votes(1), "held", "votes"))
+
+    def test_checker(self) -> None:
+        """It foresees the decision on a document, and changes nothing."""
+        night = self.night(never_falls())
+        self.assertIsNone(night.desk.checker()(votes(0)))
+        self.pull(votes(9))
+        check = night.desk.checker()
+        found = check(votes(0))
+        self.assertEqual(None if found is None else found.rule, "votes")
+        self.assertEqual((check(votes(9)), check(votes(10)), night.desk.waiting), (None, None, None))
+
+    def test_refused_documents_are_kept(self) -> None:
+        """Those that a rule refuses, with the reason; not those that only a decision holds."""
+        night = self.night(never_falls())
+        self.pull(votes(9))
+        noted: list[Any] = []
+        refused: Any = SimpleNamespace(note=lambda *facts: noted.append(facts))
+        night.desk.refused = refused
+        self.pull(votes(0))
+        self.assertEqual(noted, [(votes(0), "votes", "/votes", "/votes falls from 9 to 0")])
+        self.run_command(night.desk.hold(by="ana"))
+        self.pull(votes(10))
+        self.assertEqual(len(noted), 1)
 
 
 class ReleaseByItselfTests(RulesTestCase):
