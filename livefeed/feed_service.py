@@ -250,7 +250,7 @@ class PulledFeedService(FeedService):
     :param shared: what the feed shares with the others.
     :param delay_s: seconds from the start to the first pull.
     :ivar desk: decides which documents are shown.
-    :ivar puller: keeps the feed up to date; another one after :meth:`change`.
+    :ivar puller: keeps the feed up to date; another one after :meth:`take` if the source changes.
     :raises ConfigurationError: if the settings are impossible.
     """
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from livefeed import clocks
 from livefeed.admin.access import Access, hosts_of, read_token
-from livefeed.admin.commands import METHODS, OF_THE_DESK, Commands
+from livefeed.admin.commands import METHODS, Commands
 from livefeed.admin.contents import Contents
 from livefeed.admin.curves import Counts, Curves
 from livefeed.admin.desk import DeskCommands, DeskFeed, DesksResource
@@ -118,8 +118,7 @@ class Operating:
         self._contents = Contents(partial(limit_of, self.pulled))
         self.commands.offer("workers", self._report_workers)
         self.commands.register("trace", self.tracing.run)
-        for name in OF_THE_DESK:
-            DeskCommands(self.pulled).register(self.commands, name)
+        DeskCommands(self.pulled).register(self.commands)
         embargoes = EmbargoCommands(self.pulled)
         self.commands.register("embargo", embargoes.run)
         self.commands.register("playback", PlaybackCommand(self.pulled).run)

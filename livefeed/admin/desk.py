@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from livefeed.admin.commands import OF_THE_DESK
 from livefeed.admin.reports import NO_ORIGIN, NO_STORE, Reading, json_answer
 from livefeed.exceptions import CommandError, closest
 from livefeed.intake.overlaying import OverlayChange
@@ -106,13 +107,10 @@ class DeskCommands:
 
     feeds: Mapping[str, DeskFeed]
 
-    def register(self, commands: Commands, name: str) -> None:
-        """Offers a command to the operator."""
-
-        async def run(arguments: Arguments) -> dict[str, Any]:
-            return await self.run(name, arguments)
-
-        commands.register(name, run)
+    def register(self, commands: Commands) -> None:
+        """Offers all commands of :data:`OF_THE_DESK` to the operator."""
+        for name in OF_THE_DESK:
+            commands.register(name, partial(self.run, name))
 
     async def run(self, name: str, arguments: Arguments) -> dict[str, Any]:
         """Runs a command.

@@ -46,9 +46,7 @@ class DeskTests(SynchronousTestCase):
         self.clock.advance(1000)
         self.feeds = {name: Served(name, self.clock) for name in ("results", "turnout")}
         commands = Commands()
-        desks = DeskCommands(self.feeds)
-        for name in OF_THE_DESK:
-            desks.register(commands, name)
+        DeskCommands(self.feeds).register(commands)
         paths: dict[str, Any] = {f"-/{name}": CommandResource(name, commands) for name in OF_THE_DESK}
         paths["-/desk"] = DesksResource(self.feeds)
         self.site = OperatorSite(OperatorRoot(Access(self.clock), paths), reactor=self.clock)
@@ -88,6 +86,12 @@ class DeskTests(SynchronousTestCase):
         ):
             status, answer = self.command(name, feed="results", **arguments)
             self.assertEqual((status, answer["state"]), (200, state), answer)
+
+    def test_each_command_has_an_effect(self) -> None:
+        """All that are offered are known to the desk."""
+        for name in OF_THE_DESK:
+            status, answer = self.command(name, feed="results", nothing=1)
+            self.assertEqual((status, "has no argument 'nothing'" in answer["detail"]), (409, True), (name, answer))
 
     def test_caller_is_not_an_argument(self) -> None:
         """Nobody gives another name."""
