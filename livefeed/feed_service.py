@@ -250,7 +250,7 @@ class PulledFeedService(FeedService):
     :param shared: what the feed shares with the others.
     :param delay_s: seconds from the start to the first pull.
     :ivar desk: decides which documents are shown.
-    :ivar puller: keeps the feed up to date; another one after :meth:`change`.
+    :ivar puller: keeps the feed up to date; another one after :meth:`take` if the source changes.
     :raises ConfigurationError: if the settings are impossible.
     """
 
@@ -429,7 +429,7 @@ class PulledFeedService(FeedService):
             return make_source(settings.source, reactor=self._shared.reactor, max_bytes=settings.max_bytes, store=store)
 
     @property
-    def replay(self) -> RecordingSource | None:
+    def playback(self) -> RecordingSource | None:
         """The recording that the feed plays; ``None`` if it has another source."""
         source = self.puller.source
         return source if isinstance(source, RecordingSource) else None

@@ -191,7 +191,7 @@ class FeedsService(MultiService, Generic[_F]):
             self.root.update()
         self.site.forget_answers()
         for change in transaction.changed:
-            # No answer of theirs is repeated any more, and whoever comes back is judged.
+            # No answer of theirs is repeated any more, and a client that comes back is judged.
             change.service.check_access()
         return DeferredList(removals).addCallback(lambda _: None)
 

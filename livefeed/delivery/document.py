@@ -119,7 +119,7 @@ class DocumentResource(FeedResource):
     :param access: the declaration of who may read the answers.
     :param form: the form of the answer: the document, events, or the one that the field ``Accept`` asks for.
     :param parts: the parts of the document, which are below this resource; ``None`` if nothing is.
-    :param unknown: whether it is not known yet if the part exists, so that it cannot be followed.
+    :param unknown: whether nobody knows, or nobody is told, if the part exists, so that it cannot be followed.
     """
 
     def __init__(

@@ -78,7 +78,7 @@ class SnapshotFacts(msgspec.Struct, frozen=True):
 
 
 class PictureFacts(msgspec.Struct, frozen=True):
-    """A :class:`.feed.feed.Picture`, and the versions before the newest one."""
+    """A :class:`.feed.picture.Picture`, and the versions before the newest one."""
 
     state: State
     confirmed: _Moment | None

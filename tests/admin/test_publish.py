@@ -165,6 +165,12 @@ class AsideTests(PublishTestCase):
         self.assertEqual(self.put(b"[1]", LATER).status, 507)
         self.assertEqual((self.published.embargoes.entries, self.store.document), ((), None))
 
+    def test_handed_over(self) -> None:
+        """The publisher comes back: a successor takes over in less than a second."""
+        self.published.embargoes.close()
+        refused = self.put(b"[1]", LATER)
+        self.assertEqual((refused.status, refused.headers["retry-after"]), (503, "1"))
+
     def test_other_methods(self) -> None:
         """They are refused with the field: to pass over it would show the result now."""
         self.put(b"[1]")

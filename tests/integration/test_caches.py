@@ -19,6 +19,7 @@ import websockets.sync.client
 import zstandard
 
 from livefeed.document.snapshot import version_of
+from tests.helpers.waiting import wait_until
 from tests.integration.desks import command
 from tests.integration.harness import HOST, TCP, WAIT_S, Livefeed, free_port, replace_file
 from tests.integration.proxies import Place, Tap
@@ -424,6 +425,25 @@ class TestPushing:
                 response = cache.http.get("/feed", headers={"A-IM": "json-patch", "If-None-Match": tag})
                 assert (response.status_code, response.headers["Delta-Base"]) == (226, tag)
                 assert response.json()[-1]["value"] == number
+
+
+def test_protected_feed(start: Start, place: Place, tmp_path: Path, path: Path) -> None:
+    """No cache gives a client what another one was answered, with a token or without."""
+    tokens = tmp_path / "tokens"
+    tokens.touch(0o600)
+    tokens.write_text("a q0Ywz3nOScE8uWq3Yc0dT1p4\n")
+    livefeed = start("--source", f"file:{path}", "--auth-tokens", str(tokens), *LONG_TICK, listen=(TCP,))
+    good = {"Authorization": "Bearer q0Ywz3nOScE8uWq3Yc0dT1p4"}
+    wait_until(lambda: livefeed.http.get("/feed", headers=good).status_code == 200, "a document")
+    for cache in place.each(livefeed.port):
+        with cache.new_client() as client, cache.new_client() as other:
+            for _ in range(3):
+                answer = client.get("/feed", headers=good)
+                assert (answer.status_code, answer.content) == (200, DOCUMENT), cache
+                assert other.get("/feed").status_code == 401, cache
+                assert other.get("/feed", headers={"If-None-Match": answer.headers["etag"]}).status_code == 401, cache
+                wrong = {"Authorization": "Bearer wrong"}
+                assert other.get("/feed", headers=wrong).status_code in (401, 429), cache
 
 
 class TestWithdrawal:
