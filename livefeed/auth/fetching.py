@@ -40,8 +40,8 @@ REFRESH_S = 300.0
 """Seconds after which keys are fetched again. Providers announce a new key hours before its first use."""
 
 RETRY_S = 30.0
-"""Seconds after which a URL is asked again that did not answer, or or for a key that it did not have: a token can
-name any key."""
+"""Seconds after which a URL is asked again that did not answer, or for a key that it did not have: a token can name
+any key."""
 
 MAX_KEYS_BYTES = 256 * 1024
 """Size of the largest answer. A set of keys has some 2 KB."""

@@ -6,18 +6,19 @@ Rule: the command line is checked before the first request, so that a wrong one 
 from __future__ import annotations
 
 import argparse
+import http.client
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from livefeed.cli.desk_text import desk_lines, done_lines
+from livefeed.cli.desk_text import desk_lines, done_lines, version
 from livefeed.cli.embargo_commands import add_time, set_release
 from livefeed.cli.embargo_text import embargo_text, set_aside_lines
 from livefeed.cli.operator_client import ChoiceError
 from livefeed.cli.operator_options import same_livefeed
 from livefeed.cli.times import here, parse_duration
-from livefeed.exceptions import CommandError
+from livefeed.exceptions import CommandError, closest, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +52,7 @@ COMMANDS: dict[str, DeskCommand] = {
     "hold": DeskCommand(
         "keep what watchers are shown; newer documents wait",
         "Watchers keep the present version, marked held, whatever the source gives. The newest document waits until "
-        "`release`. It survives a restart.",
+        "`release`, which shows it whatever the rules say. With --state-dir it survives a restart.",
         "release",
     ),
     "release": DeskCommand(
@@ -67,11 +68,13 @@ COMMANDS: dict[str, DeskCommand] = {
         "unpin",
     ),
     "unpin": DeskCommand(
-        "show the newest document again, after pin or rollback", "It takes `pin` and `rollback` back."
+        "show the newest document again, after pin or rollback",
+        "It takes `pin` and `rollback` back. A document that a rule refuses goes on to wait.",
     ),
     "rollback": DeskCommand(
         "show the version before the present one; newer documents wait",
-        "It pins the version that watchers were shown before the present one, until `unpin`.",
+        "It pins the version that watchers were shown before the present one, until `unpin`; again, the one before "
+        "that. Versions from which somebody has gone back are passed over.",
         "unpin",
     ),
     "withdraw": DeskCommand(
@@ -86,7 +89,11 @@ COMMANDS: dict[str, DeskCommand] = {
         "only when their page is looked at again.",
         "resume",
     ),
-    "resume": DeskCommand("take withdraw or end back", "Watchers are shown the document again, and newer ones."),
+    "resume": DeskCommand(
+        "take withdraw or end back",
+        "Watchers are shown the newest document; if a rule refuses it, it waits, and they are shown the one before. A "
+        "pin or a hold from before is over.",
+    ),
 }
 """The commands that change which document watchers see."""
 
@@ -172,22 +179,34 @@ def ask(client: Client, options: argparse.Namespace) -> Any:
     """
     name = options.ctl_command
     if name == "desk":
-        return client.get(f"/-/desk/{quote(feed_of(client, options), safe='')}").report()
+        return _report_of(client, feed_of(client, options))
     arguments = _arguments(options)
     if name == "release" and options.at is not None:
         return set_release(client, feed_of(client, options), options.at, options.reason)
     feed = feed_of(client, options)
-    if name == "release":
-        options.shown = _shown(client, feed)
+    if name in ("release", "unpin", "resume"):
+        options.before = _before(client, feed)
     return client.post(f"/-/{name}", {"feed": feed, **arguments}).report()
 
 
-def _shown(client: Client, feed: str) -> Any:
-    """Gives the version that watchers are shown before a command, to which they can go back; ``None`` if unknown."""
+def _report_of(client: Client, feed: str) -> Any:
+    """Gives the report of a feed.
+
+    :raises CommandError: if there is none, with the names of those that there are.
+    """
+    answer = client.get(f"/-/desk/{quote(feed, safe='')}")
+    if answer.status == http.client.NOT_FOUND and (names := _names(client)):
+        there = f"there are: {', '.join(names)}" if feed not in names else "this livefeed is older than the desk"
+        raise CommandError(f"there is no feed {shown(feed)}; {there}{closest(feed, names)}")
+    return answer.report()
+
+
+def _before(client: Client, feed: str) -> dict[str, Any]:
+    """Gives the report of a feed before a command, by which it can be taken back; empty if it cannot be had."""
     with suppress(CommandError):
         report = client.get(f"/-/desk/{quote(feed, safe='')}").report()
-        return report.get("version") if isinstance(report, dict) else None
-    return None
+        return report if isinstance(report, dict) else {}
+    return {}
 
 
 def _arguments(options: argparse.Namespace) -> dict[str, Any]:
@@ -222,15 +241,20 @@ def feed_of(client: Client, options: argparse.Namespace) -> str:
     """
     if options.feed is not None:
         return str(options.feed)
-    report = client.get("/status").report()
-    feeds = report.get("feeds") if isinstance(report, dict) else None
-    names = [str(each.get("name")) for each in feeds or [] if isinstance(each, dict)]
+    names = _names(client)
     if not names:
         raise CommandError("this livefeed has no feed")
     if len(names) > 1:
         again = f"livefeed ctl {options.ctl_command} {names[0]}"
         raise ChoiceError(f"there are several feeds; name one, as in `{again}`: {', '.join(names)}")
     return names[0]
+
+
+def _names(client: Client) -> list[str]:
+    """Gives the names of the feeds."""
+    report = client.get("/status").report()
+    feeds = report.get("feeds") if isinstance(report, dict) else None
+    return [str(each.get("name")) for each in feeds or [] if isinstance(each, dict)]
 
 
 def lines(client: Client, report: dict[str, Any], options: argparse.Namespace, painter: Painter) -> list[str]:
@@ -243,30 +267,57 @@ def lines(client: Client, report: dict[str, Any], options: argparse.Namespace, p
         return desk_lines(report, painter, now, same_livefeed(options), _embargoes(client, report, now))
     if name == "release" and options.at is not None:
         return set_aside_lines(report, painter, now, same_livefeed(options))
-    undo, feed, end = COMMANDS[name].undo, report.get("feed"), same_livefeed(options)
-    if name == "release" and options.shown not in (None, report.get("version")):
-        undo = "rollback"
-    undo = f"livefeed ctl {undo} {feed}{end}" if undo else ""
-    return done_lines(completed(client, report), painter, now, undo, end)
+    end = same_livefeed(options)
+    text = done_lines(completed(client, report), painter, now, _undo(report, options, end), end)
+    if name == "hold":
+        # Of this hold, or of one before it.
+        found = _embargoes(client, report, now, kind="release")
+        text[1:1] = [painter.paint(f"It ends by itself: embargo {each}", "warning") for each in found]
+    if name == "release" and options.rule is not None:
+        again = f"livefeed ctl release {report.get('feed')} --rule {options.rule} --for 1s{end}"
+        text.append(f"To have the rule hold again: {painter.paint(again, 'strong')}")
+    return text
 
 
-def _embargoes(client: Client, report: dict[str, Any], now: datetime) -> list[str]:
-    """Gives the lines about everything that is to happen to a feed at a time."""
+def _undo(report: dict[str, Any], options: argparse.Namespace, end: str) -> str:
+    """Gives the command line that takes a command back; empty if there is none."""
+    name, feed = options.ctl_command, report.get("feed")
+    undo, more = COMMANDS[name].undo, ""
+    if not undo:
+        before, decision = options.before.get("version"), options.before.get("decision")
+        kind = decision.get("kind") if isinstance(decision, dict) else None
+        if kind in ("withdraw", "end") and name == "resume":
+            undo = kind
+        elif kind == "pin" and name == "unpin":
+            undo, more = "pin", f" {version(decision.get('version'))}"
+        elif name == "release" and before not in (None, report.get("version")):
+            undo = "rollback"
+    return f"livefeed ctl {undo} {feed}{more}{end}" if undo else ""
+
+
+def _embargoes(client: Client, report: dict[str, Any], now: datetime, kind: str | None = None) -> list[str]:
+    """Gives the lines about everything that is to happen to a feed at a time.
+
+    :param kind: the kind that is wanted; ``None`` for all.
+    """
     with suppress(CommandError):
         found = client.get("/-/embargoes").report()
         entries = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
-        return [embargo_text(each, now) for each in entries if each.get("feed") == report.get("feed")]
+        entries = [each for each in entries if each.get("feed") == report.get("feed")]
+        return [embargo_text(each, now) for each in entries if kind in (None, each.get("kind"))]
     return []
 
 
 def completed(client: Client, report: dict[str, Any]) -> dict[str, Any]:
     """Gives the answer to a command with the members that only the report of the feed has.
 
-    If that cannot be had, or is about a later state, the answer stays as it is.
+    If that cannot be had, or somebody has given another command meanwhile, the answer stays as it is: the way back is
+    that of this command.
     """
     with suppress(CommandError):
         later = client.get(f"/-/desk/{quote(str(report.get('feed')), safe='')}").report()
-        if isinstance(later, dict) and later.get("state") == report.get("state"):
+        same = ("state", "decision", "version")
+        if isinstance(later, dict) and all(later.get(name) == report.get(name) for name in same):
             # The warning is about the command, such as that a restart forgets it.
             return {**report, **later, "warning": report.get("warning") or later.get("warning")}
     return report

@@ -77,15 +77,30 @@ def done_lines(report: dict[str, Any], painter: Painter, now: datetime, undo: st
         lines += [f"{text}." for text in _release_texts(waiting)]
     lines += [f"The rule {name} holds nothing until {until}." for name, until in _released(report, now)]
     if isinstance(decision, dict):
-        lines.append(f"Decision: {decision_text(decision, now)}.")
+        lines.append(f"Decision: {decision_text(decision, now).removesuffix('.')}.")
     if report.get("warning"):
         lines.append(painter.paint(f"Warning: {short(report['warning'])}", "warning"))
     if undo:
         lines.append(f"Undo: {painter.paint(undo, 'strong')}")
-    elif isinstance(waiting, dict) and waiting.get("rule") and decision is None:
-        again = f"livefeed ctl release {short(report.get('feed'))}{end}"
-        lines.append(f"To show the document that waits: {painter.paint(again, 'strong')}")
+        lines += [f"      {each}" for each in _effect_of(undo, waiting)]
+    if isinstance(waiting, dict) and waiting.get("rule") and decision is None:
+        # A correction downwards is refused like a mistake of the source.
+        release = f"livefeed ctl release {short(report.get('feed'))}{end}"
+        lines.append(f"If it is right all the same, show it: {painter.paint(release, 'strong')}")
     return lines
+
+
+def _effect_of(undo: str, waiting: object) -> Iterator[str]:
+    """Gives what watchers are shown after a command was taken back, if that is not what they are shown now."""
+    command = undo.removeprefix("livefeed ctl ").partition(" ")[0]
+    if not isinstance(waiting, dict) or command not in ("release", "unpin", "resume"):
+        return
+    name = f"version {version(waiting.get('version'))}"
+    if not waiting.get("rule"):
+        yield f"Watchers are then shown {name}, which waits."
+    elif command == "release":
+        # After the other commands, the rule goes on to hold it.
+        yield f"Watchers are then shown {name}, WHICH THE RULE {short(waiting['rule'])} REFUSES."
 
 
 def watchers_see(report: dict[str, Any], now: datetime) -> str:
@@ -130,10 +145,14 @@ def _release_texts(waiting: dict[str, Any]) -> Iterator[str]:
     ways = []
     if waiting.get("releases_in_s") is not None:
         ways.append(f"in {duration(waiting['releases_in_s'])}")
-    if waiting.get("releases_after_pulls") is not None:
-        ways.append(f"after {count(waiting['releases_after_pulls'])} more pulls with the same value")
+    pulls = waiting.get("releases_after_pulls")
+    if pulls is not None:
+        more = "after 1 more pull" if pulls == 1 else f"after {count(pulls)} more pulls"
+        ways.append(f"{more} with the same value" if pulls else "at the next pull with the same value")
     if ways:
-        yield f"It is shown by itself {' or '.join(ways)}"
+        yield f"It is shown by itself {' or '.join(ways)}; `livefeed ctl hold` prevents that"
+    elif waiting.get("held_also"):
+        yield f"It is not shown by itself: the rule {short(waiting['held_also'])} would hold it, too"
 
 
 def decision_text(decision: dict[str, Any], now: datetime) -> str:
@@ -207,10 +226,9 @@ def desk_lines(
     name, state = printable(str(report.get("feed"))), str(report.get("state"))
     lines = [f"{painter.paint(name, 'strong')}  {painter.paint(printable(state), _colour(state))}"]
     lines.append(f"{watchers_see(report, now)}.")
-    lines.append("")
-    for label, text, colour in _facts(report, now):
-        lines.append(f"{label:{_WIDTH}}  {painter.paint(text, colour)}")
-    lines += [f"{'embargo':{_WIDTH}}  {each}" for each in embargoes]
+    facts = [f"{label:{_WIDTH}}  {painter.paint(text, colour)}" for label, text, colour in _facts(report, now)]
+    facts += [f"{'embargo':{_WIDTH}}  {each}" for each in embargoes]
+    lines += ["", *facts] if facts else []
     lines += _rules(report, painter, now)
     lines += _versions(report, painter, now)
     proposals = [
@@ -232,6 +250,8 @@ def _facts(report: dict[str, Any], now: datetime) -> Iterator[tuple[str, str, Co
         yield "waiting", waiting_text(waiting, decision), "warning"
         for text in _release_texts(waiting):
             yield "", f"{text[0].lower()}{text[1:]}", "plain"
+    if report.get("reason") and decision is None and waiting is None:
+        yield "reason", short(report["reason"]), _colour(str(report.get("state")))
     for alarm in report.get("alarms") or []:
         yield "alarm", alarm_text(alarm, now), "warning"
     for entry in report.get("overlay") or []:
@@ -283,11 +303,14 @@ def _proposals(report: dict[str, Any], name: str) -> Iterator[tuple[str, str]]:
     if kind == "pin":
         yield f"unpin {name}", "watchers are shown the newest document again"
     elif kind == "hold":
-        yield f"release {name}", "watchers are shown the newest document again"
+        if not (isinstance(waiting, dict) and waiting.get("rule")):
+            yield f"release {name}", "watchers are shown the newest document again"
     else:
         yield f"hold {name}", "watchers keep the version that they have, whatever comes"
-        yield f"rollback {name}", "watchers are shown the version before, and newer ones wait"
-    yield f"withdraw {name}", "watchers are shown no document"
+        if any(each.get("version") != report.get("version") for each in report.get("versions") or []):
+            yield f"rollback {name}", "watchers are shown the version before, and newer ones wait"
+    if report.get("version"):
+        yield f"withdraw {name}", "watchers are shown no document"
 
 
 def _colour(state: str) -> Colour:

@@ -87,6 +87,8 @@ class Candidates:
     :ivar violations: the number of candidates that violated a rule, by the rule's name and action.
     :ivar released: for each rule that holds nothing for a time, when that ends, by the clock.
     :ivar refused: keeps refused documents for the operator; ``None`` to keep none.
+    :ivar held_also: the rule that would hold the newest candidate once the rule that holds it lets it through by
+        itself; ``None`` if none would, or if the rule never does that.
     """
 
     # required parameters
@@ -102,6 +104,7 @@ class Candidates:
     violations: Counter[tuple[str, str]] = field(default_factory=Counter)
     released: dict[str, float] = field(default_factory=dict)
     refused: RefusedDocuments | None = None
+    held_also: str | None = None
     _refusals: dict[str, _Refusal] = field(default_factory=dict)
     _checked: _Checked | None = None
     _checks: set[object] = field(default_factory=set)  # those in threads that have not ended
@@ -150,8 +153,19 @@ class Candidates:
                 for refusal in refusals.values():
                     self._log_release(refusal)
             self._refusals = refusals
+            self.held_also = await self._next_rule(data, skip, verdict.held)
             self._take_alarms(verdict.alarms)
         return verdict.held
+
+    async def _next_rule(self, data: bytes, skip: Collection[str], held: Violation | None) -> str | None:
+        """Gives the rule that would hold a candidate once another one lets it through by itself; ``None`` for none.
+
+        :raises SourceError: if the check takes too long.
+        """
+        if held is None or self.until_release(held.rule) == (None, None):
+            return None
+        held = (await self._check(data, {*skip, held.rule}, is_pull=False)).held
+        return None if held is None else held.rule
 
     def checker(self) -> Callable[[bytes], Violation | None]:
         """Gives a function that tells why a rule would hold a document now; ``None`` if no rule would.
@@ -288,5 +302,5 @@ class Candidates:
 
     def clear(self) -> None:
         """Has no candidate wait: the newest one is shown, or the source gives the shown document again."""
-        self.waiting = None
+        self.waiting = self.held_also = None
         self._refusals.clear()

@@ -1,4 +1,4 @@
-"""The tick: in each interval, fetch from the source, check by the gate, and publish.
+"""The tick: in each interval, a document is fetched, overlaid, checked by the gate, judged by the desk, and published.
 
 Rule: a tick never raises. A LoopingCall stops for ever at its first error, and the feed would stop with it.
 """
@@ -18,7 +18,7 @@ from livefeed.document.gate import check_document
 from livefeed.document.history import NO_DELTAS
 from livefeed.document.timestamps import length_of
 from livefeed.exceptions import DocumentError, EndedError, NotDueError, PullError, SpentErrors
-from livefeed.feed.notice import Notice
+from livefeed.feed.notice import SOURCE, Notice
 from livefeed.feed.state import DECISIONS, State
 from livefeed.feed.trace import PullSteps
 from livefeed.intake.fetching import Fetches
@@ -50,7 +50,7 @@ MIN_SPACING_S = 0.02
 REMIND_S = 10.0
 """Seconds after the last line until another reason is logged while a feed is stale."""
 
-ENDED_BY_SOURCE = Notice(State.ENDED, kind="source")
+ENDED_BY_SOURCE = Notice(State.ENDED, kind=SOURCE)
 """The notice of a feed whose source has no more versions. It is no decision, and holds until there is one more."""
 
 _log = Logger()
@@ -395,7 +395,9 @@ class Puller(Service):
         self.times.note_pull(self.clock.seconds() - self._pulled_at)
         if self._stopped:
             return outcome
-        self._note_recovery()
+        if self.feed.freshness is State.STALE and self.feed.snapshot is not None:
+            # Without a document, or with one that is too old, the feed does not become live.
+            self._note_recovery()
         self.desk.hold_back(data, violation, is_tick=is_tick)
         self._note_good()
         why = self.desk.why_held() if violation is None else violation.why
@@ -415,7 +417,15 @@ class Puller(Service):
         self.good += 1
         if self._outcome != "good":
             self._outcome = "good"
-            _log.info('feed "{feed}" is live: pulled from {source}', feed=self.feed.name, source=self.source)
+            state = self.feed.state
+            text = "pulled from" if state is State.LIVE else "the source works, and newer documents may wait:"
+            _log.info(
+                'feed "{feed}" is {state}: {text} {source}',
+                feed=self.feed.name,
+                state=state.value,
+                text=text,
+                source=self.source,
+            )
 
     def _note_failed(self, why: str) -> None:
         if self._stopped:

@@ -12,7 +12,8 @@ from livefeed.cli.desk_commands import COMMANDS, MAX_REASON
 from livefeed.cli.main import main
 from livefeed.cli.operator_options import DONE, FAILED, WRONG_USE
 from tests.helpers.ctl_runs import DeskCommandTestCase
-from tests.helpers.desk_reports import WAITING, answer, desk_report
+from tests.helpers.desk_reports import DECISION, WAITING, answer, desk_report
+from tests.helpers.embargo_reports import embargo
 from tests.helpers.operators_socket import operators_socket
 from tests.helpers.status_reports import feed, report
 
@@ -42,9 +43,10 @@ class RequestTests(DeskCommandTestCase):
     def test_only_feed(self) -> None:
         """Without a name it is the only one."""
         answers = ((200, report(feed())), (200, answer("held")), (200, desk_report("held")))
-        self.assertEqual(self.ctl("hold", answers=answers), DONE)
+        self.assertEqual(self.ctl("withdraw", answers=answers), DONE)
         self.assertEqual(
-            [each[:2] for each in self.requests], [("GET", "/status"), ("POST", "/-/hold"), ("GET", "/-/desk/results")]
+            [each[:2] for each in self.requests],
+            [("GET", "/status"), ("POST", "/-/withdraw"), ("GET", "/-/desk/results")],
         )
         self.assertEqual(self.ctl("pin", "3f2a", answers=answers), DONE)
         self.assertEqual(json.loads(self.requests[1][2]), {"feed": "results", "version": "3f2a"})
@@ -85,15 +87,56 @@ class AnswerTests(DeskCommandTestCase):
 
     def test_text(self) -> None:
         """What watchers see, with the age that the report of the feed has, and the way back for this livefeed."""
-        answers = ((200, answer("held", waiting=WAITING)), (200, desk_report("held", waiting=WAITING)))
+        held = {"waiting": WAITING, "decision": DECISION}
+        answers = ((200, answer("held", **held)), (200, desk_report("held", **held)))
         self.assertEqual(self.ctl("hold", "results", answers=answers), DONE)
-        first, *_, last = self.out.getvalue().splitlines()
+        first, *_, undo, effect = self.out.getvalue().splitlines()
         self.assertIn("(12.0 s old), marked held.", first)
-        self.assertEqual(last, f"Undo: livefeed ctl release results --runtime-dir {self.folder}")
+        self.assertEqual(undo, f"Undo: livefeed ctl release results --runtime-dir {self.folder}")
+        self.assertIn("WHICH THE RULE votes REFUSES", effect)
+
+    def test_hold_that_ends_by_itself(self) -> None:
+        """Whoever holds a feed is told of the end that somebody else has set before."""
+        end = {"id": "0a1b", "feed": "results", "kind": "release", "at": "2026-11-30T20:30:00Z", "in_s": 5, "by": "b"}
+        others = [{**end, "id": "ff00", "kind": "publish"}, {**end, "id": "ff01", "feed": "b"}]
+        answers = ((200, answer("held")), (200, desk_report("held")), (200, [end, *others]))
+        self.assertEqual(self.ctl("hold", "results", answers=answers), DONE)
+        lines = self.out.getvalue().splitlines()
+        self.assertIn("It ends by itself: embargo 0a1b: end of the hold, at ", lines[1])
+        self.assertNotIn("ff0", self.out.getvalue())
+
+    def test_rule_that_is_released(self) -> None:
+        """The way to have it hold again."""
+        answers = ((200, desk_report()), (200, answer()), (200, desk_report()))
+        self.assertEqual(self.ctl("release", "results", "--rule", "votes", "--for", "10m", answers=answers), DONE)
+        self.assertIn(
+            "To have the rule hold again: livefeed ctl release results --rule votes --for 1s", self.out.getvalue()
+        )
+
+    def test_back_from_unpin_and_resume(self) -> None:
+        """To the decision that was in force."""
+        for command, kind, undo in (
+            ("unpin", "pin", "pin results 3f2a01b2c3d4"),
+            ("resume", "withdraw", "withdraw results"),
+            ("resume", "end", "end results"),
+            ("resume", None, ""),
+        ):
+            decision = None if kind is None else {"kind": kind, "version": "3f2a01b2c3d4e5f60718"}
+            answers = ((200, desk_report("held", decision=decision)), (200, answer()), (200, desk_report()))
+            self.assertEqual(self.ctl(command, "results", answers=answers), DONE)
+            undos = [line for line in self.out.getvalue().splitlines() if line.startswith("Undo")]
+            self.assertEqual(
+                [line.partition(" --")[0] for line in undos], [f"Undo: livefeed ctl {undo}"] if undo else []
+            )
 
     def test_no_report(self) -> None:
         """The command has succeeded even if the report that follows does not, or is about a later state."""
-        others: tuple[tuple[int, Any], ...] = ((500, {"detail": "no"}), (200, []), (200, desk_report("expired")))
+        others: tuple[tuple[int, Any], ...] = (
+            (500, {"detail": "no"}),
+            (200, []),
+            (200, desk_report("expired")),
+            (200, desk_report("withdrawn", decision={"kind": "withdraw", "by": "bert"})),
+        )
         for later in others:
             answers = ((200, answer("withdrawn", warning="a restart forgets it")), later)
             self.assertEqual(self.ctl("withdraw", "results", answers=answers), DONE)
@@ -101,6 +144,7 @@ class AnswerTests(DeskCommandTestCase):
             self.assertIn("results: withdrawn. Watchers are shown no document", text)
             self.assertIn("Warning: a restart forgets it", text)
             self.assertIn("Undo: livefeed ctl resume results", text)
+            self.assertNotIn("bert", text)
 
     def test_warning_is_kept(self) -> None:
         """The report that follows has none."""
@@ -132,6 +176,24 @@ class AnswerTests(DeskCommandTestCase):
         self.assertEqual(self.ctl("desk", "re/sults", answers=((200, desk_report()),)), DONE)
         self.assertEqual(self.requests[0], ("GET", "/-/desk/re%2Fsults", b""))
         self.assertIn(f"livefeed ctl hold results --runtime-dir {self.folder}", self.out.getvalue())
+
+    def test_times(self) -> None:
+        """The report of a feed has what is to happen in it at a time, and a release can have one."""
+        self.ctl("desk", "results", answers=((200, desk_report()), (200, [embargo(), embargo(feed="b", id="ff"), 5])))
+        self.assertIn("embargo   0a1b2c3d: document", self.out.getvalue())
+        self.assertNotIn("ff:", self.out.getvalue())
+        path, sent = self.sent("release", "results", "--at", "+10m")
+        self.assertEqual((path, sent["action"], sent["feed"]), ("/-/embargo", "release", "results"))
+
+    def test_no_such_feed(self) -> None:
+        """The names of those that there are, and the most similar one."""
+        answers = ((404, {"detail": "There is nothing at this path."}), (200, report(feed(), feed(name="b"))))
+        self.assertEqual(self.ctl("desk", "resluts", answers=answers), FAILED)
+        self.assertIn("no feed 'resluts'; there are: results, b; did you mean results?", self.err.getvalue())
+        self.assertEqual(self.ctl("desk", "results", answers=answers), FAILED)
+        self.assertIn("this livefeed is older than the desk", self.err.getvalue())
+        self.assertEqual(self.ctl("desk", "results", answers=((404, {"detail": "nothing"}), (200, {}))), FAILED)
+        self.assertIn("livefeed: nothing", self.err.getvalue())
 
     def test_instance(self) -> None:
         """Proposed commands are for the same instance."""

@@ -31,8 +31,27 @@ class DoneTests(ZoneTestCase):
                 f"Waiting: {WAITS}.",
                 "Decision: hold, by anna at 21:04:19 CET: zeros from the exporter.",
                 "Undo: livefeed ctl release results",
+                "      Watchers are then shown version 9a8b77665544, WHICH THE RULE votes REFUSES.",
             ],
         )
+
+    def test_reason_that_is_a_sentence(self) -> None:
+        """It ends with one full stop."""
+        report = answer("held", decision={"kind": "hold", "reason": "We check district 7."})
+        self.assertEqual(done_lines(report, PLAIN, NOW, "")[-1], "Decision: hold: We check district 7.")
+
+    def test_effect_of_the_undo(self) -> None:
+        """What watchers are shown then, unless that is what they are shown now."""
+        waiting = {**WAITING, "rule": None}
+        for undo, held, text in (
+            ("unpin", waiting, "Watchers are then shown version 9a8b77665544, which waits."),
+            ("resume", waiting, "Watchers are then shown version 9a8b77665544, which waits."),
+            ("unpin", WAITING, "If it is right all the same, show it: livefeed ctl release results"),
+            ("rollback", waiting, ""),
+            ("release", None, ""),
+        ):
+            lines = done_lines(answer("held", waiting=held), PLAIN, NOW, f"livefeed ctl {undo} results")
+            self.assertEqual(lines[-1].strip(), text or f"Undo: livefeed ctl {undo} results")
 
     def test_short(self) -> None:
         """Without the report of the feed, and with a warning."""
@@ -45,8 +64,11 @@ class DoneTests(ZoneTestCase):
     def test_released_by_itself(self) -> None:
         """The moments at which that happens."""
         for more, text in (
-            ({"releases_in_s": 20.0}, "It is shown by itself in 20.0 s."),
-            ({"releases_after_pulls": 3}, "It is shown by itself after 3 more pulls with the same value."),
+            ({"releases_in_s": 20.0}, "It is shown by itself in 20.0 s; `livefeed ctl hold` prevents that."),
+            ({"releases_after_pulls": 3}, "It is shown by itself after 3 more pulls with the same value; "),
+            ({"releases_after_pulls": 1}, "It is shown by itself after 1 more pull with the same value; "),
+            ({"releases_after_pulls": 0}, "It is shown by itself at the next pull with the same value; "),
+            ({"held_also": "collapse"}, "It is not shown by itself: the rule collapse would hold it, too."),
             ({"releases_in_s": 61, "releases_after_pulls": 3}, "It is shown by itself in 1 min 1 s or after 3 more"),
         ):
             lines = done_lines(answer("held", waiting={**WAITING, **more}), PLAIN, NOW, "")
@@ -55,7 +77,7 @@ class DoneTests(ZoneTestCase):
     def test_rule_holds_on(self) -> None:
         """After a decision was taken back, the way to show the document that a rule still holds."""
         lines = done_lines(answer("held", waiting=WAITING), PLAIN, NOW, "", " --instance x")
-        self.assertEqual(lines[-1], "To show the document that waits: livefeed ctl release results --instance x")
+        self.assertEqual(lines[-1], "If it is right all the same, show it: livefeed ctl release results --instance x")
 
     def test_released_rule(self) -> None:
         """It is told for how long it holds nothing."""
@@ -124,7 +146,7 @@ class DeskTests(ZoneTestCase):
                 "shown     version 3f2a01b2c3d4, sequence 1764464400000.7, 4,100 bytes, 12.0 s old",
                 "decision  pin of version 3f2a01b2c3d4, by anna at 21:04:19 CET: zeros from the exporter",
                 f"waiting   {WAITS}",
-                "          it is shown by itself in 20.0 s",
+                "          it is shown by itself in 20.0 s; `livefeed ctl hold` prevents that",
                 "alarm     turnout: /turnout rises from 40 to 90, since 20:00:00 CET",
                 'overlay   /districts/{name=North}/winner set to "C"',
                 "overlay   /b removed: changes nothing, because None",
@@ -145,19 +167,37 @@ class DeskTests(ZoneTestCase):
 
     def test_without_much(self) -> None:
         """Before the first document, and from another livefeed that gives less."""
-        lines = desk_lines({"feed": "results", "state": "stale"}, PLAIN, NOW)
-        self.assertEqual(lines[1], "Watchers are shown no document: there is none yet.")
+        report = {"feed": "results", "state": "stale", "reason": "redis: away"}
+        self.assertEqual(
+            desk_lines(report, PLAIN, NOW),
+            [
+                "results  stale",
+                "Watchers are shown no document: there is none yet.",
+                "",
+                "reason    redis: away",
+                "",
+                "POSSIBLE NOW",
+                "livefeed ctl hold results  watchers keep the version that they have, whatever comes",
+            ],
+        )
+        self.assertEqual(desk_lines({"feed": "a"}, PLAIN, NOW)[2:4], ["", "POSSIBLE NOW"])
 
     def test_proposals(self) -> None:
         """The commands that help in each state; first the one that takes the present decision back."""
         held, by_decision = {**DECISION, "kind": "hold"}, {**WAITING, "rule": None, "why": None}
+        earlier = [{"version": "3f2a01b2c3d4e5f60718"}, {"version": "00"}]
         for report, commands in (
-            (("live", {}), ["hold", "rollback", "withdraw"]),
+            (("live", {}), ["hold", "withdraw"]),
+            (("live", {"versions": earlier}), ["hold", "rollback", "withdraw"]),
             (("held", {"decision": held}), ["release", "withdraw"]),
             (("held", {"decision": held, "waiting": by_decision}), ["release --once", "release", "withdraw"]),
             (("held", {"decision": {**held, "kind": "pin"}}), ["unpin", "withdraw"]),
             (("held", {"decision": {**held, "kind": "pin"}, "waiting": by_decision}), ["unpin", "withdraw"]),
-            (("held", {"waiting": WAITING}), ["release", "release --rule votes --for 10m", "hold", "rollback"]),
+            (("held", {"waiting": WAITING}), ["release", "release --rule votes --for 10m", "hold", "withdraw"]),
+            (
+                ("held", {"decision": held, "waiting": WAITING}),
+                ["release", "release --rule votes --for 10m", "withdraw"],
+            ),
             (("withdrawn", {"decision": {**held, "kind": "withdraw"}}), ["resume"]),
             (("ended", {"decision": {**held, "kind": "end"}, "waiting": WAITING}), ["resume"]),
         ):
@@ -185,7 +225,10 @@ class NotesTests(ZoneTestCase):
             [
                 ("decision: hold, by anna at 21:04:19 CET: zeros from the exporter", "warning"),
                 ("waiting: version 9a8b77665544, 4,210 bytes, for 3 min 5 s", "warning"),
-                ("it is shown by itself after 2 more pulls with the same value", "plain"),
+                (
+                    "it is shown by itself after 2 more pulls with the same value; `livefeed ctl hold` prevents that",
+                    "plain",
+                ),
                 ("alarm: turnout: /turnout rises", "warning"),
             ],
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 from hypothesis import given, settings
@@ -186,6 +187,29 @@ class HeldTests(RulesTestCase):
         answer = self.run_command(night.desk.unpin(by="ana"))
         self.assertEqual((night.shown, answer["state"], answer["waiting"]["rule"]), (votes(1), "held", "votes"))
 
+    def test_checker(self) -> None:
+        """It foresees the decision on a document, and changes nothing."""
+        night = self.night(never_falls())
+        self.assertIsNone(night.desk.checker()(votes(0)))
+        self.pull(votes(9))
+        check = night.desk.checker()
+        found = check(votes(0))
+        self.assertEqual(None if found is None else found.rule, "votes")
+        self.assertEqual((check(votes(9)), check(votes(10)), night.desk.waiting), (None, None, None))
+
+    def test_refused_documents_are_kept(self) -> None:
+        """Those that a rule refuses, with the reason; not those that only a decision holds."""
+        night = self.night(never_falls())
+        self.pull(votes(9))
+        noted: list[Any] = []
+        refused: Any = SimpleNamespace(note=lambda *facts: noted.append(facts))
+        night.desk.refused = refused
+        self.pull(votes(0))
+        self.assertEqual(noted, [(votes(0), "votes", "/votes", "/votes falls from 9 to 0")])
+        self.run_command(night.desk.hold(by="ana"))
+        self.pull(votes(10))
+        self.assertEqual(len(noted), 1)
+
 
 class ReleaseByItselfTests(RulesTestCase):
     """Rules that let a value through after some pulls or seconds."""
@@ -224,11 +248,12 @@ class ReleaseByItselfTests(RulesTestCase):
         with capturedLogs() as events:
             self.pull(*[votes(5)] * 4)
         waiting = night.desk.report()["waiting"]
-        self.assertEqual((waiting["rule"], waiting["pulls"], waiting["releases_after_pulls"]), ("votes", 4, 0))
+        self.assertEqual((waiting["rule"], waiting["pulls"], waiting["releases_after_pulls"]), ("votes", 4, None))
         self.assertNotIn("lets the same value through", "".join(map(eventAsText, events)))
         self.run_command(night.desk.withdraw(by="ana"))
-        self.run_command(night.desk.resume(by="ana"))
+        answer = self.run_command(night.desk.resume(by="ana"))
         self.assertEqual((night.shown, night.feed.state), (votes(9), State.HELD))
+        self.assertEqual(answer["waiting"]["releases_after_pulls"], 0)
         self.pull(votes(5))
         self.assertEqual((night.shown, night.feed.state), (votes(5), State.LIVE))
 
@@ -258,6 +283,42 @@ class ReleaseByItselfTests(RulesTestCase):
         night.desk.rules = Rules.compile((never_falls(release_pulls=2), required("both", "/other")))
         self.pull(votes(5), votes(5), votes(5))
         self.assertEqual((night.shown, night.desk.report()["waiting"]["rule"]), (votes(9), "both"))
+
+    def test_what_is_told_of_another_rule(self) -> None:
+        """Nobody is told that a document will be shown by itself, if another rule goes on to hold it."""
+        night = self.night(never_falls(release_pulls=2), never_falls("total", "/rest"))
+        self.pull(b'{"votes": 9, "rest": 9}', b'{"votes": 5, "rest": 5}')
+        waiting = night.desk.report()["waiting"]
+        self.assertEqual(
+            (waiting["rule"], waiting["held_also"], waiting["releases_after_pulls"]), ("votes", "total", None)
+        )
+        self.assertEqual(night.desk.violations, {("votes", "hold"): 1})
+        self.pull(b'{"votes": 5, "rest": 5}')
+        waiting = night.desk.report()["waiting"]
+        self.assertEqual((waiting["rule"], waiting["held_also"]), ("total", None))
+        self.pull(b'{"votes": 9, "rest": 9}')
+        self.assertIsNone(night.desk.held_also)
+
+    def test_logged_once_before_the_first_document(self) -> None:
+        """The log does not say that a feed is live while it has no document, and has no line for each pull."""
+        self.night(required())
+        with capturedLogs() as events:
+            self.pull(b"{}", b"{}", b"{}")
+            texts = [eventAsText(event) for event in events if "pulled from" in eventAsText(event)]
+            sources = [eventAsText(event) for event in events if "the source works" in eventAsText(event)]
+            self.assertEqual((texts, len(sources)), ([], 1))
+            self.assertIn("is held: the source works, and newer documents may wait:", sources[0])
+            self.pull(votes(1))
+        self.assertEqual(sum("is live: pulled from" in eventAsText(event) for event in events), 1)
+
+    def test_logged_once_after_the_document_has_expired(self) -> None:
+        """Good pulls that are held back do not make it younger."""
+        night = self.night(never_falls())
+        night.feed.gone_after_s = 3.0
+        with capturedLogs() as events:
+            self.pull(votes(9), *[votes(5)] * 8)
+        self.assertIs(night.feed.state, State.EXPIRED)
+        self.assertLessEqual(sum("the source works" in eventAsText(event) for event in events), 1)
 
 
 class AlarmTests(RulesTestCase):
