@@ -77,7 +77,7 @@ def done_lines(report: dict[str, Any], painter: Painter, now: datetime, undo: st
         lines += [f"{text}." for text in _release_texts(waiting)]
     lines += [f"The rule {name} holds nothing until {until}." for name, until in _released(report, now)]
     if isinstance(decision, dict):
-        lines.append(f"Decision: {decision_text(decision, now)}.")
+        lines.append(f"Decision: {decision_text(decision, now)}".removesuffix(".") + ".")
     if report.get("warning"):
         lines.append(painter.paint(f"Warning: {short(report['warning'])}", "warning"))
     if undo:
@@ -131,10 +131,14 @@ def _release_texts(waiting: dict[str, Any]) -> Iterator[str]:
     ways = []
     if waiting.get("releases_in_s") is not None:
         ways.append(f"in {duration(waiting['releases_in_s'])}")
-    if waiting.get("releases_after_pulls") is not None:
-        ways.append(f"after {count(waiting['releases_after_pulls'])} more pulls with the same value")
+    pulls = waiting.get("releases_after_pulls")
+    if pulls is not None:
+        more = "after 1 more pull" if pulls == 1 else f"after {count(pulls)} more pulls"
+        ways.append(f"{more} with the same value" if pulls else "at the next pull with the same value")
     if ways:
-        yield f"It is shown by itself {' or '.join(ways)}"
+        yield f"It is shown by itself {' or '.join(ways)}; `livefeed ctl hold` prevents that"
+    elif waiting.get("held_also"):
+        yield f"It is not shown by itself: the rule {short(waiting['held_also'])} would hold it, too"
 
 
 def decision_text(decision: dict[str, Any], now: datetime) -> str:

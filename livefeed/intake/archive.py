@@ -60,7 +60,8 @@ class Entry:
 class Archive:
     """The last versions that watchers were shown, in their order, and further places that have earlier ones.
 
-    A version that an operator has chosen again keeps its place: to go back twice goes back two versions.
+    A version that an operator has chosen again keeps its place: to go back twice goes back two versions. The versions
+    behind it are passed over from then on: to go back never leads to a version from which somebody has gone back.
 
     :param feed: has the documents of the last versions.
     :param now: gives the present time by both clocks.
@@ -74,18 +75,40 @@ class Archive:
 
     # internal state
     _entries: deque[Entry] = field(default_factory=lambda: deque(maxlen=VERSIONS + 1))
+    _passed: set[str] = field(default_factory=set)  # versions from which somebody has gone back
 
     def note(self, snapshot: Snapshot) -> None:
         """Takes note of a version that a pull gave, and that is shown. The one before may be the same."""
         if not self._entries or self._entries[-1].version != snapshot.version:
-            self._entries.append(Entry(snapshot.version, str(snapshot.sequence), self.now()))
+            self._add(Entry(snapshot.version, str(snapshot.sequence), self.now()))
+        elif snapshot.version in self._passed:
+            # The choice of an earlier version was taken back: everything is as before.
+            self._passed.clear()
+
+    def choose(self, version: str) -> None:
+        """Takes note of an earlier version that an operator has chosen, because those behind it are wrong."""
+        versions = [each.version for each in self._entries]
+        self._passed.intersection_update(versions)
+        if version in versions:
+            last = len(versions) - 1 - versions[::-1].index(version)
+            self._passed.update(versions[last + 1 :])
+            self._passed.discard(version)
+
+    def _add(self, entry: Entry) -> None:
+        self._entries.append(entry)
+        self._passed.discard(entry.version)
 
     def recall(self, versions: Iterable[StoredVersion]) -> None:
-        """Takes the versions of an earlier process, the oldest first."""
+        """Takes the versions of an earlier process, the oldest first.
+
+        One that comes again counts as chosen by an operator, since the file does not tell.
+        """
         now = self.now()
         for each in versions:
             at = Moment(now.measured_s - max(0.0, now.wall_s - each.at), each.at, by_wall=True)
-            self._entries.append(Entry(version_of(each.data), str(each.sequence), at))
+            version = version_of(each.data)
+            self.choose(version)
+            self._add(Entry(version, str(each.sequence), at))
 
     def recent(self) -> list[Entry]:
         """Gives the versions that can be shown again at once, the newest first; each once."""
@@ -96,7 +119,7 @@ class Archive:
         return [*found.values()]
 
     def before(self, version: str) -> Found:
-        """Gives the version that was shown before another one.
+        """Gives the version that was shown before another one, without those that are passed over.
 
         :raises CommandError: if there is none.
         """
@@ -105,7 +128,7 @@ class Archive:
         # A version that was chosen from elsewhere has no place: the newest one was shown before it.
         for each in reversed(entries[: places[-1]] if places else entries):
             data = self._document(each.version)
-            if each.version != version and data is not None:
+            if each.version != version and each.version not in self._passed and data is not None:
                 return Found(each.version, data, each.at)
         raise CommandError("there is no earlier version to go back to; `livefeed ctl desk` lists those that there are")
 

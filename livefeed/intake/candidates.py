@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from livefeed.intake.making import Maker
     from livefeed.intake.refused import RefusedDocuments
 
+MAX_CHECKS = 3
+"""The number of checks in threads that have not ended, from which on no more begin. One that takes too long goes on: a
+schema that refers to itself twice can take for ever, with a document that is nested deeply."""
+
 _log = Logger()
 
 
@@ -83,6 +87,8 @@ class Candidates:
     :ivar violations: the number of candidates that violated a rule, by the rule's name and action.
     :ivar released: for each rule that holds nothing for a time, when that ends, by the clock.
     :ivar refused: keeps refused documents for the operator; ``None`` to keep none.
+    :ivar held_also: the rule that would hold the newest candidate once the rule that holds it lets it through by
+        itself; ``None`` if none would, or if the rule never does that.
     """
 
     # required parameters
@@ -98,8 +104,10 @@ class Candidates:
     violations: Counter[tuple[str, str]] = field(default_factory=Counter)
     released: dict[str, float] = field(default_factory=dict)
     refused: RefusedDocuments | None = None
+    held_also: str | None = None
     _refusals: dict[str, _Refusal] = field(default_factory=dict)
     _checked: _Checked | None = None
+    _checks: set[object] = field(default_factory=set)  # those in threads that have not ended
 
     def now(self) -> Moment:
         """Gives the present time by both clocks."""
@@ -145,8 +153,19 @@ class Candidates:
                 for refusal in refusals.values():
                     self._log_release(refusal)
             self._refusals = refusals
+            self.held_also = await self._next_rule(data, skip, verdict.held)
             self._take_alarms(verdict.alarms)
         return verdict.held
+
+    async def _next_rule(self, data: bytes, skip: Collection[str], held: Violation | None) -> str | None:
+        """Gives the rule that would hold a candidate once another one lets it through by itself; ``None`` for none.
+
+        :raises SourceError: if the check takes too long.
+        """
+        if held is None or self.until_release(held.rule) == (None, None):
+            return None
+        held = (await self._check(data, {*skip, held.rule}, is_pull=False)).held
+        return None if held is None else held.rule
 
     def checker(self) -> Callable[[bytes], Violation | None]:
         """Gives a function that tells why a rule would hold a document now; ``None`` if no rule would.
@@ -166,23 +185,40 @@ class Candidates:
         verdict = checked.verdicts.get(names)
         if verdict is None:
             check = checked.rules.check
-            if not is_large(data):
+            if not (is_large(data) or checked.rules.may_take_long):
                 verdict = check(shown, data, names)
             else:
-                try:
-                    verdict = await self.maker.thread(check, shown, data, names)
-                except OSError:
-                    # There is no thread, and the reactor's thread does it.
-                    verdict = check(shown, data, names)
-                except TimeoutError:
-                    raise SourceError(f"to check the document by the rules takes longer than {MAX_S:g} s") from None
-            assert verdict is not None
+                verdict = await self._check_in_thread(check, shown, data, names)
             checked.verdicts[names] = verdict
         if is_pull:
             for each in (*((verdict.held,) if verdict.held is not None else ()), *verdict.alarms):
                 if each.rule not in checked.counted:
                     checked.counted.add(each.rule)
                     self.violations[each.rule, each.action] += 1
+        return verdict
+
+    async def _check_in_thread(
+        self, check: Callable[..., Verdict], shown: bytes | None, data: bytes, names: frozenset[str]
+    ) -> Verdict:
+        if len(self._checks) >= MAX_CHECKS:
+            why = f"{len(self._checks)} checks by the rules that took longer than {MAX_S:g} s go on"
+            raise SourceError(f"{why}; look for a schema that refers to itself more than once, and reload without it")
+        checks, mark = self._checks, object()
+
+        def check_and_end() -> Verdict:
+            try:
+                return check(shown, data, names)
+            finally:
+                checks.discard(mark)
+
+        checks.add(mark)
+        try:
+            verdict: Verdict = await self.maker.thread(check_and_end)
+        except OSError:
+            # There is no thread, and the reactor's thread does it.
+            verdict = check_and_end()
+        except TimeoutError:
+            raise SourceError(f"to check the document by the rules takes longer than {MAX_S:g} s") from None
         return verdict
 
     def _counted(self, violation: Violation) -> _Refusal:
@@ -266,5 +302,5 @@ class Candidates:
 
     def clear(self) -> None:
         """Has no candidate wait: the newest one is shown, or the source gives the shown document again."""
-        self.waiting = None
+        self.waiting = self.held_also = None
         self._refusals.clear()

@@ -50,6 +50,10 @@ class Reported(Protocol):
         """The newest candidate that is held back."""
 
     @property
+    def held_also(self) -> str | None:
+        """The rule that would hold it once the first one lets it through by itself."""
+
+    @property
     def alarms(self) -> Mapping[str, Alarm]:
         """The violations of rules that only raise an alarm."""
 
@@ -127,11 +131,16 @@ def decision_of(decision: Decision | None) -> dict[str, Any] | None:
 
 
 def waiting_of(desk: Reported) -> dict[str, Any] | None:
-    """Gives the document that waits, without its bytes."""
+    """Gives the document that waits, without its bytes.
+
+    A time until it is shown by itself is there only if nothing else holds it then: neither another rule nor a decision.
+    """
     waiting, now = desk.waiting, desk.now()
     if waiting is None:
         return None
-    pulls, seconds = (None, None) if waiting.rule is None else desk.until_release(waiting.rule)
+    pulls = seconds = None
+    if waiting.rule is not None and desk.held_also is None and desk.decision is None:
+        pulls, seconds = desk.until_release(waiting.rule)
     return {
         "version": waiting.version,
         "bytes": len(waiting.data),
@@ -141,6 +150,7 @@ def waiting_of(desk: Reported) -> dict[str, Any] | None:
         "pointer": waiting.pointer or None,
         "why": waiting.why,
         "pulls": waiting.pulls,
+        "held_also": desk.held_also if waiting.rule is not None else None,
         "releases_in_s": None if seconds is None else round(max(0.0, seconds), 3),
         "releases_after_pulls": None if pulls is None else max(0, pulls),
     }

@@ -74,6 +74,8 @@ class Enacting(Deciding):
         self.rules = rules
         self.released = {rule: until_s for rule, until_s in self.released.items() if rule in rules.names}
         self._refusals.clear()
+        # A check that never ends must not keep other rules away.
+        self._checks = set()
         self.alarms.clear()
 
         def log(failure: Failure) -> None:
@@ -204,9 +206,15 @@ class Enacting(Deciding):
             assert self.waiting is not None
             self.overlay.note(self.waiting.version)
 
+    def _note_choice(self, decision: Decision | None) -> None:
+        """Takes note that an earlier version is chosen."""
+        self.chosen = self.now()
+        if decision is not None and decision.version is not None:
+            self.archive.choose(decision.version)
+
     def _put_into_effect(self, plan: Plan, made: Made | None) -> None:
         if plan.waits:
-            self.chosen = self.now()
+            self._note_choice(plan.decision)
         self.decision, self.damage = plan.decision, ""
         if plan.released is not None:
             self.released = dict(plan.released)

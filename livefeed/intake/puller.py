@@ -395,7 +395,9 @@ class Puller(Service):
         self.times.note_pull(self.clock.seconds() - self._pulled_at)
         if self._stopped:
             return outcome
-        self._note_recovery()
+        if self.feed.snapshot is not None:
+            # Without a document, the feed does not become live.
+            self._note_recovery()
         self.desk.hold_back(data, violation, is_tick=is_tick)
         self._note_good()
         why = self.desk.why_held() if violation is None else violation.why
@@ -415,7 +417,15 @@ class Puller(Service):
         self.good += 1
         if self._outcome != "good":
             self._outcome = "good"
-            _log.info('feed "{feed}" is live: pulled from {source}', feed=self.feed.name, source=self.source)
+            state = self.feed.state
+            text = "pulled from" if state is State.LIVE else "the source works, and newer documents may wait:"
+            _log.info(
+                'feed "{feed}" is {state}: {text} {source}',
+                feed=self.feed.name,
+                state=state.value,
+                text=text,
+                source=self.source,
+            )
 
     def _note_failed(self, why: str) -> None:
         if self._stopped:

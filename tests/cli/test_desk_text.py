@@ -34,6 +34,11 @@ class DoneTests(ZoneTestCase):
             ],
         )
 
+    def test_reason_that_is_a_sentence(self) -> None:
+        """It ends with one full stop."""
+        report = answer("held", decision={"kind": "hold", "reason": "We check district 7."})
+        self.assertEqual(done_lines(report, PLAIN, NOW, "")[-1], "Decision: hold: We check district 7.")
+
     def test_short(self) -> None:
         """Without the report of the feed, and with a warning."""
         report = answer("live", warning="a restart forgets it")
@@ -45,8 +50,11 @@ class DoneTests(ZoneTestCase):
     def test_released_by_itself(self) -> None:
         """The moments at which that happens."""
         for more, text in (
-            ({"releases_in_s": 20.0}, "It is shown by itself in 20.0 s."),
-            ({"releases_after_pulls": 3}, "It is shown by itself after 3 more pulls with the same value."),
+            ({"releases_in_s": 20.0}, "It is shown by itself in 20.0 s; `livefeed ctl hold` prevents that."),
+            ({"releases_after_pulls": 3}, "It is shown by itself after 3 more pulls with the same value; "),
+            ({"releases_after_pulls": 1}, "It is shown by itself after 1 more pull with the same value; "),
+            ({"releases_after_pulls": 0}, "It is shown by itself at the next pull with the same value; "),
+            ({"held_also": "collapse"}, "It is not shown by itself: the rule collapse would hold it, too."),
             ({"releases_in_s": 61, "releases_after_pulls": 3}, "It is shown by itself in 1 min 1 s or after 3 more"),
         ):
             lines = done_lines(answer("held", waiting={**WAITING, **more}), PLAIN, NOW, "")
@@ -124,7 +132,7 @@ class DeskTests(ZoneTestCase):
                 "shown     version 3f2a01b2c3d4, sequence 1764464400000.7, 4,100 bytes, 12.0 s old",
                 "decision  pin of version 3f2a01b2c3d4, by anna at 21:04:19 CET: zeros from the exporter",
                 f"waiting   {WAITS}",
-                "          it is shown by itself in 20.0 s",
+                "          it is shown by itself in 20.0 s; `livefeed ctl hold` prevents that",
                 "alarm     turnout: /turnout rises from 40 to 90, since 20:00:00 CET",
                 'overlay   /districts/{name=North}/winner set to "C"',
                 "overlay   /b removed: changes nothing, because None",
@@ -197,7 +205,10 @@ class NotesTests(ZoneTestCase):
             [
                 ("decision: hold, by anna at 21:04:19 CET: zeros from the exporter", "warning"),
                 ("waiting: version 9a8b77665544, 4,210 bytes, for 3 min 5 s", "warning"),
-                ("it is shown by itself after 2 more pulls with the same value", "plain"),
+                (
+                    "it is shown by itself after 2 more pulls with the same value; `livefeed ctl hold` prevents that",
+                    "plain",
+                ),
                 ("alarm: turnout: /turnout rises", "warning"),
             ],
         )

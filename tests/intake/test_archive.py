@@ -64,6 +64,32 @@ class ArchiveTests(SynchronousTestCase):
         with self.assertRaisesRegex(CommandError, "no earlier version"):
             self.archive.before(version_of(b"1"))
 
+    def test_gone_back(self) -> None:
+        """To go back never leads to a version from which somebody has gone back, unless that was taken back."""
+        self.show(b"1", b"2", b"0")
+        self.archive.choose(version_of(b"2"))
+        self.show(b"3", b"3")
+        self.assertEqual(self.archive.before(version_of(b"3")).data, b"2")
+        self.archive.choose(version_of(b"2"))
+        self.assertEqual(self.archive.before(version_of(b"2")).data, b"1")
+        # All can be chosen by name.
+        self.assertEqual(len(self.archive.recent()), 4)
+        # The choice is taken back.
+        self.show(b"3")
+        self.assertEqual(self.archive.before(version_of(b"3")).data, b"0")
+        # One from elsewhere.
+        self.archive.choose("f" * 32)
+        self.assertEqual(self.archive.before("f" * 32).data, b"3")
+
+    def test_gone_back_before_a_restart(self) -> None:
+        """The zeros are passed over, also after a restart: the good version is in the file twice."""
+        versions = [
+            StoredVersion(data, Sequence(1, place), 900.0) for place, data in enumerate((b"1", b"2", b"0", b"2"))
+        ]
+        self.feed.restore(versions)
+        self.archive.recall(versions)
+        self.assertEqual(self.archive.before(version_of(b"2")).data, b"1")
+
     def test_earlier_process(self) -> None:
         """Its versions come first, with their times."""
         versions = [StoredVersion(b"%d" % number, Sequence(1, number), 900.0 + number) for number in (1, 2)]

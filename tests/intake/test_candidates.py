@@ -15,12 +15,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.document.codings import SMALL_BYTES
 from livefeed.document.comparisons import NeverFalls
+from livefeed.document.json_schema import Schema
 from livefeed.document.requirements import Required
 from livefeed.document.rules import Rules, RuleSpec
 from livefeed.document.selectors import parse_selector
 from livefeed.exceptions import CommandError
 from livefeed.feed.feed import Feed
 from livefeed.feed.state import State
+from livefeed.intake.candidates import MAX_CHECKS
 from livefeed.intake.making import MAX_S
 from livefeed.intake.puller import Puller
 from livefeed.testing import MemorySource
@@ -246,11 +248,12 @@ class ReleaseByItselfTests(RulesTestCase):
         with capturedLogs() as events:
             self.pull(*[votes(5)] * 4)
         waiting = night.desk.report()["waiting"]
-        self.assertEqual((waiting["rule"], waiting["pulls"], waiting["releases_after_pulls"]), ("votes", 4, 0))
+        self.assertEqual((waiting["rule"], waiting["pulls"], waiting["releases_after_pulls"]), ("votes", 4, None))
         self.assertNotIn("lets the same value through", "".join(map(eventAsText, events)))
         self.run_command(night.desk.withdraw(by="ana"))
-        self.run_command(night.desk.resume(by="ana"))
+        answer = self.run_command(night.desk.resume(by="ana"))
         self.assertEqual((night.shown, night.feed.state), (votes(9), State.HELD))
+        self.assertEqual(answer["waiting"]["releases_after_pulls"], 0)
         self.pull(votes(5))
         self.assertEqual((night.shown, night.feed.state), (votes(5), State.LIVE))
 
@@ -280,6 +283,33 @@ class ReleaseByItselfTests(RulesTestCase):
         night.desk.rules = Rules.compile((never_falls(release_pulls=2), required("both", "/other")))
         self.pull(votes(5), votes(5), votes(5))
         self.assertEqual((night.shown, night.desk.report()["waiting"]["rule"]), (votes(9), "both"))
+
+    def test_what_is_told_of_another_rule(self) -> None:
+        """Nobody is told that a document will be shown by itself, if another rule goes on to hold it."""
+        night = self.night(never_falls(release_pulls=2), never_falls("total", "/rest"))
+        self.pull(b'{"votes": 9, "rest": 9}', b'{"votes": 5, "rest": 5}')
+        waiting = night.desk.report()["waiting"]
+        self.assertEqual(
+            (waiting["rule"], waiting["held_also"], waiting["releases_after_pulls"]), ("votes", "total", None)
+        )
+        self.assertEqual(night.desk.violations, {("votes", "hold"): 1})
+        self.pull(b'{"votes": 5, "rest": 5}')
+        waiting = night.desk.report()["waiting"]
+        self.assertEqual((waiting["rule"], waiting["held_also"]), ("total", None))
+        self.pull(b'{"votes": 9, "rest": 9}')
+        self.assertIsNone(night.desk.held_also)
+
+    def test_logged_once_before_the_first_document(self) -> None:
+        """The log does not say that a feed is live while it has no document, and has no line for each pull."""
+        self.night(required())
+        with capturedLogs() as events:
+            self.pull(b"{}", b"{}", b"{}")
+            texts = [eventAsText(event) for event in events if "pulled from" in eventAsText(event)]
+            sources = [eventAsText(event) for event in events if "the source works" in eventAsText(event)]
+            self.assertEqual((texts, len(sources)), ([], 1))
+            self.assertIn("is held: the source works, and newer documents may wait:", sources[0])
+            self.pull(votes(1))
+        self.assertEqual(sum("is live: pulled from" in eventAsText(event) for event in events), 1)
 
 
 class AlarmTests(RulesTestCase):
@@ -351,6 +381,35 @@ class LargeTests(RulesTestCase):
         assert night.feed.last_error is not None
         self.assertIn("to check the document by the rules", night.feed.last_error.why)
         self.assertIsNone(night.shown)
+
+    def test_checks_that_never_end(self) -> None:
+        """A schema can take for ever, also with a short document. Few threads are lost, and other rules are no loss."""
+        threads: list[Deferred[Any]] = []
+
+        def in_thread(*_: object) -> Deferred[Any]:
+            threads.append(Deferred())
+            return threads[-1]
+
+        schema = RuleSpec("shape", Schema.compile("s.json", b'{"type":"object"}'))
+        night = self.night(schema, in_thread=in_thread)
+        for number in range(MAX_CHECKS + 2):
+            pulling = night.begin_pull(votes(number))
+            night.clock.advance(MAX_S)
+            self.successResultOf(pulling)
+        self.assertEqual(len(threads), MAX_CHECKS)
+        assert night.feed.last_error is not None
+        self.assertIn("3 checks by the rules", night.feed.last_error.why)
+        night.desk.take_rules(Rules.compile([required()]))
+        self.pull(votes(1))
+        self.assertEqual(night.shown, votes(1))
+
+    def test_checks_that_end(self) -> None:
+        """Nothing is counted of them."""
+        schema = RuleSpec("shape", Schema.compile("s.json", b'{"type":"object"}'))
+        self.night(schema)
+        for number in range(2 * MAX_CHECKS):
+            self.pull(votes(number))
+        self.assertEqual((self.now.shown, len(self.now.desk._checks)), (votes(5), 0))
 
 
 class OtherRulesTests(RulesTestCase):

@@ -186,6 +186,17 @@ class PinTests(DeskTestCase):
         self.run_command(self.desk.unpin(by="ana"))
         self.assertEqual(self.shown(), b"3")
 
+    def test_rollback_never_leads_back_to_the_zeros(self) -> None:
+        """Also after the source was repaired, and in the next process."""
+        self.pull(b"1", b"2", b"0")
+        self.run_command(self.desk.rollback(by="ana"))
+        self.pull(b"3")
+        self.run_command(self.desk.unpin(by="ana"))
+        self.pull(b"3", b"4")
+        for expected in (b"3", b"2", b"1"):
+            self.run_command(self.desk.rollback(by="ana"))
+            self.assertEqual(self.shown(), expected)
+
     def test_pinned_version_is_not_too_old(self) -> None:
         """The operator answers for it: it expires only some time after the pin."""
         self.feed.gone_after_s = 5.0

@@ -481,6 +481,12 @@ class TestWithdrawal:
             answer = polling.wait_for(lambda answer: "Livefeed-Waiting" in answer.headers)
             assert (answer.status, answer.state, answer.body) == (200, "held", DOCUMENT)
             assert answer.headers["Livefeed-Reason"] == '"a recount"'
+        # The same version is live again: nothing of the hold stays in a cache.
+        replace_file(path, DOCUMENT)
         command(livefeed, "release")
+        for polling in pollings:
+            answer = polling.wait_for(lambda answer: answer.state == "live")
+            assert [answer.headers.get(f"Livefeed-{name}", "") for name in ("Waiting", "Reason")] == ["", ""]
+        replace_file(path, b"[1]")
         for polling in pollings:
             polling.wait_for(partial(shows, b"[1]"))

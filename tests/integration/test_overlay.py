@@ -69,7 +69,7 @@ def shows(livefeed: Livefeed, document: bytes, pointers: str | None, path: str =
         for _ in range(4):
             with livefeed.new_client() as client:
                 answer = client.get(path)
-            if (answer.content, answer.headers.get("livefeed-overlay")) != (document, pointers):
+            if (answer.content, answer.headers.get("livefeed-overlay") or None) != (document, pointers):
                 return False
         return True
 
