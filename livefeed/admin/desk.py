@@ -41,6 +41,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "version": str,
     "rule": str,
     "once": bool,
+    "preview": bool,
     "for_s": (int, float),
     "action": str,
     **dict.fromkeys(LONG, str),
@@ -84,12 +85,17 @@ def _commands_of(desk: Desk) -> dict[str, _Command]:
         "withdraw": _Command(desk.withdraw),
         "end": _Command(desk.end),
         "resume": _Command(desk.resume),
-        "overlay": _Command(partial(_edit_overlay, desk), frozenset({"action", *LONG}), frozenset({"action"})),
+        "overlay": _Command(
+            partial(_edit_overlay, desk), frozenset({"action", "preview", *LONG}), frozenset({"action"})
+        ),
     }
 
 
-async def _edit_overlay(desk: Desk, *, by: str, reason: str = "", **change: str) -> dict[str, Any]:
-    return await desk.edit_overlay(OverlayChange(**change), by=by, reason=reason)
+async def _edit_overlay(
+    desk: Desk, *, by: str, reason: str = "", preview: bool = False, **change: str
+) -> dict[str, Any]:
+    run = desk.preview_overlay if preview else desk.edit_overlay
+    return await run(OverlayChange(**change), by=by, reason=reason)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from livefeed.cli.desk_text import desk_lines, done_lines
+from livefeed.cli.desk_text import desk_lines, done_lines, version
 from livefeed.cli.embargo_commands import add_time, set_release
 from livefeed.cli.embargo_text import embargo_text, set_aside_lines
 from livefeed.cli.operator_client import ChoiceError
@@ -52,7 +52,7 @@ COMMANDS: dict[str, DeskCommand] = {
     "hold": DeskCommand(
         "keep what watchers are shown; newer documents wait",
         "Watchers keep the present version, marked held, whatever the source gives. The newest document waits until "
-        "`release`. It survives a restart.",
+        "`release`, which shows it whatever the rules say. With --state-dir it survives a restart.",
         "release",
     ),
     "release": DeskCommand(
@@ -68,11 +68,13 @@ COMMANDS: dict[str, DeskCommand] = {
         "unpin",
     ),
     "unpin": DeskCommand(
-        "show the newest document again, after pin or rollback", "It takes `pin` and `rollback` back."
+        "show the newest document again, after pin or rollback",
+        "It takes `pin` and `rollback` back. A document that a rule refuses goes on to wait.",
     ),
     "rollback": DeskCommand(
         "show the version before the present one; newer documents wait",
-        "It pins the version that watchers were shown before the present one, until `unpin`.",
+        "It pins the version that watchers were shown before the present one, until `unpin`; again, the one before "
+        "that. Versions from which somebody has gone back are passed over.",
         "unpin",
     ),
     "withdraw": DeskCommand(
@@ -87,7 +89,11 @@ COMMANDS: dict[str, DeskCommand] = {
         "only when their page is looked at again.",
         "resume",
     ),
-    "resume": DeskCommand("take withdraw or end back", "Watchers are shown the document again, and newer ones."),
+    "resume": DeskCommand(
+        "take withdraw or end back",
+        "Watchers are shown the newest document; if a rule refuses it, it waits, and they are shown the one before. A "
+        "pin or a hold from before is over.",
+    ),
 }
 """The commands that change which document watchers see."""
 
@@ -178,8 +184,8 @@ def ask(client: Client, options: argparse.Namespace) -> Any:
     if name == "release" and options.at is not None:
         return set_release(client, feed_of(client, options), options.at, options.reason)
     feed = feed_of(client, options)
-    if name == "release":
-        options.shown = _shown(client, feed)
+    if name in ("release", "unpin", "resume"):
+        options.before = _before(client, feed)
     return client.post(f"/-/{name}", {"feed": feed, **arguments}).report()
 
 
@@ -195,12 +201,12 @@ def _report_of(client: Client, feed: str) -> Any:
     return answer.report()
 
 
-def _shown(client: Client, feed: str) -> Any:
-    """Gives the version that watchers are shown before a command, to which they can go back; ``None`` if unknown."""
+def _before(client: Client, feed: str) -> dict[str, Any]:
+    """Gives the report of a feed before a command, by which it can be taken back; empty if it cannot be had."""
     with suppress(CommandError):
         report = client.get(f"/-/desk/{quote(feed, safe='')}").report()
-        return report.get("version") if isinstance(report, dict) else None
-    return None
+        return report if isinstance(report, dict) else {}
+    return {}
 
 
 def _arguments(options: argparse.Namespace) -> dict[str, Any]:
@@ -261,19 +267,44 @@ def lines(client: Client, report: dict[str, Any], options: argparse.Namespace, p
         return desk_lines(report, painter, now, same_livefeed(options), _embargoes(client, report, now))
     if name == "release" and options.at is not None:
         return set_aside_lines(report, painter, now, same_livefeed(options))
-    undo, feed, end = COMMANDS[name].undo, report.get("feed"), same_livefeed(options)
-    if name == "release" and options.shown not in (None, report.get("version")):
-        undo = "rollback"
-    undo = f"livefeed ctl {undo} {feed}{end}" if undo else ""
-    return done_lines(completed(client, report), painter, now, undo, end)
+    end = same_livefeed(options)
+    text = done_lines(completed(client, report), painter, now, _undo(report, options, end), end)
+    if name == "hold":
+        # Of this hold, or of one before it.
+        found = _embargoes(client, report, now, kind="release")
+        text[1:1] = [painter.paint(f"It ends by itself: embargo {each}", "warning") for each in found]
+    if name == "release" and options.rule is not None:
+        again = f"livefeed ctl release {report.get('feed')} --rule {options.rule} --for 1s{end}"
+        text.append(f"To have the rule hold again: {painter.paint(again, 'strong')}")
+    return text
 
 
-def _embargoes(client: Client, report: dict[str, Any], now: datetime) -> list[str]:
-    """Gives the lines about everything that is to happen to a feed at a time."""
+def _undo(report: dict[str, Any], options: argparse.Namespace, end: str) -> str:
+    """Gives the command line that takes a command back; empty if there is none."""
+    name, feed = options.ctl_command, report.get("feed")
+    undo, more = COMMANDS[name].undo, ""
+    if not undo:
+        before, decision = options.before.get("version"), options.before.get("decision")
+        kind = decision.get("kind") if isinstance(decision, dict) else None
+        if kind in ("withdraw", "end") and name == "resume":
+            undo = kind
+        elif kind == "pin" and name == "unpin":
+            undo, more = "pin", f" {version(decision.get('version'))}"
+        elif name == "release" and before not in (None, report.get("version")):
+            undo = "rollback"
+    return f"livefeed ctl {undo} {feed}{more}{end}" if undo else ""
+
+
+def _embargoes(client: Client, report: dict[str, Any], now: datetime, kind: str | None = None) -> list[str]:
+    """Gives the lines about everything that is to happen to a feed at a time.
+
+    :param kind: the kind that is wanted; ``None`` for all.
+    """
     with suppress(CommandError):
         found = client.get("/-/embargoes").report()
         entries = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
-        return [embargo_text(each, now) for each in entries if each.get("feed") == report.get("feed")]
+        entries = [each for each in entries if each.get("feed") == report.get("feed")]
+        return [embargo_text(each, now) for each in entries if kind in (None, each.get("kind"))]
     return []
 
 

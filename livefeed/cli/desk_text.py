@@ -77,16 +77,30 @@ def done_lines(report: dict[str, Any], painter: Painter, now: datetime, undo: st
         lines += [f"{text}." for text in _release_texts(waiting)]
     lines += [f"The rule {name} holds nothing until {until}." for name, until in _released(report, now)]
     if isinstance(decision, dict):
-        lines.append(f"Decision: {decision_text(decision, now)}".removesuffix(".") + ".")
+        lines.append(f"Decision: {decision_text(decision, now).removesuffix('.')}.")
     if report.get("warning"):
         lines.append(painter.paint(f"Warning: {short(report['warning'])}", "warning"))
     if undo:
         lines.append(f"Undo: {painter.paint(undo, 'strong')}")
+        lines += [f"      {each}" for each in _effect_of(undo, waiting)]
     if isinstance(waiting, dict) and waiting.get("rule") and decision is None:
         # A correction downwards is refused like a mistake of the source.
         release = f"livefeed ctl release {short(report.get('feed'))}{end}"
         lines.append(f"If it is right all the same, show it: {painter.paint(release, 'strong')}")
     return lines
+
+
+def _effect_of(undo: str, waiting: object) -> Iterator[str]:
+    """Gives what watchers are shown after a command was taken back, if that is not what they are shown now."""
+    command = undo.removeprefix("livefeed ctl ").partition(" ")[0]
+    if not isinstance(waiting, dict) or command not in ("release", "unpin", "resume"):
+        return
+    name = f"version {version(waiting.get('version'))}"
+    if not waiting.get("rule"):
+        yield f"Watchers are then shown {name}, which waits."
+    elif command == "release":
+        # After the other commands, the rule goes on to hold it.
+        yield f"Watchers are then shown {name}, WHICH THE RULE {short(waiting['rule'])} REFUSES."
 
 
 def watchers_see(report: dict[str, Any], now: datetime) -> str:
@@ -289,10 +303,11 @@ def _proposals(report: dict[str, Any], name: str) -> Iterator[tuple[str, str]]:
     if kind == "pin":
         yield f"unpin {name}", "watchers are shown the newest document again"
     elif kind == "hold":
-        yield f"release {name}", "watchers are shown the newest document again"
+        if not (isinstance(waiting, dict) and waiting.get("rule")):
+            yield f"release {name}", "watchers are shown the newest document again"
     else:
         yield f"hold {name}", "watchers keep the version that they have, whatever comes"
-        if report.get("version"):
+        if any(each.get("version") != report.get("version") for each in report.get("versions") or []):
             yield f"rollback {name}", "watchers are shown the version before, and newer ones wait"
     if report.get("version"):
         yield f"withdraw {name}", "watchers are shown no document"

@@ -27,9 +27,15 @@ def set_aside_lines(
     :param is_far: whether livefeed runs on another machine, perhaps.
     """
     feed, name = painter.paint(short(report.get("feed")), "strong"), short(report.get("id"))
-    what = f"version {version(report['version'])} is set aside" if report.get("version") else "the hold goes on"
-    then = "Nothing of it is visible before." if report.get("version") else "Then watchers are shown what waits."
-    until = f"{what} until {_moment(report.get('at'))}, in {duration(report.get('in_s'))}"
+    when = f"{_moment(report.get('at'))}, in {duration(report.get('in_s'))}"
+    if report.get("version"):
+        until, then = (
+            f"version {version(report['version'])} is set aside until {when}",
+            "Nothing of it is visible before.",
+        )
+    else:
+        what = "the end of a hold is set for" if report.get("warning") else "the hold goes on until"
+        until, then = f"{what} {when}", "Then watchers are shown what waits."
     lines = [f"{feed}: {until} (embargo {name}). {then}"]
     if conditions := list(_conditions(report)):
         lines.append(f"It happens only if {' and '.join(conditions)} then; otherwise it is kept, and reported.")

@@ -156,7 +156,10 @@ class Embargoes:
                     f"the documents under embargo would have {total + embargo.size} bytes together; cancel one of them"
                 )
                 raise TooManyEmbargoesError(f"{why}: the limit is {MAX_EMBARGO_BYTES}")
-            await self._write((*self.entries, embargo), self.keeping.line(embargo, "set aside", embargo.by))
+            try:
+                await self._write((*self.entries, embargo), self.keeping.line(embargo, "set aside", embargo.by))
+            except StoreError as error:
+                raise StoreError(f"it cannot be kept, and will not happen: {error}", is_full=error.is_full) from None
         what = "a document is to be published" if embargo.kind is Kind.PUBLISH else "the hold is to end"
         text = 'feed "{feed}": {what} at {at}, by {by} (embargo {id})'
         _log.info(text, feed=self.feed.name, what=what, at=timestamp(embargo.at), by=embargo.by, id=embargo.id)
@@ -280,6 +283,9 @@ class Embargoes:
             _log.error(text, feed=self.feed.name, id=embargo.id, by=embargo.by, at=at, why=failed.failed)
             return
         await self._forget(embargo, embargo.by)
+        if embargo.kind is Kind.RELEASE:
+            text = 'feed "{feed}": the time of the embargo {id} of {by} has come: nothing is held back any more'
+            _log.info(text, feed=self.feed.name, id=embargo.id, by=embargo.by)
 
     def _tell_once(self, embargo: Embargo, why: StoreError) -> None:
         if self._is_open and embargo.id not in self._told:

@@ -130,7 +130,10 @@ class Archive:
             data = self._document(each.version)
             if each.version != version and each.version not in self._passed and data is not None:
                 return Found(each.version, data, each.at)
-        raise CommandError("there is no earlier version to go back to; `livefeed ctl desk` lists those that there are")
+        raise CommandError(
+            "there is no earlier version to go back to; `livefeed ctl desk` lists those that there are, and "
+            "`livefeed ctl withdraw` shows none at all"
+        )
 
     async def find(self, name: str) -> Found:
         """Gives the version of a name.
@@ -138,6 +141,10 @@ class Archive:
         :param name: the version, its first characters, or its sequence.
         :raises CommandError: if there is none, or if several versions begin like this.
         """
+        if name == self.feed.name:
+            raise CommandError(
+                f"a version is missing: `livefeed ctl pin {name} VERSION`; `livefeed ctl desk` lists them"
+            )
         if len(name) < MIN_PREFIX:
             raise CommandError(f"{name!r} names no version: give {MIN_PREFIX} of its characters, or its sequence")
         known = {each.version: each for each in self.recent() if each.sequence == name or each.version.startswith(name)}

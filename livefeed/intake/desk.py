@@ -147,7 +147,14 @@ class Desk(Overlaying):
 
         async def plan() -> Plan:
             self.refuse_if("end")
-            found = await self.archive.find(version)
+            try:
+                found = await self.archive.find(version)
+            except CommandError:
+                if self.waiting is not None and version and self.waiting.version.startswith(version):
+                    show = "unpin" if self.decision is not None and self.decision.kind == "pin" else "release"
+                    why = f"watchers were not shown version {version} yet: it waits, and `livefeed ctl {show}` shows it"
+                    raise CommandError(why) from None
+                raise
             return Plan(self.decide("pin", by, reason, found.version), found.data, found.at, waits=True)
 
         return await self.run("pin", by, {"version": version, "reason": reason}, plan)

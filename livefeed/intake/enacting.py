@@ -7,6 +7,7 @@ candidate is shown; while a candidate is being shown, commands wait.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -162,10 +163,26 @@ class Enacting(Deciding):
             raise
         finally:
             self.turn.release()
-        _log.info('feed "{feed}": {command} by {by}', feed=self.feed.name, command=command, by=by)
+        self._log_command(command, by, given)
         if made is not None:
             Deferred.fromCoroutine(self.maker.complete(made))
         return answer_of(self)
+
+    def _log_command(self, command: str, by: str, given: Mapping[str, Any]) -> None:
+        """Logs a command, with its arguments as JSON, and what watchers see from then on. The audit has the values."""
+        told = {name: value for name, value in given.items() if name not in ("value", "expect")}
+        snapshot = self.feed.snapshot
+        _log.info(
+            'feed "{feed}": {command} by {by}{more}: it is {state}, {version}',
+            feed=self.feed.name,
+            command=command,
+            by=by,
+            more=f" {json.dumps(told)}" if told else "",
+            state=self.feed.state.value,
+            version="without a document"
+            if snapshot is None or self.feed.is_gone()
+            else f"with version {snapshot.version}",
+        )
 
     async def _made(self, plan: Plan) -> Made | None:
         """Gives the snapshot of the document that a plan shows; ``None`` if it is shown already."""

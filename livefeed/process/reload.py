@@ -341,7 +341,7 @@ class Reloading:
         try:
             report = await self.reload()
         except LivefeedError as error:
-            raise CommandError(str(error)) from None
+            raise CommandError(f"nothing has changed: {error}") from None
         return report.to_json()
 
     def reload(self) -> Deferred[ReloadReport]:

@@ -151,6 +151,16 @@ class DeskTests(SynchronousTestCase):
             self.assertEqual(status, 409)
             self.assertIn(why, answer["detail"])
 
+    def test_preview_of_an_overlay(self) -> None:
+        """It tells the effect, and has none."""
+        self.pull(b'{"a":1}')
+        change = {"feed": "results", "action": "set", "pointer": "/a", "value": "2"}
+        status, answer = self.command("overlay", **change, preview=True)
+        self.assertEqual((status, answer["effect"], answer["overlay"][0]["changes"]), (200, "shown", 1))
+        self.assertEqual(json.loads(self.ask(b"GET /-/desk/results").body)["overlay"], [])
+        status, answer = self.command("overlay", **change, preview="yes")
+        self.assertEqual((status, "'preview' is not true or false" in answer["detail"]), (409, True))
+
     def test_report(self) -> None:
         """It has everything at the desk of a feed."""
         self.pull(b"1")

@@ -43,9 +43,10 @@ class RequestTests(DeskCommandTestCase):
     def test_only_feed(self) -> None:
         """Without a name it is the only one."""
         answers = ((200, report(feed())), (200, answer("held")), (200, desk_report("held")))
-        self.assertEqual(self.ctl("hold", answers=answers), DONE)
+        self.assertEqual(self.ctl("withdraw", answers=answers), DONE)
         self.assertEqual(
-            [each[:2] for each in self.requests], [("GET", "/status"), ("POST", "/-/hold"), ("GET", "/-/desk/results")]
+            [each[:2] for each in self.requests],
+            [("GET", "/status"), ("POST", "/-/withdraw"), ("GET", "/-/desk/results")],
         )
         self.assertEqual(self.ctl("pin", "3f2a", answers=answers), DONE)
         self.assertEqual(json.loads(self.requests[1][2]), {"feed": "results", "version": "3f2a"})
@@ -89,9 +90,44 @@ class AnswerTests(DeskCommandTestCase):
         held = {"waiting": WAITING, "decision": DECISION}
         answers = ((200, answer("held", **held)), (200, desk_report("held", **held)))
         self.assertEqual(self.ctl("hold", "results", answers=answers), DONE)
-        first, *_, last = self.out.getvalue().splitlines()
+        first, *_, undo, effect = self.out.getvalue().splitlines()
         self.assertIn("(12.0 s old), marked held.", first)
-        self.assertEqual(last, f"Undo: livefeed ctl release results --runtime-dir {self.folder}")
+        self.assertEqual(undo, f"Undo: livefeed ctl release results --runtime-dir {self.folder}")
+        self.assertIn("WHICH THE RULE votes REFUSES", effect)
+
+    def test_hold_that_ends_by_itself(self) -> None:
+        """Whoever holds a feed is told of the end that somebody else has set before."""
+        end = {"id": "0a1b", "feed": "results", "kind": "release", "at": "2026-11-30T20:30:00Z", "in_s": 5, "by": "b"}
+        others = [{**end, "id": "ff00", "kind": "publish"}, {**end, "id": "ff01", "feed": "b"}]
+        answers = ((200, answer("held")), (200, desk_report("held")), (200, [end, *others]))
+        self.assertEqual(self.ctl("hold", "results", answers=answers), DONE)
+        lines = self.out.getvalue().splitlines()
+        self.assertIn("It ends by itself: embargo 0a1b: end of the hold, at ", lines[1])
+        self.assertNotIn("ff0", self.out.getvalue())
+
+    def test_rule_that_is_released(self) -> None:
+        """The way to have it hold again."""
+        answers = ((200, desk_report()), (200, answer()), (200, desk_report()))
+        self.assertEqual(self.ctl("release", "results", "--rule", "votes", "--for", "10m", answers=answers), DONE)
+        self.assertIn(
+            "To have the rule hold again: livefeed ctl release results --rule votes --for 1s", self.out.getvalue()
+        )
+
+    def test_back_from_unpin_and_resume(self) -> None:
+        """To the decision that was in force."""
+        for command, kind, undo in (
+            ("unpin", "pin", "pin results 3f2a01b2c3d4"),
+            ("resume", "withdraw", "withdraw results"),
+            ("resume", "end", "end results"),
+            ("resume", None, ""),
+        ):
+            decision = None if kind is None else {"kind": kind, "version": "3f2a01b2c3d4e5f60718"}
+            answers = ((200, desk_report("held", decision=decision)), (200, answer()), (200, desk_report()))
+            self.assertEqual(self.ctl(command, "results", answers=answers), DONE)
+            undos = [line for line in self.out.getvalue().splitlines() if line.startswith("Undo")]
+            self.assertEqual(
+                [line.partition(" --")[0] for line in undos], [f"Undo: livefeed ctl {undo}"] if undo else []
+            )
 
     def test_no_report(self) -> None:
         """The command has succeeded even if the report that follows does not, or is about a later state."""

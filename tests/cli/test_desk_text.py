@@ -31,6 +31,7 @@ class DoneTests(ZoneTestCase):
                 f"Waiting: {WAITS}.",
                 "Decision: hold, by anna at 21:04:19 CET: zeros from the exporter.",
                 "Undo: livefeed ctl release results",
+                "      Watchers are then shown version 9a8b77665544, WHICH THE RULE votes REFUSES.",
             ],
         )
 
@@ -38,6 +39,19 @@ class DoneTests(ZoneTestCase):
         """It ends with one full stop."""
         report = answer("held", decision={"kind": "hold", "reason": "We check district 7."})
         self.assertEqual(done_lines(report, PLAIN, NOW, "")[-1], "Decision: hold: We check district 7.")
+
+    def test_effect_of_the_undo(self) -> None:
+        """What watchers are shown then, unless that is what they are shown now."""
+        waiting = {**WAITING, "rule": None}
+        for undo, held, text in (
+            ("unpin", waiting, "Watchers are then shown version 9a8b77665544, which waits."),
+            ("resume", waiting, "Watchers are then shown version 9a8b77665544, which waits."),
+            ("unpin", WAITING, "If it is right all the same, show it: livefeed ctl release results"),
+            ("rollback", waiting, ""),
+            ("release", None, ""),
+        ):
+            lines = done_lines(answer("held", waiting=held), PLAIN, NOW, f"livefeed ctl {undo} results")
+            self.assertEqual(lines[-1].strip(), text or f"Undo: livefeed ctl {undo} results")
 
     def test_short(self) -> None:
         """Without the report of the feed, and with a warning."""
@@ -171,13 +185,19 @@ class DeskTests(ZoneTestCase):
     def test_proposals(self) -> None:
         """The commands that help in each state; first the one that takes the present decision back."""
         held, by_decision = {**DECISION, "kind": "hold"}, {**WAITING, "rule": None, "why": None}
+        earlier = [{"version": "3f2a01b2c3d4e5f60718"}, {"version": "00"}]
         for report, commands in (
-            (("live", {}), ["hold", "rollback", "withdraw"]),
+            (("live", {}), ["hold", "withdraw"]),
+            (("live", {"versions": earlier}), ["hold", "rollback", "withdraw"]),
             (("held", {"decision": held}), ["release", "withdraw"]),
             (("held", {"decision": held, "waiting": by_decision}), ["release --once", "release", "withdraw"]),
             (("held", {"decision": {**held, "kind": "pin"}}), ["unpin", "withdraw"]),
             (("held", {"decision": {**held, "kind": "pin"}, "waiting": by_decision}), ["unpin", "withdraw"]),
-            (("held", {"waiting": WAITING}), ["release", "release --rule votes --for 10m", "hold", "rollback"]),
+            (("held", {"waiting": WAITING}), ["release", "release --rule votes --for 10m", "hold", "withdraw"]),
+            (
+                ("held", {"decision": held, "waiting": WAITING}),
+                ["release", "release --rule votes --for 10m", "withdraw"],
+            ),
             (("withdrawn", {"decision": {**held, "kind": "withdraw"}}), ["resume"]),
             (("ended", {"decision": {**held, "kind": "end"}, "waiting": WAITING}), ["resume"]),
         ):

@@ -279,6 +279,7 @@ class EffectTests(EmbargoesTestCase):
         self.assertEqual(self.released, [])
         self.go(2)
         self.assertEqual((self.released, self.embargoes.entries), (["anna"], ()))
+        self.assertIn("of anna has come: nothing is held back any more", self.lines[-1])
 
     def test_release_that_is_refused(self) -> None:
         """It is kept with the reason, also after a restart, and does not happen at another time by itself."""
@@ -412,7 +413,9 @@ class CrashTests(EmbargoesTestCase):
         """A command that the disk refuses has no effect."""
         self.files.refusals["write"] = errno.ENOSPC
         embargo = Embargo(new_id(), self.wall() + 10, self.wall(), "anna", "", b"1")
-        self.assertIsInstance(self.refused(self.embargoes.add(embargo)), StoreError)
+        refusal = self.refused(self.embargoes.add(embargo))
+        self.assertIsInstance(refusal, StoreError)
+        self.assertIn("it cannot be kept, and will not happen: ", str(refusal))
         self.files.refusals.clear()
         self.go(20)
         self.assertEqual(self.stored, None)

@@ -108,6 +108,7 @@ class ArchiveTests(SynchronousTestCase):
         self.assertEqual(self.find(second.version).data, b"2")
         self.assertIn("give 6", self.refused("12345"))
         self.assertIn("there is no version 1234567", self.refused("1234567"))
+        self.assertIn("a version is missing: `livefeed ctl pin results VERSION`", self.refused("results"))
 
     def test_elsewhere(self) -> None:
         """Other places are asked; a name that fits several versions is refused."""

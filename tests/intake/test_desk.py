@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from twisted.logger import capturedLogs, eventAsText
+
 from livefeed.document.requirements import Required
 from livefeed.document.rules import Rules, RuleSpec
 from livefeed.document.selectors import parse_selector
@@ -185,6 +187,29 @@ class PinTests(DeskTestCase):
         self.assertIn("no earlier version", self.refused(self.desk.rollback(by="ana")))
         self.run_command(self.desk.unpin(by="ana"))
         self.assertEqual(self.shown(), b"3")
+
+    def test_pin_of_the_waiting_version(self) -> None:
+        """The way to show it is told."""
+        self.pull(b"1", b"2")
+        self.run_command(self.desk.hold(by="ana"))
+        self.pull(b"3")
+        name = version_of(b"3")[:8]
+        self.assertIn("it waits, and `livefeed ctl release` shows", self.refused(self.desk.pin(version=name, by="ana")))
+        self.run_command(self.desk.rollback(by="ana"))
+        self.assertIn("it waits, and `livefeed ctl unpin` shows", self.refused(self.desk.pin(version=name, by="ana")))
+        self.assertIn("there is no version", self.refused(self.desk.pin(version="f" * 8, by="ana")))
+
+    def test_log(self) -> None:
+        """A line for each command: by whom, with which arguments, and what watchers see from then on."""
+        self.pull(b"1", b"2")
+        with capturedLogs() as events:
+            self.run_command(self.desk.rollback(by="ana", reason="zeros\n\x1b[2J"))
+            self.run_command(self.desk.withdraw(by="ana"))
+        texts = [text for text in map(eventAsText, events) if " by ana" in text]
+        self.assertIn(
+            f'rollback by ana {{"reason": "zeros\\n\\u001b[2J"}}: it is held, with version {version_of(b"1")}', texts[0]
+        )
+        self.assertIn("withdraw by ana: it is withdrawn, without a document", texts[-1])
 
     def test_rollback_never_leads_back_to_the_zeros(self) -> None:
         """Also after the source was repaired, and in the next process."""

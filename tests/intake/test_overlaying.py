@@ -18,7 +18,7 @@ from livefeed.document.overlay import Edit
 from livefeed.document.requirements import Required
 from livefeed.document.rules import Rules, RuleSpec
 from livefeed.document.selectors import parse_selector
-from livefeed.exceptions import CommandError, StartError
+from livefeed.exceptions import CommandError, SourceError, StartError
 from livefeed.feed.state import State
 from livefeed.intake.overlaying import OverlayChange
 from livefeed.storage.desk_file import DeskRecord
@@ -194,6 +194,63 @@ class DecisionTests(OverlayTestCase):
         self.night.start()
         self.night.pull(night(12))
         self.assertEqual(self.night.shown, night(99))
+
+
+class PreviewTests(OverlayTestCase):
+    """A preview tells what a change would do, and changes nothing."""
+
+    def preview(self, *change: str | None) -> dict[str, Any]:
+        """Gives a preview, and checks that nothing has changed."""
+        night = self.night
+        before = night.shown, night.waiting, night.desk.overlay.edits, night.marks, len(night.audit.entries)
+        try:
+            wish = OverlayChange(*change)  # type: ignore[arg-type]
+            return night.run(night.desk.preview_overlay(wish, by="ada"))
+        finally:
+            after = night.shown, night.waiting, night.desk.overlay.edits, night.marks, len(night.audit.entries)
+            self.assertEqual(after, before)
+
+    def test_before_the_first_pull(self) -> None:
+        answer = self.preview("set", NORTH, "99")
+        self.assertEqual((answer["effect"], answer["overlay"][0]["changes"]), ("unknown", None))
+
+    def test_effects(self) -> None:
+        self.night.pull(night(12))
+        answer = self.preview("set", NORTH, "99")
+        self.assertEqual((answer["effect"], answer["rule"], answer["why"]), ("shown", None, None))
+        self.assertEqual(answer["overlay"][0]["places"], [{"pointer": "/0/votes", "hidden": "12"}])
+        self.assertEqual(self.preview("set", NORTH, "12")["effect"], "none")
+        self.assertEqual(self.preview("set", NORTH, "99", "13")["overlay"][0]["changes"], 0)
+        self.night.run(self.night.desk.hold(by="ada"))
+        answer = self.preview("set", NORTH, "99")
+        self.assertEqual((answer["effect"], answer["state"], answer["rule"]), ("waits", "held", None))
+
+    def test_a_rule_that_would_refuse_it(self) -> None:
+        self.night = self.start(rules=RULES["some"])
+        self.night.pull(night(12))
+        answer = self.preview("remove", NORTH)
+        self.assertEqual((answer["effect"], answer["rule"]), ("waits", "complete"))
+        self.assertIn("votes", answer["why"])
+
+    def test_refusals(self) -> None:
+        """They are those of the command."""
+        self.night.pull(night(12))
+        for change, why in ((("set", NORTH, "many"), "not JSON"), (("drop", NORTH), "no entries")):
+            with self.assertRaisesRegex(CommandError, why):
+                self.preview(*change)
+        self.assertFalse(self.night.desk.turn.locked)
+
+    def test_a_rule_that_takes_too_long(self) -> None:
+        """The turn is free again."""
+        self.night.pull(night(12))
+
+        async def refusal(_: Any, __: bytes) -> None:
+            raise SourceError("the check takes too long")
+
+        self.patch(type(self.night.desk), "refusal", refusal)
+        with self.assertRaisesRegex(CommandError, "the check takes too long"):
+            self.preview("set", NORTH, "99")
+        self.assertFalse(self.night.desk.turn.locked)
 
 
 class StartTests(OverlayTestCase):

@@ -295,7 +295,7 @@ class ReloadingTests(SynchronousTestCase):
         self.error = ConfigurationError("no", place="x")
         outcome = Deferred.fromCoroutine(self.reloading.command({}))
         self.finish()
-        self.assertEqual(str(self.failureResultOf(outcome, CommandError).value), "x: no")
+        self.assertEqual(str(self.failureResultOf(outcome, CommandError).value), "nothing has changed: x: no")
 
     def test_requests_during_a_reload(self) -> None:
         """They have one more reload together: the file may have changed after the first one has read it."""
