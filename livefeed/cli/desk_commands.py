@@ -311,11 +311,13 @@ def _embargoes(client: Client, report: dict[str, Any], now: datetime, kind: str 
 def completed(client: Client, report: dict[str, Any]) -> dict[str, Any]:
     """Gives the answer to a command with the members that only the report of the feed has.
 
-    If that cannot be had, or is about a later state, the answer stays as it is.
+    If that cannot be had, or somebody has given another command meanwhile, the answer stays as it is: the way back is
+    that of this command.
     """
     with suppress(CommandError):
         later = client.get(f"/-/desk/{quote(str(report.get('feed')), safe='')}").report()
-        if isinstance(later, dict) and later.get("state") == report.get("state"):
+        same = ("state", "decision", "version")
+        if isinstance(later, dict) and all(later.get(name) == report.get(name) for name in same):
             # The warning is about the command, such as that a restart forgets it.
             return {**report, **later, "warning": report.get("warning") or later.get("warning")}
     return report

@@ -41,6 +41,9 @@ STATES: Mapping[Kind, State] = {
 }
 """The state of the feed by each kind of decision."""
 
+UNKNOWN_DECISIONS = "it is not known what may be shown: the file of the decisions is damaged"
+"""The reason of the decision of livefeed itself."""
+
 MAX_RELEASE_S = 86_400.0
 """The longest time in seconds for which a rule can be released."""
 
@@ -96,7 +99,7 @@ class Deciding(Candidates):
             if not error.is_damaged:
                 raise StartError(f"livefeed: {self.place}: {error}") from None
             self.damage = str(error)
-            record = DeskRecord(Decision("withdraw", "", "livefeed", self.wall()))
+            record = DeskRecord(Decision("withdraw", UNKNOWN_DECISIONS, "livefeed", self.wall()))
             text = (
                 'feed "{feed}" is withdrawn, because its decisions cannot be read: {why}; '
                 "look at its document, and then `livefeed ctl resume {feed}` or `livefeed ctl pin {feed} VERSION`"

@@ -395,8 +395,8 @@ class Puller(Service):
         self.times.note_pull(self.clock.seconds() - self._pulled_at)
         if self._stopped:
             return outcome
-        if self.feed.snapshot is not None:
-            # Without a document, the feed does not become live.
+        if self.feed.freshness is State.STALE and self.feed.snapshot is not None:
+            # Without a document, or with one that is too old, the feed does not become live.
             self._note_recovery()
         self.desk.hold_back(data, violation, is_tick=is_tick)
         self._note_good()

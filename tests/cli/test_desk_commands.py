@@ -131,7 +131,12 @@ class AnswerTests(DeskCommandTestCase):
 
     def test_no_report(self) -> None:
         """The command has succeeded even if the report that follows does not, or is about a later state."""
-        others: tuple[tuple[int, Any], ...] = ((500, {"detail": "no"}), (200, []), (200, desk_report("expired")))
+        others: tuple[tuple[int, Any], ...] = (
+            (500, {"detail": "no"}),
+            (200, []),
+            (200, desk_report("expired")),
+            (200, desk_report("withdrawn", decision={"kind": "withdraw", "by": "bert"})),
+        )
         for later in others:
             answers = ((200, answer("withdrawn", warning="a restart forgets it")), later)
             self.assertEqual(self.ctl("withdraw", "results", answers=answers), DONE)
@@ -139,6 +144,7 @@ class AnswerTests(DeskCommandTestCase):
             self.assertIn("results: withdrawn. Watchers are shown no document", text)
             self.assertIn("Warning: a restart forgets it", text)
             self.assertIn("Undo: livefeed ctl resume results", text)
+            self.assertNotIn("bert", text)
 
     def test_warning_is_kept(self) -> None:
         """The report that follows has none."""

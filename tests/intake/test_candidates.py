@@ -311,6 +311,15 @@ class ReleaseByItselfTests(RulesTestCase):
             self.pull(votes(1))
         self.assertEqual(sum("is live: pulled from" in eventAsText(event) for event in events), 1)
 
+    def test_logged_once_after_the_document_has_expired(self) -> None:
+        """Good pulls that are held back do not make it younger."""
+        night = self.night(never_falls())
+        night.feed.gone_after_s = 3.0
+        with capturedLogs() as events:
+            self.pull(votes(9), *[votes(5)] * 8)
+        self.assertIs(night.feed.state, State.EXPIRED)
+        self.assertLessEqual(sum("the source works" in eventAsText(event) for event in events), 1)
+
 
 class AlarmTests(RulesTestCase):
     """Rules that hold nothing."""

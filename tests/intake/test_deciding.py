@@ -67,6 +67,7 @@ class RestartTests(DeskTestCase):
         self.pull(b"2")
         self.assertEqual((self.feed.state, self.shown()), (State.WITHDRAWN, None))
         self.assertIn("damaged", self.desk.report()["warning"])
+        self.assertIn("it is not known what may be shown", self.desk.report()["decision"]["reason"])
         self.run_command(self.desk.resume(by="ana"))
         self.assertEqual(self.shown(), b"2")
         self.assertNotIn("warning", self.desk.report())
