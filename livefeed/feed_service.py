@@ -307,11 +307,11 @@ class PulledFeedService(FeedService):
 
     @property
     def embargoes(self) -> Embargoes:
-        """Everything that is to happen to the feed at a time."""
+        """The documents that are published, and the holds that end, at a time."""
         return self._storage.embargoes
 
     async def foresee(self, data: bytes | None) -> Foresight:
-        """Foresees the publication of a document, or the end of a hold if there is no document."""
+        """Foresees the publication of a document; without one, the end of the hold."""
         return await (foresee_release(self.desk) if data is None else foresee_document(self.desk, data))
 
     async def end_hold(self, embargo: Embargo) -> None:

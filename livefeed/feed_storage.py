@@ -1,7 +1,7 @@
 """Everything of one feed that outlives the process: its last versions, its store, its decisions and its embargoes.
 
 Rule: all of it is opened before anything is served or pulled, in one order: the versions, the decisions about
-them, and then everything that is to happen.
+them, and then the embargoes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class FeedStorage:
     :param desk: the desk, which keeps decisions.
     :param journal: keeps the versions; ``None`` if they are not kept.
     :param store: the store; ``None`` if the document comes from another source. The owner may replace it.
-    :param embargoes: everything that is to happen at a time.
+    :param embargoes: the embargoes.
     """
 
     # required parameters

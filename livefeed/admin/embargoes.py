@@ -1,7 +1,7 @@
 """Embargoes on the operator's port: a document that is set aside for a time, and the commands about all of them.
 
-Rules: what is set aside is shown to operators only. Nothing of it is in the answers about the stored document, in the
-versions, in the metrics or in the status.
+Rules: a document that is set aside is shown to operators only. Nothing of it is in the answers about the stored
+document, in the versions, in the metrics or in the status.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _FORM = "a time with its offset from UTC, such as 2026-11-30T21:30:00+01:00 (RFC
 
 
 class Foreseen(Protocol):
-    """What can be said about something that is to happen at a time."""
+    """The foreseeable effect of an embargo."""
 
     @property
     def ruled(self) -> str | None:
@@ -47,14 +47,14 @@ class Foreseen(Protocol):
 
 
 class EmbargoedFeed(Protocol):
-    """A feed to which something may happen at a time."""
+    """A feed that may have embargoes."""
 
     @property
     def embargoes(self) -> Embargoes:
         """Its embargoes."""
 
     async def foresee(self, data: bytes | None) -> Foreseen:
-        """Foresees the publication of a document, or the end of a hold if there is no document."""
+        """Foresees the publication of a document; without one, the end of the hold."""
 
 
 def time_of(text: str, now: float) -> float:
@@ -121,7 +121,7 @@ async def set_aside(served: EmbargoedFeed, data: bytes, wish: SetAside) -> dict[
 
 
 async def _foreseen(served: EmbargoedFeed, data: bytes | None) -> Foreseen | None:
-    """Foresees what can be; ``None`` if the rules cannot be checked now."""
+    """Foresees the effect of an embargo; ``None`` if the rules cannot be checked now."""
     try:
         return await served.foresee(data)
     except PullError:
@@ -185,7 +185,7 @@ class EmbargoCommands:
     @staticmethod
     async def _publish(embargoes: Embargoes, name: str, by: str, *, any_version: bool) -> Embargo:
         try:
-            return await embargoes.happen_now(name, by, any_version=any_version)
+            return await embargoes.end_now(name, by, any_version=any_version)
         except ConditionError as error:
             raise CommandError(f"{error}; --any-version passes over that") from None
 

@@ -3,7 +3,7 @@
 - ``codings``: compression in the content codings and for WebSocket messages.
 - ``comparisons``: the checks that compare values with those of the document that is shown.
 - ``diff``: patches (RFC 6902) from one version to another.
-- ``embargo``: something that is to happen at a time, as it is stored in a file.
+- ``embargo``: a document that is published, or a hold that ends, at a time, as it is stored in a file.
 - ``exact_json``: JSON whose numbers stay exact.
 - ``exact_numbers``: numbers that are compared and subtracted without rounding.
 - ``gate``: the checks that a document must pass.

@@ -1,4 +1,4 @@
-"""Something that is to happen to a feed at a time: a document that is published then, or the end of a hold.
+"""An embargo of a feed: a document that is published at a time, or a hold that ends at a time.
 
 Its record has the form of :mod:`livefeed.document.stored_write`: one line, the hash of a head, a space and the head,
 and the document's bytes with a line feed behind them.
@@ -29,26 +29,29 @@ MAX_TEXT = 300
 
 
 class Kind(StrEnum):
-    """What is to happen."""
+    """The effect of an embargo."""
 
     PUBLISH = "publish"
+    """Its document is stored, and published."""
     RELEASE = "release"
+    """The hold of the feed ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class Embargo:
-    """One thing that is to happen.
+    """One embargo.
 
     :ivar id: its name, which is chosen by chance: it tells nothing about the document.
-    :ivar at: when it is to happen, in seconds since 1970 by the wall clock.
+    :ivar at: when it ends and has its effect, in seconds since 1970 by the wall clock.
     :ivar asked_at: when it was asked for, in seconds since 1970 by the wall clock.
     :ivar by: the user who has asked for it.
     :ivar reason: the user's reason; empty if there is none.
     :ivar data: the document's bytes; ``None`` for a release.
     :ivar if_match: the versions of which one must be stored at that time, or ``*`` for any; ``None`` for no condition.
+        Of a release: the version that a rule held back when the operator has asked; ``None`` if no rule held one.
     :ivar if_none_match: the versions of which none may be stored at that time, or ``*`` for any; ``None`` for no
         condition.
-    :ivar failed: why it has not happened at its time, and is kept for the operator; empty while it waits.
+    :ivar failed: why it had no effect at its time, and is kept for the operator; empty while it waits.
     """
 
     id: str
@@ -63,7 +66,7 @@ class Embargo:
 
     @property
     def kind(self) -> Kind:
-        """What is to happen."""
+        """The effect."""
         return Kind.RELEASE if self.data is None else Kind.PUBLISH
 
     @property

@@ -1,10 +1,13 @@
-"""The service that does at their times what was asked for before: it stores documents, and ends holds.
+"""The embargoes of a feed, and their effects at their times: documents that are stored, and holds that end.
 
-The times are those of the wall clock, as an operator says them. The wall clock is read again each second, so that a
-clock that is set meanwhile moves them; see :mod:`.believed_clock`.
+An embargo waits until its time. Then it ends: it has its effect, and is removed from the file. If the effect is not
+possible, it has failed, and is kept for the operator.
 
-Rules: everything is durable before it is answered. Whatever cannot be done at its time is kept and reported, never
-lost. Nothing here logs the length or the version of a document.
+The times are those of the wall clock, as operators give them. The wall clock is read again each second, so that a clock
+that is set meanwhile moves them; see :mod:`.believed_clock`.
+
+Rules: everything is durable before it is answered. An embargo that has failed is kept and reported, never lost. Nothing
+here logs the length or the version of a document.
 """
 
 from __future__ import annotations
@@ -39,10 +42,10 @@ MAX_EMBARGO_BYTES = 16 * 1024 * 1024
 """The size in bytes of all documents under embargo of a feed. A larger one is accepted if it is the only one."""
 
 LOOK_S = 1.0
-"""Seconds from one look at the wall clock to the next while something is to happen."""
+"""Seconds from one look at the wall clock to the next while an embargo waits."""
 
 RETRY_S = 1.0
-"""Seconds after which something is tried again that the disk has refused."""
+"""Seconds after which an effect is tried again that the disk has refused."""
 
 STOP_S = 5.0
 """Seconds for which a stop waits for the disk."""
@@ -66,7 +69,7 @@ class Embargoes:
 
     :param keeping: keeps them, with the audit.
     :param effects: stores documents, and ends holds.
-    :ivar entries: what is to happen, the next one first; entries that have failed are behind the others.
+    :ivar entries: the embargoes, the next one first; those that have failed are behind the others.
     """
 
     # required parameters
@@ -80,7 +83,7 @@ class Embargoes:
     _is_open: bool = False
     _lock: DeferredLock = field(default_factory=DeferredLock)  # one change at a time
     _call: IDelayedCall | None = None
-    _done: set[str] = field(default_factory=set)  # has happened, and could not be removed from the file yet
+    _done: set[str] = field(default_factory=set)  # had their effect, and could not be removed from the file yet
     _told: set[str] = field(default_factory=set)  # those that are tried again, and the log has said so
     _believed: BelievedClock = field(init=False)
 
@@ -88,7 +91,7 @@ class Embargoes:
         self._believed = BelievedClock(self.feed.name, self.clock, self.keeping.wall)
 
     def open(self) -> None:
-        """Reads the file, and does from now on what is due; see :meth:`close`.
+        """Reads the file, and ends embargoes at their times from now on; see :meth:`close`.
 
         :raises StoreError: if the file cannot be used.
         """
@@ -103,7 +106,7 @@ class Embargoes:
         self._schedule()
 
     def close(self) -> Deferred[None]:
-        """Does nothing more, and leaves the file to another process, until :meth:`open`.
+        """Ends no more embargoes, and leaves the file to another process, until :meth:`open`.
 
         :returns: fires once nothing is written any more.
         """
@@ -137,7 +140,7 @@ class Embargoes:
     # Commands
 
     async def add(self, embargo: Embargo) -> None:
-        """Accepts something that is to happen. It is durable when this returns.
+        """Accepts an embargo. It is durable when this returns.
 
         :raises TooManyEmbargoesError: if there are too many.
         :raises StoreError: if the disk refuses it; nothing has changed then.
@@ -161,32 +164,32 @@ class Embargoes:
         text = 'feed "{feed}": {what} at {at}, by {by} (embargo {id})'
         _log.info(text, feed=self.feed.name, what=what, at=timestamp(embargo.at), by=embargo.by, id=embargo.id)
 
-    async def cancel(self, name: str, by: str) -> Embargo:
-        """Removes something that is to happen, or that has failed. It never happens when this returns.
+    async def cancel(self, embargo_id: str, by: str) -> Embargo:
+        """Removes an embargo that waits, or that has failed. Once this returns, it never has an effect.
 
-        :raises UnknownEmbargoError: if there is none by this id, such as since it has happened.
+        :raises UnknownEmbargoError: if there is none by this id, such as after its end.
         :raises StoreError: if the disk refuses it; nothing has changed then.
         """
         async with _Locked(self._lock):
             self._check_open()
-            found = self.find(name)
+            found = self.find(embargo_id)
             await self._write(
                 [each for each in self.entries if each.id != found.id], self.keeping.line(found, "cancel", by)
             )
         _log.info('feed "{feed}": the embargo {id} was cancelled by {by}', feed=self.feed.name, id=found.id, by=by)
         return found
 
-    async def happen_now(self, name: str, by: str, *, any_version: bool = False) -> Embargo:
-        """Does now what is to happen later, or what has failed.
+    async def end_now(self, embargo_id: str, by: str, *, any_version: bool = False) -> Embargo:
+        """Ends an embargo now that waits, or that has failed.
 
         :param any_version: whether its conditions on the stored or waiting version are passed over.
         :raises UnknownEmbargoError: if there is none by this id.
-        :raises CommandError: if it cannot be done; it is kept.
+        :raises CommandError: if its effect is not possible; it is kept.
         :raises StoreError: if the disk refuses it; it is kept.
         """
         async with _Locked(self._lock):
             self._check_open()
-            found = self.find(name)
+            found = self.find(embargo_id)
             try:
                 await self._do(replace(found, if_match=None, if_none_match=None) if any_version else found)
             except CommandError as error:
@@ -203,19 +206,19 @@ class Embargoes:
         return found
 
     def listed(self) -> tuple[Embargo, ...]:
-        """Gives what is to happen, without what has happened and is still in the file."""
+        """Gives the embargoes, without those that had their effect and are still in the file."""
         return tuple(each for each in self.entries if each.id not in self._done)
 
-    def find(self, name: str) -> Embargo:
+    def find(self, embargo_id: str) -> Embargo:
         """Gives an embargo by its id.
 
         :raises UnknownEmbargoError: if there is none.
         """
         for each in self.listed():
-            if each.id == name:
+            if each.id == embargo_id:
                 return each
-        why = f"no embargo of this feed has the id {name!r}: it has happened, or was cancelled"
-        raise UnknownEmbargoError(f"{why}{closest(name, [each.id for each in self.entries])}")
+        why = f"no embargo of this feed has the id {embargo_id!r}: it has happened, or was cancelled"
+        raise UnknownEmbargoError(f"{why}{closest(embargo_id, [each.id for each in self.entries])}")
 
     # Time
 
@@ -233,7 +236,7 @@ class Embargoes:
         self._call = self.clock.callLater(delay_s, self._look)
 
     def _waiting(self) -> list[Embargo]:
-        """Gives what is to happen, the next one first."""
+        """Gives the embargoes that are to end, the next one first."""
         return [each for each in self.entries if each.id in self._done or not each.failed]
 
     def _now_s(self) -> float:
@@ -245,7 +248,7 @@ class Embargoes:
         Deferred.fromCoroutine(self._do_due())
 
     async def _do_due(self) -> None:
-        """Does what is due, one after another in the order of the times."""
+        """Ends the embargoes that are due, one after another in the order of their times."""
         delay_s: float | None = None
         async with _Locked(self._lock):
             while self._is_open and (waiting := self._waiting()):
@@ -262,7 +265,7 @@ class Embargoes:
         self._schedule(delay_s)
 
     async def _end(self, embargo: Embargo) -> None:
-        """Does what is due, or notes why that is not possible.
+        """Ends an embargo that is due, or notes why that is not possible.
 
         :raises StoreError: if the disk refuses it.
         """

@@ -115,8 +115,8 @@ class Freshness:
         return None if waiting is None else waiting.age_s(self._now())
 
     def _overlay(self) -> tuple[str, ...]:
-        """Gives the pointers to values of an editor. Those of a part are pointers in that part."""
-        return self._notice.overlay
+        """Gives the pointers to values of an editor; of a part, as pointers in that part. A subclass has them."""
+        raise NotImplementedError
 
     def _why_decided(self) -> str:
         meaning = DECISIONS.get(self.state, "")

@@ -15,5 +15,5 @@
 - ``refused``: the documents that the gate or a rule has refused, on their way to the disk.
 - ``stored_past``: the documents in the store of a feed, as earlier versions.
 - ``timed_release``: the end of a hold at a time.
-- ``waiting``: the values of candidates that wait, and what the desk needs of rules.
+- ``waiting``: the values of candidates that wait, and of alarms.
 """

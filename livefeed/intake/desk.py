@@ -80,7 +80,7 @@ class Desk(Overlaying):
         return report_of(self)
 
     async def hold(self, *, by: str, reason: str = "") -> dict[str, Any]:
-        """Has watchers keep what is shown, until :meth:`release`.
+        """Has watchers keep the document that is shown, until :meth:`release`.
 
         :param by: the name under which the operator had access; this, and ``reason``, are the same for all commands.
         :param reason: the operator's text for watchers.
@@ -190,7 +190,7 @@ class Desk(Overlaying):
         return await self.run("withdraw", by, {"reason": reason}, plan)
 
     async def end(self, *, by: str, reason: str = "") -> dict[str, Any]:
-        """Makes what is shown the last version, until :meth:`resume`."""
+        """Makes the version that is shown the last one, until :meth:`resume`."""
 
         async def plan() -> Plan:
             self.refuse_if("withdraw")

@@ -75,6 +75,7 @@ class Enacting(Deciding):
         self.rules = rules
         self.released = {rule: until_s for rule, until_s in self.released.items() if rule in rules.names}
         self._refusals.clear()
+        self.held_also = None
         # A check that never ends must not keep other rules away.
         self._checks = set()
         self.alarms.clear()

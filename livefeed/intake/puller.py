@@ -117,7 +117,7 @@ def _call_weakly(method: Callable[[], None]) -> Callable[[], None]:
 
 
 def _tell(awaiting: list[Deferred[PullOutcome]], outcome: PullOutcome) -> None:
-    """Gives an outcome to those who have waited for it, and still do."""
+    """Gives an outcome to all that have waited for it, and still do."""
     for each in awaiting:
         if not each.called:
             each.callback(outcome)
@@ -176,7 +176,7 @@ class Puller(Service):
     _spent: SpentErrors = field(default_factory=SpentErrors)
     _fetches: Fetches = field(init=False)
     _outcome: Literal["none yet", "good", "failed"] = "none yet"
-    _awaiting: list[Deferred[PullOutcome]] = field(default_factory=list)  # those who wait for the next pull
+    _awaiting: list[Deferred[PullOutcome]] = field(default_factory=list)  # all that wait for the next pull
 
     def __post_init__(self) -> None:
         self.timeout_s = min(max(self.feed.interval_s, MIN_TIMEOUT_S), MAX_TIMEOUT_S)

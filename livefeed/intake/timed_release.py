@@ -1,4 +1,4 @@
-"""The end of a hold at a time that an operator has given before, and what can be foreseen about that time.
+"""The end of a hold by an embargo, and the foreseeable effects of embargoes.
 
 Rule: a document that a rule holds back is shown only if the operator has seen that it waits. Another one that a rule
 holds back at that time needs an operator then.
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Foresight:
-    """What can be said about something that is to happen at a time.
+    """The foreseeable effect of an embargo.
 
     :ivar ruled: the version that waits now, and that a rule holds back; ``None`` if there is none.
-    :ivar doubt: why it would not have the wanted effect if it happened now; empty if it would.
+    :ivar doubt: why it would not have the wanted effect if it ended now; empty if it would.
     """
 
     ruled: str | None = None
@@ -59,7 +59,7 @@ async def foresee_document(desk: Desk, data: bytes) -> Foresight:
 async def end_hold(desk: Desk, embargo: Embargo) -> None:
     """Ends the hold, so that watchers are shown the document that waits. If nothing is held any more, that is fine.
 
-    :param embargo: the wish; its ``if_match`` has the version that a rule held back when it was made.
+    :param embargo: the embargo; its ``if_match`` has the version that a rule held back when it was made.
     :raises CommandError: if the feed is in another state, or a rule holds another document back by now.
     :raises SourceError: if the rules cannot be checked.
     """

@@ -4,7 +4,7 @@
 - ``audit_reading``: the last lines of the audit.
 - ``desk_file``: the decisions of an operator about a feed, in a file that is replaced in one step.
 - ``earlier_journal``: reads the files of versions of earlier releases.
-- ``embargo_file``: the file of everything that is to happen to a feed at a time.
+- ``embargo_file``: the file with the embargoes of a feed.
 - ``files``: the calls of the system that decide whether a write survives a crash.
 - ``journal``: the last versions of a document, in a file to which new ones are appended.
 - ``record_file``: reads a file of records, and tells how it ends.

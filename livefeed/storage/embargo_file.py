@@ -1,4 +1,4 @@
-"""The file of everything that is to happen to a feed at a time: documents under embargo, and ends of holds.
+"""The file with the embargoes of a feed: documents that are published at a time, and holds that end at a time.
 
 Rules: this file knows no feed, no thread and no reactor. The whole file is written anew, synced, renamed and its folder
 synced, so that a crash leaves the one or the other as a whole. Only its user may read it.

@@ -206,7 +206,7 @@ class CommandTests(EmbargoesTestCase):
         async def refuse(*_: object, **__: object) -> None:
             raise ConditionError("another version is stored")
 
-        self.patch(self.one.embargoes, "happen_now", refuse)
+        self.patch(self.one.embargoes, "end_now", refuse)
         why = self.refused(self.commands.run({"action": "publish", "id": made["id"]}))
         self.assertEqual(why, "another version is stored; --any-version passes over that")
 

@@ -20,6 +20,7 @@ from livefeed.feed.feed import Feed
 from livefeed.testing import make_site, publish, request
 from livefeed.web.cors import Origins
 from livefeed.web.site import Site
+from tests.helpers.guarded import protect
 from tests.helpers.page_texts import NAMES, TextFinder, texts_of_module
 
 NOW = 1_795_000_000.25
@@ -252,6 +253,17 @@ class ListTests(SynchronousTestCase):
         self.serve("*")
         (only,) = json.loads(request(self.site, b"GET /-/feeds.json HTTP/1.1").body)["feeds"]
         self.assertEqual(only["name"], "feed0")
+
+    def test_json_of_a_protected_feed(self) -> None:
+        """Everybody knows that there is one, and nothing else about it."""
+        made = make_site()
+        publish(made.feed, b"1")
+        made.feed.mark_stale("redis: away")
+        protect(made.published[0], made.site)
+        (only,) = json.loads(request(made.site, b"GET /-/feeds.json HTTP/1.1").body)["feeds"]
+        self.assertTrue(only["protected"])
+        self.assertEqual({only[name] for name in ("state", "version", "sequence", "at")}, {None})
+        self.assertNotIn("reason", only)
 
     def test_reasons(self) -> None:
         """The list has them only if the operator shows them; a long one is cut."""

@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.document import rules as rules_module
 from livefeed.document.comparisons import MaxStep, NeverFalls, NeverShrinks
 from livefeed.document.exact_numbers import Step
+from livefeed.document.json_schema import Schema
 from livefeed.document.requirements import MustBe, Required
 from livefeed.document.rules import (
     MAX_RULES,
@@ -71,6 +72,16 @@ class CompileTests(SynchronousTestCase):
     def test_cheap_ones_first(self) -> None:
         """Requirements before comparisons, and otherwise the order of the settings."""
         self.assertEqual(RULES.names, ("complete", "mode", "votes", "steps", "list"))
+
+    def test_rules_that_may_take_long(self) -> None:
+        """A schema may look at a value any number of times, so that it is checked in a thread."""
+        schema = RuleSpec("shape", Schema.compile("a.json", b"{}"), action="alarm")
+        for specs, may_take_long in (
+            ([], False),
+            ([RuleSpec("a", VOTES)], False),
+            ([RuleSpec("a", VOTES), schema], True),
+        ):
+            self.assertEqual(Rules.compile(specs).may_take_long, may_take_long)
 
     def test_names(self) -> None:
         """A name stands in commands and metrics."""

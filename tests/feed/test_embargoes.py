@@ -465,7 +465,7 @@ class CrashTests(EmbargoesTestCase):
         self.successResultOf(self.embargoes.close())
         self.go(20)
         self.assertEqual(self.stored, None)
-        for work in (self.embargoes.add(one), self.embargoes.cancel(one.id, ""), self.embargoes.happen_now(one.id, "")):
+        for work in (self.embargoes.add(one), self.embargoes.cancel(one.id, ""), self.embargoes.end_now(one.id, "")):
             self.assertIn("handed over", str(self.refused(work)))
         self.embargoes.open()
         self.go(1)
@@ -544,7 +544,7 @@ class CommandTests(EmbargoesTestCase):
     def test_now(self) -> None:
         """It is stored at once, and not again at its time."""
         one = self.add(10.0, b"1")
-        self.do(self.embargoes.happen_now(one.id, "bert"))
+        self.do(self.embargoes.end_now(one.id, "bert"))
         self.assertEqual((self.stored, self.writes), (b"1", 1))
         self.go(20)
         self.assertEqual(self.writes, 1)
@@ -553,7 +553,7 @@ class CommandTests(EmbargoesTestCase):
         """Its document is stored. It is removed as soon as that is possible, and does not happen again."""
         one = self.add(100.0, b"1")
         self.files.refusals["write"] = errno.ENOSPC
-        self.do(self.embargoes.happen_now(one.id, "bert"))
+        self.do(self.embargoes.end_now(one.id, "bert"))
         self.assertIsInstance(self.refused(self.embargoes.cancel(one.id, "bert")), UnknownEmbargoError)
         self.files.refusals.clear()
         self.go(3)
@@ -563,11 +563,11 @@ class CommandTests(EmbargoesTestCase):
         """One that has failed can be published by hand, with its conditions or without."""
         one = self.add(10.0, b"1", if_match=("*",))
         self.go(11)
-        self.assertIn("no document is stored", str(self.refused(self.embargoes.happen_now(one.id, "bert"))))
+        self.assertIn("no document is stored", str(self.refused(self.embargoes.end_now(one.id, "bert"))))
         self.assertEqual(len(self.embargoes.entries), 1)
         self.assertEqual(self.audit.entries[-1]["arguments"]["action"], "publish now")
         self.assertIn("failed: no document is stored", self.audit.entries[-1]["outcome"])
-        self.do(self.embargoes.happen_now(one.id, "bert", any_version=True))
+        self.do(self.embargoes.end_now(one.id, "bert", any_version=True))
         self.assertEqual((self.stored, self.embargoes.entries), (b"1", ()))
 
     def test_limits(self) -> None:

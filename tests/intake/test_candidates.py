@@ -431,6 +431,15 @@ class OtherRulesTests(RulesTestCase):
         self.successResultOf(night.desk.take_rules(Rules.compile((required(),))))
         self.assertEqual((night.shown, night.feed.state), (votes(5), State.LIVE))
 
+    def test_other_rule_that_is_gone(self) -> None:
+        """Nobody is told of a rule that there is no more, also before the next pull."""
+        votes_rule = never_falls(release_pulls=9)
+        night = self.night(votes_rule, never_falls("total", "/rest"))
+        self.pull(b'{"votes": 9, "rest": 9}', b'{"votes": 5, "rest": 5}')
+        self.successResultOf(night.desk.take_rules(Rules.compile((votes_rule,))))
+        waiting = night.desk.report()["waiting"]
+        self.assertEqual((waiting["rule"], waiting["held_also"]), ("votes", None))
+
     def test_still_refused(self) -> None:
         """By another rule, say; and a decision is above all rules."""
         night = self.night(never_falls())

@@ -62,6 +62,12 @@ class MarksTests(SynchronousTestCase):
         """Gives the pointers of a version."""
         return self.overlay.marks_of(Snapshot.bare(data, Sequence(1, 1)))
 
+    def test_entries(self) -> None:
+        """They are there in the order in which they were made."""
+        edits = (edit_of("/b"), edit_of("/a"))
+        try_on(self.overlay, edits, None)
+        self.assertEqual(self.overlay.edits, edits)
+
     def test_those_of_the_last_document_are_remembered(self) -> None:
         shown = try_on(self.overlay, [edit_of("/a")], b'{"a":1}')
         self.assertEqual(self.overlay.note(version_of(shown)), ("/a",))

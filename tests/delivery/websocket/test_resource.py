@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.feed import parts as parts_module
 from livefeed.feed.parts import UNUSED_S
+from livefeed.feed.state import State
 from livefeed.testing import RecordingSubscriber, Response, make_site, publish, request
 from livefeed.web.answers import answer
 
@@ -143,6 +144,15 @@ class PartTests(WebSocketResourceTestCase):
         self.assertEqual(self.ask(b"/feed.ws/a").status, 426)
         self.assertEqual(self.ask(b"/feed.ws/a", *HANDSHAKE, method=b"POST").status, 405)
         self.assertEqual(self.followed, [])
+
+    def test_withdrawn(self) -> None:
+        """A part that the document has, and one that it has not, are refused alike."""
+        publish(self.published.feed, b'{"a": 1}')
+        self.published.feed.decide(State.WITHDRAWN)
+        response = self.ask(b"/feed.ws/b", *HANDSHAKE)
+        self.assertEqual((response.status, response.headers.get("retry-after")), (410, None))
+        self.assertIn("is withdrawn", self.detail(response))
+        self.assertEqual((self.followed, self.ask(b"/feed.ws/b").status), ([], 426))
 
     def test_too_many_parts(self) -> None:
         """A handshake comes back when there may be room; a part that is followed already is no further one."""
