@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -57,6 +58,8 @@ _LIST = "/-/feeds.json"
 _USAGE = 2
 _SIGNALLED = 128
 _MISSING = "livefeed watch needs the package {name}: pip install '.[cli]' in a clone of livefeed"
+# The characters that JSON may have as they are, and that terminals obey: C1 controls, line ends, directions of writing.
+_COMMANDS = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _HIDDEN = (State.EXPIRED, State.WITHDRAWN, State.MISSING)
 
 
@@ -294,7 +297,8 @@ class Lines:
             members["data"] = update.data
         else:
             members["changes"] = [change.as_json() for change in changes(last.data, update.data)]
-        self.stream.write(encode(members).decode())
+        # Only texts have such characters, and there they may be escaped.
+        self.stream.write(_COMMANDS.sub(lambda match: f"\\u{ord(match[0]):04x}", encode(members).decode()))
         self.stream.write("\n")
         self.stream.flush()
 

@@ -106,6 +106,12 @@ class LinesTests(WatchTestCase):
         self.assertEqual(self.watch([shown("1", state=State.UNKNOWN, unknown_state="paused")], "--once"), 0)
         self.assertEqual(self.lines()[0]["state"], "paused")
 
+    def test_nothing_commands_the_terminal(self) -> None:
+        """JSON need not escape all control characters, but a terminal that shows the lines would obey them."""
+        self.assertEqual(self.watch([shown('"\x9b31m\u202e\u00e9"')], "--once"), 0)
+        self.assertIn(r'"data":"\u009b31m\u202e' + "\u00e9", self.output.getvalue())
+        self.assertEqual(self.lines()[0]["data"], "\x9b31m\u202e\u00e9")
+
     def test_differences(self) -> None:
         """The first line has the document, and each other one its changes."""
         self.assertEqual(self.watch([shown('{"a": 1}'), shown('{"a": 2}', state=State.ENDED)], "--diff"), 0)
