@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from contextlib import suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -17,7 +18,7 @@ from livefeed.cli.embargo_text import embargo_text, set_aside_lines
 from livefeed.cli.operator_client import ChoiceError
 from livefeed.cli.operator_options import same_livefeed
 from livefeed.cli.times import here, parse_duration
-from livefeed.exceptions import CommandError
+from livefeed.exceptions import CommandError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,8 +57,8 @@ COMMANDS: dict[str, DeskCommand] = {
     ),
     "release": DeskCommand(
         "show the document that waits, and hold no longer",
-        "Watchers are shown the document that waits, also if a rule has held it back. With --once the next ones wait "
-        "again. With --rule and --for, the rule holds nothing for that time. With --at, the hold ends at a time; a "
+        "Watchers are shown the document that waits, also if a rule has held it back. With --once a hold goes on "
+        "for the next ones. With --rule and --for, the rule holds nothing for that time. With --at, the hold ends at a time; a "
         "document that a rule holds back by then is shown only if it waits already now.",
     ),
     "pin": DeskCommand(
@@ -138,7 +139,7 @@ def add_reason(command: argparse.ArgumentParser) -> None:
 
 
 def _add_release_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--once", action="store_true", help="show this document; the next ones wait again")
+    command.add_argument("--once", action="store_true", help="show this document; a hold goes on for the next ones")
     command.add_argument("--version", metavar="VERSION", help="only if this version waits, or one that begins so")
     command.add_argument("--rule", metavar="RULE", help="have one rule hold nothing for the time of --for")
     command.add_argument(
@@ -178,7 +179,7 @@ def ask(client: Client, options: argparse.Namespace) -> Any:
     """
     name = options.ctl_command
     if name == "desk":
-        return client.get(f"/-/desk/{quote(feed_of(client, options), safe='')}").report()
+        return _desk(client, feed_of(client, options))
     arguments = _arguments(options)
     if name == "release" and options.at is not None:
         return set_release(client, feed_of(client, options), options.at, options.reason)
@@ -220,6 +221,23 @@ def _arguments(options: argparse.Namespace) -> dict[str, Any]:
     return arguments
 
 
+def _desk(client: Client, feed: str) -> Any:
+    """Gives the report of a feed.
+
+    :raises CommandError: if there is none by this name.
+    """
+    answer = client.get(f"/-/desk/{quote(feed, safe='')}")
+    if answer.status == HTTPStatus.NOT_FOUND and feed not in (names := _feeds(client)):
+        raise CommandError(f"there is no feed {shown(feed)}; there are: {', '.join(names)}")
+    return answer.report()
+
+
+def _feeds(client: Client) -> list[str]:
+    report = client.get("/status").report()
+    feeds = report.get("feeds") if isinstance(report, dict) else None
+    return [str(each.get("name")) for each in feeds or [] if isinstance(each, dict)]
+
+
 def feed_of(client: Client, options: argparse.Namespace) -> str:
     """Gives the feed that a command is for: the only one if none was named.
 
@@ -228,9 +246,7 @@ def feed_of(client: Client, options: argparse.Namespace) -> str:
     """
     if options.feed is not None:
         return str(options.feed)
-    report = client.get("/status").report()
-    feeds = report.get("feeds") if isinstance(report, dict) else None
-    names = [str(each.get("name")) for each in feeds or [] if isinstance(each, dict)]
+    names = _feeds(client)
     if not names:
         raise CommandError("this livefeed has no feed")
     if len(names) > 1:

@@ -124,7 +124,6 @@ class Overlaying(Enacting):
         """
 
         async def plan() -> Plan:
-            self.check_reason(reason)
             try:
                 edits = change.applied(self.overlay.edits, by, self.wall(), reason)
             except OverlayError as error:

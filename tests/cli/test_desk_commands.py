@@ -175,6 +175,14 @@ class AnswerTests(DeskCommandTestCase):
         self.assertEqual(self.requests[0], ("GET", "/-/desk/re%2Fsults", b""))
         self.assertIn(f"livefeed ctl hold results --runtime-dir {self.folder}", self.out.getvalue())
 
+    def test_desk_of_no_feed(self) -> None:
+        """The feeds that there are."""
+        nothing = (404, {"detail": "There is nothing at this path."})
+        self.assertEqual(self.ctl("desk", "b", answers=(nothing, (200, report(feed())))), FAILED)
+        self.assertIn("livefeed: there is no feed 'b'; there are: results", self.err.getvalue())
+        self.assertEqual(self.ctl("desk", "b", answers=(nothing, (200, report(feed(name="b"))))), FAILED)
+        self.assertIn("There is nothing at this path", self.err.getvalue())
+
     def test_instance(self) -> None:
         """Proposed commands are for the same instance."""
         self.patch(ctl, "find_socket", lambda *_, **__: self.folder / "admin.sock")
