@@ -58,8 +58,8 @@ COMMANDS: dict[str, DeskCommand] = {
     "release": DeskCommand(
         "show the document that waits, and hold no longer",
         "Watchers are shown the document that waits, also if a rule has held it back. With --once a hold goes on "
-        "for the next ones. With --rule and --for, the rule holds nothing for that time. With --at, the hold ends at a time; a "
-        "document that a rule holds back by then is shown only if it waits already now.",
+        "for the next ones. With --rule and --for, the rule holds nothing for that time. With --at, the hold ends at a "
+        "time; a document that a rule holds back by then is shown only if it waits already now.",
     ),
     "pin": DeskCommand(
         "show an earlier version; newer documents wait",
