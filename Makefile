@@ -78,7 +78,7 @@ test-integration: $(READY) $(CLIENTS)
 	$(BIN)/python -m pytest --quiet tests/integration -m "not sources" $(addprefix --ignore=,$(PAGES))
 
 # They wait for browsers most of the time, so they run beside the others.
-PAGES = $(wildcard tests/integration/test_javascript*.py) tests/integration/test_page.py tests/integration/test_desk_page.py tests/integration/test_pictures.py
+PAGES = $(wildcard tests/integration/test_javascript*.py) tests/integration/test_page.py $(wildcard tests/integration/test_desk_*.py) tests/integration/test_pictures.py
 
 test-browsers: $(READY) $(CLIENTS)
 	$(BIN)/python -m pytest --quiet $(PAGES)
@@ -172,7 +172,7 @@ check: lint test-integration test-workers test-twisted test-browsers test-source
 
 # The documents are always the same ones, so a picture only changes with the page.
 pictures: $(READY)
-	LIVEFEED_PICTURES=$(CURDIR)/docs/pictures $(BIN)/python -m pytest --quiet tests/integration/test_pictures.py tests/integration/test_desk_page.py
+	LIVEFEED_PICTURES=$(CURDIR)/docs/pictures $(BIN)/python -m pytest --quiet tests/integration/test_pictures.py tests/integration/test_desk_page.py tests/integration/test_desk_forms.py
 
 # The dependency group "dev" of pyproject.toml is the only list of the development tools.
 lock: $(READY)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from livefeed import clocks
 from livefeed.admin.access import Access, hosts_of, read_token
-from livefeed.admin.commands import METHODS, OF_THE_DESK, Commands
+from livefeed.admin.commands import METHODS, Commands
 from livefeed.admin.contents import Contents
 from livefeed.admin.curves import Counts, Curves
 from livefeed.admin.desk import DeskCommands, DeskFeed, DesksResource
@@ -20,8 +20,8 @@ from livefeed.admin.desk_page import DeskPage
 from livefeed.admin.embargoes import EmbargoCommands
 from livefeed.admin.health import Health, LiveResource, ReadyResource
 from livefeed.admin.metrics import MetricsResource, of_workers
+from livefeed.admin.playback import PlaybackCommand, PlayingFeed
 from livefeed.admin.publish import FeedsResource, StoredFeed, limit_of
-from livefeed.admin.replay import ReplayCommand, ReplayedFeed
 from livefeed.admin.site import CommandResource, OperatorRoot, OperatorSite
 from livefeed.admin.socket import OperatorSocket
 from livefeed.admin.status import Status, StatusResource
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from livefeed.tls.options import Validity
 
 
-class OperatedFeed(StoredFeed, DeskFeed, ReplayedFeed, Protocol):
+class OperatedFeed(StoredFeed, DeskFeed, PlayingFeed, Protocol):
     """A feed that this process pulls."""
 
 
@@ -118,11 +118,10 @@ class Operating:
         self._contents = Contents(partial(limit_of, self.pulled))
         self.commands.offer("workers", self._report_workers)
         self.commands.register("trace", self.tracing.run)
-        for name in OF_THE_DESK:
-            DeskCommands(self.pulled).register(self.commands, name)
+        DeskCommands(self.pulled).register(self.commands)
         embargoes = EmbargoCommands(self.pulled)
         self.commands.register("embargo", embargoes.run)
-        self.commands.register("replay", ReplayCommand(self.pulled).run)
+        self.commands.register("playback", PlaybackCommand(self.pulled).run)
         self.commands.register("embargoes", embargoes.list)
 
     def samples(self) -> list[Sample]:

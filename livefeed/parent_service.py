@@ -56,7 +56,8 @@ if TYPE_CHECKING:
     from livefeed.admin.totals import Totals
     from livefeed.auth.material import Material
     from livefeed.config.settings import Settings
-    from livefeed.feed_service import FeedsService, PulledFeedService
+    from livefeed.feed_service import PulledFeedService
+    from livefeed.feed_set import FeedsService
     from livefeed.process.drain import Drain
     from livefeed.process.program import Program
     from livefeed.process.reload import Change

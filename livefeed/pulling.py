@@ -12,7 +12,8 @@ from livefeed.admin.auditing import Auditing
 from livefeed.auth.material import Content
 from livefeed.exceptions import ConfigurationError, JournalError
 from livefeed.feed.feed import Feed
-from livefeed.feed_service import FeedsService, PulledFeedService, ReloadedFeeds, Shared, spread_s
+from livefeed.feed_service import PulledFeedService, Shared
+from livefeed.feed_set import FeedsService, ReloadedFeeds, spread_s
 from livefeed.process.certificates import CertificateChoice
 from livefeed.process.drain_command import DrainCommand
 from livefeed.process.endpoints import make_endpoint

@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IStreamServerEndpoint
 
     from livefeed.config.settings import Settings
-    from livefeed.feed_service import FeedsService, PulledFeedService
+    from livefeed.feed_service import PulledFeedService
+    from livefeed.feed_set import FeedsService
     from livefeed.parent_service import ParentServiceReactor
     from livefeed.process.drain import Drain
     from livefeed.process.program import Program

@@ -84,7 +84,8 @@ _PARAMETERS = {
     "ready-public": "true: the endpoints of the feeds also answer /-/live and /-/ready [default: false]",
     "page-figures": "true: the page shows everybody the watchers, deliveries and delays of livefeed [default: false]",
     "public-reasons": (
-        "true: watchers are told why a feed has no new document; a reason may name hosts [default: false]"
+        "true: watchers are told why a feed has no new document; a reason may name hosts, and values that a rule "
+        "refuses [default: false]"
     ),
     "signing-key": (
         "file with the keys that sign statements about the newest versions, made by livefeed keys; readable by its "

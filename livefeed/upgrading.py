@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from livefeed.admin.samples import Sample
-    from livefeed.feed_service import FeedsService, PulledFeedService
+    from livefeed.feed_service import PulledFeedService
+    from livefeed.feed_set import FeedsService
     from livefeed.operating import Operating
     from livefeed.process.drain import Drain
     from livefeed.process.instance import Instance

@@ -147,6 +147,20 @@ class StartChecksTests(ChecksTestCase):
         make_keys().write(path, is_new=True)
         self.assertEqual(self.problems(signing_key=path), [])
 
+    def test_tokens_and_keys(self) -> None:
+        """The files of protected feeds are read, and each problem names its setting."""
+        path = self.folder / "tokens"
+        path.touch(0o600)
+        path.write_bytes(b"alone")
+        feeds = (
+            FeedSettings(feed="a", auth_tokens=path, places={"auth_tokens": "livefeed.toml:3: feeds.a.auth_tokens"}),
+            FeedSettings(feed="b", auth_keys=str(self.folder / "keys")),
+        )
+        found = self.problems(feeds=feeds)
+        expected = ["livefeed.toml:3: feeds.a.auth_tokens: DIR/tokens:1: has 1 columns", "DIR/keys: No such file"]
+        for problem, part in zip(found, expected, strict=True):
+            self.assertIn(part, problem)
+
     def test_versions_of_a_newer_livefeed(self) -> None:
         """They are a problem for each feed that has such a file, and stay as they are."""
         head = b'{"version":"","format":3}\n'

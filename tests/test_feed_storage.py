@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.document.snapshot import version_of
 from livefeed.exceptions import StartError
+from livefeed.feed.embargo_effects import EmbargoEffects
 from livefeed.feed.embargo_keeping import EmbargoKeeping
 from livefeed.feed.embargoes import Embargoes
 from livefeed.feed.feed import Feed
@@ -46,7 +47,7 @@ class FeedStorageTests(SynchronousTestCase):
     def make_embargoes(self, file: EmbargoFile | None) -> Embargoes:
         keeping = EmbargoKeeping("results", maybeDeferred, self.clock.seconds, file)
         target: Any = None  # none of them ends
-        return Embargoes(self.feed, keeping, self.clock, target)
+        return Embargoes(self.feed, keeping, self.clock, EmbargoEffects(self.feed, self.clock, target))
 
     def make_store(self) -> SharedWrites:
         store = Store(self.folder / "results.store", lambda: 1.0)

@@ -40,13 +40,15 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "testing": "delivery document feed intake sources web",
         "feed_storage": "document feed intake storage",
         "feed_service": "auth config delivery document feed feed_storage intake process sources storage web",
+        "feed_set": "config delivery feed_service process web",
         "serving": "auth admin config tls delivery process transport web",
-        "workers": "admin auth config delivery document feed feed_service process serving tls transport web",
+        "workers": "admin auth config delivery document feed feed_service feed_set process serving tls transport web",
         "operating": "admin config process serving tls",
-        "pulling": "admin auth config feed feed_service operating process serving storage",
-        "upgrading": "admin config feed_service operating process tls workers",
-        "parent_service": "admin auth config feed_service operating process pulling serving tls upgrading workers",
-        "service": "auth config feed_service operating parent_service process pulling serving tls web workers",
+        "pulling": "admin auth config feed feed_service feed_set operating process serving storage",
+        "upgrading": "admin config feed_service feed_set operating process tls workers",
+        "parent_service": "admin auth config feed_service feed_set operating process pulling serving tls upgrading "
+        "workers",
+        "service": "auth config feed_service feed_set operating parent_service process pulling serving tls web workers",
         "tap": "config process service workers",
     }.items()
 }

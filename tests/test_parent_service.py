@@ -19,7 +19,7 @@ from livefeed.admin.commands import Commands
 from livefeed.admin.curves import Curves
 from livefeed.config.settings import FeedSettings, Settings
 from livefeed.exceptions import ConfigurationError
-from livefeed.feed_service import FeedsService
+from livefeed.feed_set import FeedsService
 from livefeed.process import certificates
 from livefeed.process.drain import DrainReport
 from livefeed.process.instance import Instance

@@ -8,14 +8,14 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.config.settings import FeedSettings, Settings
-from livefeed.exceptions import ConfigurationError, LivefeedError
+from livefeed.exceptions import CommandError, ConfigurationError, LivefeedError
 from livefeed.feed.feed import Feed
-from livefeed.feed_service import MAX_SPREAD_S
+from livefeed.feed_set import MAX_SPREAD_S
 from livefeed.process.certificates import ReloadedCertificates
 from livefeed.process.drain_command import DrainCommand
 from livefeed.process.log_level import LogLevels
@@ -25,6 +25,7 @@ from livefeed.pulling import (
     check_state_dir,
     make_feeds,
     make_signing,
+    offer_audit,
     offer_drain,
     reloaded_parts,
     stop_all,
@@ -34,7 +35,8 @@ from livefeed.testing import request
 from livefeed.tls.options import ServedCertificates
 
 if TYPE_CHECKING:
-    from livefeed.feed_service import FeedsService, PulledFeedService
+    from livefeed.feed_service import PulledFeedService
+    from livefeed.feed_set import FeedsService
 
 
 class PullingTestCase(SynchronousTestCase):
@@ -114,6 +116,22 @@ class ReloadTests(PullingTestCase):
         before = serving.settings
         of_levels.prepare(before, structs.replace(before, log_level="warn")).commit()
         self.assertEqual(taken, ["warn"])
+
+
+class AuditTests(PullingTestCase):
+    def test_offer(self) -> None:
+        """The operator can read the audit if there is a state directory, and learns otherwise where commands are."""
+        for folder, expected in ((self.folder, []), (None, "there is no audit: without --state-dir, ")):
+            commands: dict[str, Any] = {}
+            operating: Any = SimpleNamespace(commands=SimpleNamespace(register=commands.__setitem__))
+            serving = self.serving(state_dir=folder)
+            self.patch(serving, "in_thread", maybeDeferred)
+            offer_audit(operating, serving)
+            outcome = Deferred.fromCoroutine(commands["audit"]({}))
+            if folder is None:
+                self.assertIn(expected, str(self.failureResultOf(outcome, CommandError).value))
+            else:
+                self.assertEqual(self.successResultOf(outcome), expected)
 
 
 class DrainTests(PullingTestCase):

@@ -20,15 +20,17 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from livefeed import service as service_module
 from livefeed import serving
 from livefeed.admin.curves import Curves
 from livefeed.admin.socket import OperatorSocket
 from livefeed.auth.fetching import KeyFetching
 from livefeed.config.settings import FeedSettings, Layers, Settings
-from livefeed.exceptions import ConfigurationError
+from livefeed.exceptions import CommandError, ConfigurationError
 from livefeed.feed.feed import Feed
 from livefeed.feed.persistence import JournalService
-from livefeed.feed_service import MAX_SPREAD_S, FeedsService, PulledFeedService
+from livefeed.feed_service import PulledFeedService
+from livefeed.feed_set import MAX_SPREAD_S, FeedsService
 from livefeed.intake.puller import Puller
 from livefeed.process.capacity import MemoryWatch
 from livefeed.process.certificates import CertificateWatch
@@ -43,7 +45,7 @@ from livefeed.process.notify import Notify
 from livefeed.process.renewal import CertificateRenewal
 from livefeed.process.signals import SignalHandlers
 from livefeed.process.tickets import TicketRotation
-from livefeed.service import make_service
+from livefeed.service import make_service, refuse_upgrade
 from livefeed.testing import Response, request
 from livefeed.tls.development import development_certificate
 from livefeed.transport.endpoint import PoolPort
@@ -505,6 +507,40 @@ class ReloadTests(ServiceTestCase):
             if number in (103, 199):
                 counts.append(figures())
         self.assertTrue(all(late <= early for early, late in zip(*counts, strict=True)), counts)
+
+
+class NotifyTests(ServiceTestCase):
+    """The messages to the service manager, and commands that need workers."""
+
+    def test_status(self) -> None:
+        """livefeed is ready once each feed was tried; the line has states and watchers."""
+        services = self.make()
+        notify = self.one(Notify, services)
+        self.assertFalse(notify.is_ready())
+        self.start_feeds(services)
+        self.assertTrue(notify.is_ready())
+        self.assertEqual(notify.status(), "feeds: 1 live; 0 subscribers; 0 connections")
+
+    def test_command_upgrade(self) -> None:
+        """Without workers it is refused, with the way out."""
+        outcome = Deferred.fromCoroutine(refuse_upgrade({}))
+        self.assertIn("run it with --workers 1", str(self.failureResultOf(outcome, CommandError).value))
+
+    def test_upgrade_without_workers(self) -> None:
+        """The new program cannot take over what it is offered."""
+        offered: Any = object()
+        settings = Settings.read(TCP, {})
+        with self.assertRaisesRegex(ConfigurationError, "an upgrade needs workers: 1 at least"):
+            make_service(settings, self.reactor, inheritance=offered)
+
+    def test_workers(self) -> None:
+        """With them, the process is their parent."""
+        made: list[Any] = []
+        self.patch(service_module, "make_parent", lambda *arguments: made.append(arguments))
+        settings = Settings.read(TCP | {"workers": "2"}, {})
+        make_service(settings, self.reactor)
+        ((given, reactor, read, program, inheritance),) = made
+        self.assertEqual((given, reactor, read(), program, inheritance), (settings, self.reactor, settings, None, None))
 
 
 class RefusalTests(ServiceTestCase):

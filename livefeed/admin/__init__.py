@@ -11,9 +11,9 @@
 - ``embargoes``: documents that are set aside for a time, and the commands about them.
 - ``health``: live and ready.
 - ``metrics``: the samples of this process, and all samples in the format of Prometheus.
+- ``playback``: the command that pauses, seeks and speeds up a recording.
 - ``publish``: the stored documents of feeds, which publishers read, write and change.
 - ``publish_edits``: conditions, replacement, patches and deletion of a stored document.
-- ``replay``: the command that pauses, seeks and speeds up a recording.
 - ``reports``: answers in JSON that no cache keeps.
 - ``samples``: values of metrics that processes can send to each other, and what their names mean.
 - ``site``: the connections, the access to all paths, and requests that run commands.

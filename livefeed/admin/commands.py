@@ -21,7 +21,7 @@ OF_THE_DESK = ("hold", "release", "pin", "unpin", "rollback", "withdraw", "end",
 """The commands of the desk."""
 
 OF_FEEDS = (*OF_THE_DESK, "embargo")
-"""The commands about one feed. Those about one feed wait for each other; their argument ``by`` is the operator."""
+"""The commands that change one feed. Those about the same one wait for each other; ``by`` is always the operator."""
 
 METHODS: dict[str, Literal["GET", "POST"]] = {
     **dict.fromkeys(OF_FEEDS, "POST"),
@@ -30,7 +30,7 @@ METHODS: dict[str, Literal["GET", "POST"]] = {
     "drain": "POST",
     "workers": "GET",
     "trace": "GET",
-    "replay": "POST",
+    "playback": "POST",
     "embargoes": "GET",
     "audit": "GET",
 }

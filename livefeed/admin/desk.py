@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from livefeed.admin.commands import OF_THE_DESK
 from livefeed.admin.reports import NO_ORIGIN, NO_STORE, Reading, json_answer
 from livefeed.exceptions import CommandError, closest
 from livefeed.intake.overlaying import OverlayChange
@@ -40,6 +41,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "version": str,
     "rule": str,
     "once": bool,
+    "preview": bool,
     "for_s": (int, float),
     "action": str,
     **dict.fromkeys(LONG, str),
@@ -83,12 +85,17 @@ def _commands_of(desk: Desk) -> dict[str, _Command]:
         "withdraw": _Command(desk.withdraw),
         "end": _Command(desk.end),
         "resume": _Command(desk.resume),
-        "overlay": _Command(partial(_edit_overlay, desk), frozenset({"action", *LONG}), frozenset({"action"})),
+        "overlay": _Command(
+            partial(_edit_overlay, desk), frozenset({"action", "preview", *LONG}), frozenset({"action"})
+        ),
     }
 
 
-async def _edit_overlay(desk: Desk, *, by: str, reason: str = "", **change: str) -> dict[str, Any]:
-    return await desk.edit_overlay(OverlayChange(**change), by=by, reason=reason)
+async def _edit_overlay(
+    desk: Desk, *, by: str, reason: str = "", preview: bool = False, **change: str
+) -> dict[str, Any]:
+    run = desk.preview_overlay if preview else desk.edit_overlay
+    return await run(OverlayChange(**change), by=by, reason=reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +107,10 @@ class DeskCommands:
 
     feeds: Mapping[str, DeskFeed]
 
-    def register(self, commands: Commands, name: str) -> None:
-        """Offers a command to the operator."""
-
-        async def run(arguments: Arguments) -> dict[str, Any]:
-            return await self.run(name, arguments)
-
-        commands.register(name, run)
+    def register(self, commands: Commands) -> None:
+        """Offers all commands of :data:`OF_THE_DESK` to the operator."""
+        for name in OF_THE_DESK:
+            commands.register(name, partial(self.run, name))
 
     async def run(self, name: str, arguments: Arguments) -> dict[str, Any]:
         """Runs a command.

@@ -16,7 +16,9 @@ from livefeed.document.gate import check_document
 from livefeed.document.snapshot import version_of
 from livefeed.document.timestamps import length_of, parse_timestamp, timestamp
 from livefeed.exceptions import CommandError, DocumentError, PullError, closest, shown
-from livefeed.feed.embargoes import ConditionError, TooManyEmbargoesError, new_id
+from livefeed.feed.embargo_effects import ConditionError
+from livefeed.feed.embargoes import TooManyEmbargoesError, new_id
+from livefeed.intake.enacting import MAX_REASON_CHARACTERS
 from livefeed.web.conditional import listed_tags, strong_tags
 
 if TYPE_CHECKING:
@@ -28,9 +30,6 @@ if TYPE_CHECKING:
 
 MAX_AHEAD_S = 366 * 86_400.0
 """Seconds until the latest time of an embargo, a year: a later one is a wrong year."""
-
-MAX_REASON = 200
-"""Characters of a reason."""
 
 _FORM = "a time with its offset from UTC, such as 2026-11-30T21:30:00+01:00 (RFC 3339)"
 
@@ -194,8 +193,8 @@ class EmbargoCommands:
         found = self._named(arguments.get("feed"))
         embargoes, now = found.embargoes, found.embargoes.keeping.wall()
         reason = arguments.get("reason") or ""
-        if not isinstance(reason, str) or len(reason) > MAX_REASON or not reason.isprintable():
-            raise CommandError(f"a reason is one line of {MAX_REASON} characters at most")
+        if not isinstance(reason, str) or len(reason) > MAX_REASON_CHARACTERS or not reason.isprintable():
+            raise CommandError(f"a reason is one line of {MAX_REASON_CHARACTERS} characters at most")
         try:
             at = time_of(str(arguments.get("at")), now)
         except EditRefusedError as error:

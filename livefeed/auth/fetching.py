@@ -7,9 +7,11 @@ until others have come, however long the URL does not answer.
 from __future__ import annotations
 
 import http.client
+import io
 import ssl
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -22,6 +24,7 @@ from livefeed.auth.material import keys_of
 from livefeed.exceptions import ConfigurationError, LivefeedError
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from twisted.internet.defer import Deferred
@@ -37,14 +40,20 @@ REFRESH_S = 300.0
 """Seconds after which keys are fetched again. Providers announce a new key hours before its first use."""
 
 RETRY_S = 30.0
-"""Seconds after which a URL is asked again that did not answer, or or for a key that it did not have: a token can
-name any key."""
+"""Seconds after which a URL is asked again that did not answer, or for a key that it did not have: a token can name
+any key."""
 
 MAX_KEYS_BYTES = 256 * 1024
 """Size of the largest answer. A set of keys has some 2 KB."""
 
 SOCKET_S, FETCH_S = 5.0, 15.0
-"""Seconds for each step of a fetch, and for its content."""
+"""Seconds for each step of a fetch, and for a whole answer with its head."""
+
+MAX_RECEIVED_BYTES = MAX_KEYS_BYTES + 64 * 1024
+"""Bytes that are read of a connection at most. A head has 1 KB, and chunks need some bytes of their own."""
+
+MAX_WHY_CHARACTERS = 200
+"""Characters of the longest reason in the log. The other side can put any text into it."""
 
 _log = Logger()
 
@@ -56,7 +65,7 @@ class FetchError(LivefeedError):
 def fetch(url: str) -> bytes:
     """Fetches the content of a URL. It blocks. Redirections are not followed.
 
-    :raises FetchError: if the answer is not 200, is too large, or does not come in time.
+    :raises FetchError: if the answer is not 200, is too large, is cut off, or does not come in time.
     """
     parts = urlsplit(url)
     connection: http.client.HTTPConnection
@@ -65,20 +74,67 @@ def fetch(url: str) -> bytes:
         connection = http.client.HTTPSConnection(parts.netloc, timeout=SOCKET_S, context=context)
     else:
         connection = http.client.HTTPConnection(parts.netloc, timeout=SOCKET_S)
-    end = time.monotonic() + FETCH_S
+    # http.client limits no head in time, and reads any number of answers 100 before it.
+    connection.response_class = partial(_Answer, end=time.monotonic() + FETCH_S)  # type: ignore[assignment]
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     try:
         connection.request("GET", target, headers={"Accept": "application/json", "Connection": "close"})
         with connection.getresponse() as answer:
-            return _content(answer, end)
+            return _content(answer)
     except (OSError, http.client.HTTPException) as error:
-        raise FetchError(f"{type(error).__name__}: {error}") from None
+        why = "".join(each if each.isprintable() else " " for each in str(error)[:MAX_WHY_CHARACTERS])
+        raise FetchError(f"{type(error).__name__}: {why}") from None
     finally:
         connection.close()
 
 
-def _content(answer: http.client.HTTPResponse, end: float) -> bytes:
-    """Reads an answer, until a time of the monotonic clock."""
+class _Answer(http.client.HTTPResponse):
+    """An answer that is read until a time of the monotonic clock.
+
+    :param end: that time in seconds.
+    """
+
+    def __init__(self, sock: socket.socket, *arguments: Any, end: float, **named: Any) -> None:
+        super().__init__(sock, *arguments, **named)
+        self.fp = io.BufferedReader(_BoundedReader(self.fp.detach(), sock, end))
+
+
+class _BoundedReader(io.RawIOBase):
+    """The received bytes of a connection, up to a time and a number."""
+
+    def __init__(self, raw: io.RawIOBase, connection: socket.socket, end: float) -> None:
+        self._raw = raw
+        self._connection = connection
+        self._end = end
+        self._left = MAX_RECEIVED_BYTES
+
+    def readable(self) -> bool:
+        """IOBase API."""
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        """RawIOBase API.
+
+        :raises FetchError: if the time is over, or there are too many bytes.
+        """
+        left_s = self._end - time.monotonic()
+        if left_s <= 0:
+            raise FetchError(f"the answer takes more than {FETCH_S:.0f} s")
+        if self._left <= 0:
+            raise FetchError(f"the answer has more than {MAX_KEYS_BYTES} bytes")
+        self._connection.settimeout(min(SOCKET_S, left_s))
+        count = self._raw.readinto(buffer)
+        self._left -= count or 0
+        return count
+
+    def close(self) -> None:
+        """IOBase API. The connection ends with its last reader."""
+        self._raw.close()
+        super().close()
+
+
+def _content(answer: http.client.HTTPResponse) -> bytes:
+    """Reads an answer."""
     if answer.status != http.client.OK:
         raise FetchError(f"the answer has status {answer.status}")
     content = b""
@@ -86,8 +142,8 @@ def _content(answer: http.client.HTTPResponse, end: float) -> bytes:
         content += piece
         if len(content) > MAX_KEYS_BYTES:
             raise FetchError(f"the answer has more than {MAX_KEYS_BYTES} bytes")
-        if time.monotonic() > end:
-            raise FetchError(f"the answer takes more than {FETCH_S:.0f} s")
+    if answer.length:
+        raise FetchError(f"the answer is cut off: {answer.length} bytes are missing")
     return content
 
 

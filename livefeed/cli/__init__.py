@@ -16,13 +16,13 @@
 - ``operator_options``: the options and exit codes of the commands for the operator's port.
 - ``overlay_commands``: the command ``livefeed ctl overlay``.
 - ``overlay_text``: the text about overlaid values.
+- ``playback_commands``: ``livefeed ctl playback``.
 - ``publish``: the subcommand that stores a document in a feed, once or after each change of a file.
 - ``record``: the subcommand that records all versions of a feed.
 - ``record_session``: from what a client is shown to the records of a file.
 - ``recorded_statements``: the signed statements in a recording.
 - ``recording``: the subcommand that shows, checks and takes apart a recording.
 - ``replay``: the subcommand that judges a recording by the rules of a feed.
-- ``replay_commands``: ``livefeed ctl replay``.
 - ``screen``: the screen of ``livefeed watch``.
 - ``serve``: the subcommand that serves a document in the foreground.
 - ``status_text``: the text of ``livefeed ctl status``.

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from livefeed.cli import audit_commands, desk_commands, embargo_commands, overlay_commands, replay_commands
+from livefeed.cli import audit_commands, desk_commands, embargo_commands, overlay_commands, playback_commands
 from livefeed.cli.operator_client import Answer, NotRunningError, OperatorClient, find_socket
 from livefeed.cli.operator_options import DONE, FAILED, add_instance_arguments, add_timeout_argument, exit_code_of
 from livefeed.cli.status_text import status_lines
@@ -33,7 +33,7 @@ DESCRIPTION = (
 NOT_LIVE = 4
 """An exit code, besides those that all commands share."""
 
-_GROUPS = (desk_commands, embargo_commands, overlay_commands, audit_commands, replay_commands)
+_GROUPS = (desk_commands, embargo_commands, overlay_commands, audit_commands, playback_commands)
 """The modules of further commands, each with ``add_commands``, ``handles``, ``ask`` and ``lines``."""
 
 REFRESH_S = 1.0

@@ -6,9 +6,9 @@ Rule: the command line is checked before the first request, so that a wrong one 
 from __future__ import annotations
 
 import argparse
+import http.client
 from contextlib import suppress
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -18,7 +18,7 @@ from livefeed.cli.embargo_text import embargo_text, set_aside_lines
 from livefeed.cli.operator_client import ChoiceError
 from livefeed.cli.operator_options import same_livefeed
 from livefeed.cli.times import here, parse_duration
-from livefeed.exceptions import CommandError, shown
+from livefeed.exceptions import CommandError, closest, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -179,7 +179,7 @@ def ask(client: Client, options: argparse.Namespace) -> Any:
     """
     name = options.ctl_command
     if name == "desk":
-        return _desk(client, feed_of(client, options))
+        return _report_of(client, feed_of(client, options))
     arguments = _arguments(options)
     if name == "release" and options.at is not None:
         return set_release(client, feed_of(client, options), options.at, options.reason)
@@ -187,6 +187,18 @@ def ask(client: Client, options: argparse.Namespace) -> Any:
     if name in ("release", "unpin", "resume"):
         options.before = _before(client, feed)
     return client.post(f"/-/{name}", {"feed": feed, **arguments}).report()
+
+
+def _report_of(client: Client, feed: str) -> Any:
+    """Gives the report of a feed.
+
+    :raises CommandError: if there is none, with the names of those that there are.
+    """
+    answer = client.get(f"/-/desk/{quote(feed, safe='')}")
+    if answer.status == http.client.NOT_FOUND and (names := _names(client)):
+        there = f"there are: {', '.join(names)}" if feed not in names else "this livefeed is older than the desk"
+        raise CommandError(f"there is no feed {shown(feed)}; {there}{closest(feed, names)}")
+    return answer.report()
 
 
 def _before(client: Client, feed: str) -> dict[str, Any]:
@@ -221,23 +233,6 @@ def _arguments(options: argparse.Namespace) -> dict[str, Any]:
     return arguments
 
 
-def _desk(client: Client, feed: str) -> Any:
-    """Gives the report of a feed.
-
-    :raises CommandError: if there is none by this name.
-    """
-    answer = client.get(f"/-/desk/{quote(feed, safe='')}")
-    if answer.status == HTTPStatus.NOT_FOUND and feed not in (names := _feeds(client)):
-        raise CommandError(f"there is no feed {shown(feed)}; there are: {', '.join(names)}")
-    return answer.report()
-
-
-def _feeds(client: Client) -> list[str]:
-    report = client.get("/status").report()
-    feeds = report.get("feeds") if isinstance(report, dict) else None
-    return [str(each.get("name")) for each in feeds or [] if isinstance(each, dict)]
-
-
 def feed_of(client: Client, options: argparse.Namespace) -> str:
     """Gives the feed that a command is for: the only one if none was named.
 
@@ -246,13 +241,20 @@ def feed_of(client: Client, options: argparse.Namespace) -> str:
     """
     if options.feed is not None:
         return str(options.feed)
-    names = _feeds(client)
+    names = _names(client)
     if not names:
         raise CommandError("this livefeed has no feed")
     if len(names) > 1:
         again = f"livefeed ctl {options.ctl_command} {names[0]}"
         raise ChoiceError(f"there are several feeds; name one, as in `{again}`: {', '.join(names)}")
     return names[0]
+
+
+def _names(client: Client) -> list[str]:
+    """Gives the names of the feeds."""
+    report = client.get("/status").report()
+    feeds = report.get("feeds") if isinstance(report, dict) else None
+    return [str(each.get("name")) for each in feeds or [] if isinstance(each, dict)]
 
 
 def lines(client: Client, report: dict[str, Any], options: argparse.Namespace, painter: Painter) -> list[str]:

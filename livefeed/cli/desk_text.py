@@ -83,9 +83,10 @@ def done_lines(report: dict[str, Any], painter: Painter, now: datetime, undo: st
     if undo:
         lines.append(f"Undo: {painter.paint(undo, 'strong')}")
         lines += [f"      {each}" for each in _effect_of(undo, waiting)]
-    elif isinstance(waiting, dict) and waiting.get("rule") and decision is None:
-        again = f"livefeed ctl release {short(report.get('feed'))}{end}"
-        lines.append(f"To show the document that waits: {painter.paint(again, 'strong')}")
+    if isinstance(waiting, dict) and waiting.get("rule") and decision is None:
+        # A correction downwards is refused like a mistake of the source.
+        release = f"livefeed ctl release {short(report.get('feed'))}{end}"
+        lines.append(f"If it is right all the same, show it: {painter.paint(release, 'strong')}")
     return lines
 
 
@@ -225,10 +226,9 @@ def desk_lines(
     name, state = printable(str(report.get("feed"))), str(report.get("state"))
     lines = [f"{painter.paint(name, 'strong')}  {painter.paint(printable(state), _colour(state))}"]
     lines.append(f"{watchers_see(report, now)}.")
-    lines.append("")
-    for label, text, colour in _facts(report, now):
-        lines.append(f"{label:{_WIDTH}}  {painter.paint(text, colour)}")
-    lines += [f"{'embargo':{_WIDTH}}  {each}" for each in embargoes]
+    facts = [f"{label:{_WIDTH}}  {painter.paint(text, colour)}" for label, text, colour in _facts(report, now)]
+    facts += [f"{'embargo':{_WIDTH}}  {each}" for each in embargoes]
+    lines += ["", *facts] if facts else []
     lines += _rules(report, painter, now)
     lines += _versions(report, painter, now)
     proposals = [
@@ -250,6 +250,8 @@ def _facts(report: dict[str, Any], now: datetime) -> Iterator[tuple[str, str, Co
         yield "waiting", waiting_text(waiting, decision), "warning"
         for text in _release_texts(waiting):
             yield "", f"{text[0].lower()}{text[1:]}", "plain"
+    if report.get("reason") and decision is None and waiting is None:
+        yield "reason", short(report["reason"]), _colour(str(report.get("state")))
     for alarm in report.get("alarms") or []:
         yield "alarm", alarm_text(alarm, now), "warning"
     for entry in report.get("overlay") or []:
@@ -307,7 +309,8 @@ def _proposals(report: dict[str, Any], name: str) -> Iterator[tuple[str, str]]:
         yield f"hold {name}", "watchers keep the version that they have, whatever comes"
         if any(each.get("version") != report.get("version") for each in report.get("versions") or []):
             yield f"rollback {name}", "watchers are shown the version before, and newer ones wait"
-    yield f"withdraw {name}", "watchers are shown no document"
+    if report.get("version"):
+        yield f"withdraw {name}", "watchers are shown no document"
 
 
 def _colour(state: str) -> Colour:

@@ -111,7 +111,7 @@ def _notes(entry: dict[str, Any], painter: Painter) -> Iterator[str]:
 
 def _conditions(entry: dict[str, Any]) -> Iterator[str]:
     match, none_match = entry.get("if_match"), entry.get("if_none_match")
-    where = "no other version than {} waits" if entry.get("kind") == "release" else "{} is stored"
+    where = "no rule holds back another version than {}" if entry.get("kind") == "release" else "{} is stored"
     if match is not None:
         yield where.format("any document" if "*" in match else f"version {_versions(match)}")
     if none_match is not None:

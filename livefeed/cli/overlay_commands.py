@@ -176,9 +176,4 @@ def lines(client: Client, report: dict[str, Any], options: argparse.Namespace, p
     is_change = options.action in ("set", "add", "remove")
     undo = command_line(feed, "drop", pointer) + end if is_change else ""
     about = changed_lines(report, pointer, painter, now) if is_change else []
-    waiting, release = report.get("waiting"), []
-    if isinstance(waiting, dict) and waiting.get("rule"):
-        # A correction downwards is refused like a mistake of the source.
-        command = painter.paint(f"livefeed ctl release {feed}{end}", "strong")
-        release = [f"If it is right all the same, show it: {command}"]
-    return [*about, *done_lines(report, painter, now, undo), *release]
+    return [*about, *done_lines(report, painter, now, undo, end)]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from livefeed.delivery.guard import Denial
 from livefeed.feed.parts import UNUSED_S, TooManyPartsError
+from livefeed.feed.state import State
 from livefeed.web.answers import FULL_RETRY_S
 from livefeed.web.credentials import Credentials
 
@@ -28,6 +29,9 @@ NO_PART = "The document has no such part."
 
 MISSING_RETRY_S = 60
 """Seconds after which a client may ask again for a part that the document does not have: it may come back."""
+
+WITHDRAWN_RETRY_MS = 10_000
+"""Milliseconds after which a client may ask again for a part of a document that is withdrawn. It polls meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +173,9 @@ class Directory:
         feed = listed.delivery.feed
         if feed.snapshot is None:
             return Refusal(503, "The document has not been pulled yet.", max(1000, round(1000 * feed.next_tick_s())))
+        if feed.state is State.WITHDRAWN:
+            # Whether the document has such a part is withdrawn, too. By a 404, the client forgets the value.
+            return Refusal(404, "The document is withdrawn, and must not be shown.", WITHDRAWN_RETRY_MS)
         try:
             segments = [segment.encode() for segment in pointer.split("/")]
             part: Followed | None = listed.parts.find(segments, visitor.peer)

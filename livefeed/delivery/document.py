@@ -41,7 +41,7 @@ from livefeed.web.resources import METHODS, Node
 from livefeed.web.site import FORGET_S
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Sequence
+    from collections.abc import Container, Hashable, Iterator, Mapping, Sequence
 
     from twisted.web.resource import IResource
 
@@ -119,7 +119,7 @@ class DocumentResource(FeedResource):
     :param access: the declaration of who may read the answers.
     :param form: the form of the answer: the document, events, or the one that the field ``Accept`` asks for.
     :param parts: the parts of the document, which are below this resource; ``None`` if nothing is.
-    :param unknown: whether it is not known yet if the part exists, so that it cannot be followed.
+    :param unknown: whether nobody knows, or nobody is told, if the part exists, so that it cannot be followed.
     """
 
     def __init__(
@@ -218,6 +218,7 @@ class DocumentResource(FeedResource):
         signed = self._feed.signed()
         if signed is not None:
             headers += signed.fields()
+        headers += self._ended_fields({name for name, _ in headers})
         request.select = partial(self._variant, snapshot)
         wait_s = fields.wait_s
         if wait_s is not None:
@@ -411,6 +412,26 @@ class DocumentResource(FeedResource):
         if self._feed.told.overlay and not self._feed.is_gone():
             headers.append((b"Livefeed-Overlay", field_value(self._feed.told.overlay)))
         return headers
+
+    def _ended_fields(self, there: Container[bytes]) -> Iterator[tuple[bytes, bytes]]:
+        """Gives the fields that earlier answers had and this one lacks, without a value.
+
+        A cache whose answer is confirmed keeps each field that the 304 lacks (RFC 9111, 3.2). Browsers and Varnish
+        would say that a document waits, and why, for as long as the version stays, and an ended one would expire.
+        A 200 has them, too: nginx makes the 304 for a browser from the 200 that it has stored.
+
+        :param there: the names of the fields of this answer.
+        """
+        whole = self._feed if self._feed.whole is None else self._feed.whole
+        once = whole.once_told
+        for name, was_there in (
+            (b"Livefeed-Lifetime", whole.gone_after_s < math.inf),
+            (b"Livefeed-Waiting", once.is_waiting),
+            (b"Livefeed-Reason", once.reason),
+            (b"Livefeed-Overlay", once.overlay),
+        ):
+            if was_there and name not in there:
+                yield name, b""
 
     def _lifetime_s(self) -> float:
         """Gives the seconds for which the document may be shown if nothing confirms it; may be infinite.

@@ -10,6 +10,7 @@ from livefeed.delivery.guard import refuse_denied
 from livefeed.document.codings import CODINGS
 from livefeed.document.snapshot import IDENTITY
 from livefeed.feed.parts import UNUSED_S, TooManyPartsError
+from livefeed.feed.state import State
 from livefeed.transport.addresses import peer_of
 from livefeed.web.answers import refuse, retry_after
 from livefeed.web.negotiation import choose_coding
@@ -136,7 +137,9 @@ class FeedResource(Node):
         segments = [path, *(request.postpath or [])]
         request.postpath = []
         # A page sees a 404 only if the preflight was granted, so a preflight is granted for any part.
-        if self._delivery.feed.snapshot is None or request.fields.is_preflight:
+        # Nobody learns by a 404 which parts a document has that is withdrawn.
+        feed = self._delivery.feed
+        if feed.snapshot is None or feed.state is State.WITHDRAWN or request.fields.is_preflight:
             return self.unknown()
         # An answer that is rendered for several requests belongs to no address, and does not follow the part.
         has_waited = request.channel.has_waited
@@ -161,7 +164,7 @@ class FeedResource(Node):
         raise NotImplementedError
 
     def unknown(self) -> IResource:
-        """Gives the resource of a part while it is not known if the part exists."""
+        """Gives the resource of a part while nobody knows, or nobody is told, if the part exists."""
         raise NotImplementedError
 
     def busy(self) -> IResource:

@@ -18,6 +18,7 @@ from livefeed.delivery.messages import PreparedMessages, desk_facts
 from livefeed.document.codings import is_large
 from livefeed.document.history import DeltaForm
 from livefeed.document.timestamps import timestamp
+from livefeed.feed.state import State
 
 if TYPE_CHECKING:
     from livefeed.delivery.messages import Wrap
@@ -127,7 +128,8 @@ class ItemMessages(PreparedMessages):
         snapshot = feed.snapshot
         assert snapshot is not None
         facts: dict[str, Any] = {"type": kind, "path": feed.path, "version": snapshot.version}
-        if kind == "missing":
+        if kind == "missing" or feed.state is State.WITHDRAWN:
+            # By the hash of a short value, everybody could find a value that is withdrawn.
             del facts["version"]
         facts |= {
             "sequence": str(snapshot.sequence),

@@ -15,6 +15,7 @@ import msgspec
 from livefeed.document.codings import is_large
 from livefeed.document.history import WORTH_IT, DeltaForm
 from livefeed.document.timestamps import timestamp
+from livefeed.feed.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -243,4 +244,7 @@ class Messages(PreparedMessages):
             "at": timestamp(self.feed.confirmed_at),
             **desk_facts(self.feed),
         }
+        if self.feed.state is State.WITHDRAWN:
+            # By the hash of a short value, everybody could find a value that is withdrawn.
+            del facts["version"]
         return json.dumps(facts, separators=(",", ":")).encode()[:-1] + self._signed() + rest + b"}"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from livefeed.document.timestamps import timestamp
+from livefeed.feed.state import State
 from livefeed.web.coded import CodedContent, lasting
 from livefeed.web.resources import Content, Node
 
@@ -272,7 +273,7 @@ def _facts(feed: Feed) -> dict[str, object]:
         "name": feed.name,
         "path": f"/{feed.name}",
         "state": feed.state.value,
-        "version": None if snapshot is None else snapshot.version,
+        "version": None if snapshot is None or feed.state is State.WITHDRAWN else snapshot.version,
         "sequence": None if snapshot is None else str(snapshot.sequence),
         "at": None if snapshot is None else timestamp(feed.confirmed_at),
         "interval_s": feed.interval_s,

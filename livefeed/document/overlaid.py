@@ -333,6 +333,8 @@ def _shown(value: bytes | None) -> str:
     if value is None:
         return "nothing there"
     text = value[: 4 * MAX_SHOWN].decode(errors="replace")
+    # As in the sentences of rules: logs and terminals obey control characters.
+    text = "".join(each if each.isprintable() else " " for each in text)
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
 
 

@@ -375,6 +375,8 @@ def _is_possible(place: Place, head: Head) -> bool:
         and (head.kind != "end" or head.versions == place.versions)
         and min(numbers) >= 0
         and max(head.bytes, head.plain) <= most
+        # So a reader that limits documents also limits what it decompresses and parses to get one.
+        and (head.plain or head.bytes) <= (head.size or head.bytes)
         and 0 <= head.after_s <= MAX_AFTER_S
         and 0 <= head.at < MAX_AT
     )

@@ -134,9 +134,11 @@ def listed(check: Check) -> str:
 
 
 def short(pointer: str) -> str:
-    """Gives a pointer for a sentence."""
+    """Gives a pointer for a sentence, with its control characters escaped: logs and terminals obey them."""
     if not pointer:
         return "the document"
+    if not pointer.isprintable():
+        pointer = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in pointer)
     return pointer if len(pointer) <= MAX_POINTER_CHARACTERS else f"{pointer[:MAX_POINTER_CHARACTERS]}..."
 
 

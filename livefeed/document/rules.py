@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Self
 
+from livefeed.document.json_schema import Schema
 from livefeed.document.matches import MatchError, SelectorReader
 from livefeed.document.rule_checks import Check, Documents
 
@@ -149,6 +150,11 @@ class Rules:
     def names(self) -> tuple[str, ...]:
         """The names of the rules, in the order in which they are checked."""
         return tuple(spec.name for spec in self.specs)
+
+    @property
+    def may_take_long(self) -> bool:
+        """Whether a check of a short document may take long: a schema may look at a value any number of times."""
+        return any(spec.check.kind == Schema.kind for spec in self.specs)
 
     def check(self, shown: bytes | None, candidate: bytes, skip: Collection[str] = ()) -> Verdict:
         """Checks a document.

@@ -3,9 +3,8 @@
 The times are those of the wall clock, as an operator says them. The wall clock is read again each second, so that a
 clock that is set meanwhile moves them; see :mod:`.believed_clock`.
 
-Rules: everything is durable before it is answered. A document is stored once, however often livefeed is killed: its
-write has the id of the embargo as its mark. Whatever cannot be done at its time is kept and reported, never lost.
-Nothing here logs the length or the version of a document.
+Rules: everything is durable before it is answered. Whatever cannot be done at its time is kept and reported, never
+lost. Nothing here logs the length or the version of a document.
 """
 
 from __future__ import annotations
@@ -13,27 +12,25 @@ from __future__ import annotations
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, DeferredLock, TimeoutError  # noqa: A004
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import Logger
 
 from livefeed.document.embargo import Embargo, Kind
 from livefeed.document.timestamps import timestamp
-from livefeed.exceptions import CommandError, PullError, StoreError, closest
+from livefeed.exceptions import CommandError, StoreError, closest
 from livefeed.feed.believed_clock import BelievedClock
-from livefeed.feed.state import State
-from livefeed.storage.store import UNCHANGED, Marked
+from livefeed.storage.shared_writes import ClosedStoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+    from livefeed.feed.embargo_effects import EmbargoEffects
     from livefeed.feed.embargo_keeping import EmbargoKeeping
     from livefeed.feed.feed import Feed
-    from livefeed.storage.shared_writes import SharedWrites
-    from livefeed.storage.store import Edited, View
 
 MAX_EMBARGOES = 32
 """The number of embargoes of a feed: the documents of a night. They are in memory, and in each write of the file."""
@@ -47,9 +44,6 @@ LOOK_S = 1.0
 RETRY_S = 1.0
 """Seconds after which something is tried again that the disk has refused."""
 
-SHOWN_S = 15.0
-"""Seconds for which the log waits to tell whether watchers are shown a document that was stored."""
-
 STOP_S = 5.0
 """Seconds for which a stop waits for the disk."""
 
@@ -62,41 +56,8 @@ class UnknownEmbargoError(CommandError):
     """There is no embargo by this id."""
 
 
-class ConditionError(CommandError):
-    """A condition on the stored document does not hold."""
-
-
 class TooManyEmbargoesError(CommandError):
     """No more embargoes are accepted."""
-
-
-class Shown(Protocol):
-    """The outcome of a pull."""
-
-    @property
-    def is_shown(self) -> bool:
-        """Whether watchers are shown the document that the pull gave."""
-
-    @property
-    def why(self) -> str:
-        """Why they are not."""
-
-
-class Target(Protocol):
-    """The feed as far as embargoes change it."""
-
-    @property
-    def store(self) -> SharedWrites | None:
-        """The store of the feed; ``None`` if its document comes from another source."""
-
-    def pull_soon(self) -> Deferred[Any]:
-        """Pulls, and gives the outcome, a :class:`Shown`."""
-
-    def end_hold(self, embargo: Embargo) -> Awaitable[object]:
-        """Ends the hold of the feed.
-
-        :raises CommandError: if that is not possible.
-        """
 
 
 @dataclass(eq=False)
@@ -104,7 +65,7 @@ class Embargoes:
     """The embargoes of one feed.
 
     :param keeping: keeps them, with the audit.
-    :param target: stores documents, and ends holds.
+    :param effects: stores documents, and ends holds.
     :ivar entries: what is to happen, the next one first; entries that have failed are behind the others.
     """
 
@@ -112,7 +73,7 @@ class Embargoes:
     feed: Feed
     keeping: EmbargoKeeping
     clock: IReactorTime
-    target: Target
+    effects: EmbargoEffects
 
     # internal state
     entries: tuple[Embargo, ...] = ()
@@ -136,6 +97,9 @@ class Embargoes:
         self.entries = _ordered(self.keeping.open())
         self._is_open = True
         self._believed.forget()
+        if waiting := self._waiting():
+            text = 'feed "{feed}": {count} embargoes wait, of which the next one ends at {at}'
+            _log.info(text, feed=self.feed.name, count=len(waiting), at=timestamp(waiting[0].at))
         self._schedule()
 
     def close(self) -> Deferred[None]:
@@ -143,6 +107,10 @@ class Embargoes:
 
         :returns: fires once nothing is written any more.
         """
+        if self._is_open and self.keeping.file is not None and (waiting := self._waiting()):
+            # Such as for a feed that a reload has removed.
+            text = 'feed "{feed}": {count} embargoes do not end until livefeed has the feed again; they are in {path}'
+            _log.warn(text, feed=self.feed.name, count=len(waiting), path=str(self.keeping.file.path))
         self._is_open = False
         if self._call is not None:
             self._call.cancel()
@@ -189,7 +157,7 @@ class Embargoes:
                 await self._write((*self.entries, embargo), self.keeping.line(embargo, "set aside", embargo.by))
             except StoreError as error:
                 raise StoreError(f"it cannot be kept, and will not happen: {error}", is_full=error.is_full) from None
-        what = "a document is published" if embargo.kind is Kind.PUBLISH else "the hold ends"
+        what = "a document is to be published" if embargo.kind is Kind.PUBLISH else "the hold is to end"
         text = 'feed "{feed}": {what} at {at}, by {by} (embargo {id})'
         _log.info(text, feed=self.feed.name, what=what, at=timestamp(embargo.at), by=embargo.by, id=embargo.id)
 
@@ -330,60 +298,9 @@ class Embargoes:
         :raises CommandError: if that is not possible.
         :raises StoreError: if the disk refuses it.
         """
-        if embargo.id in self._done:
-            return
-        try:
-            if embargo.data is None:
-                await self._end_hold(embargo)
-            else:
-                await self._store(embargo, embargo.data)
-        except (CommandError, StoreError):
-            raise
-        except Exception:
-            _log.failure('feed "{feed}": its embargo {id} broke', feed=self.feed.name, id=embargo.id)
-            raise CommandError("it broke; the log has the reason") from None
-        self._done.add(embargo.id)
-
-    async def _end_hold(self, embargo: Embargo) -> None:
-        try:
-            await self.target.end_hold(embargo)
-        except PullError as error:
-            # The rules could not be checked.
-            raise CommandError(str(error)) from None
-
-    async def _store(self, embargo: Embargo, data: bytes) -> None:
-        store = self.target.store
-        if store is None:
-            raise CommandError("the source of the feed is not store: any more")
-        if self.feed.decision is State.ENDED:
-            raise CommandError("the feed has ended: no more versions will come")
-
-        def change(view: View) -> Edited:
-            if any(each.mark == embargo.id for each in store.store.kept):
-                # A process that was killed has stored it.
-                return UNCHANGED
-            why = embargo.refusal(view.newest.version if view.newest is not None else "")
-            if why:
-                raise ConditionError(why)
-            # Also if the same document is stored: the write is the sign that the embargo has ended.
-            return Marked(data, embargo.id)
-
-        await store.edit(change)
-        Deferred.fromCoroutine(self._tell_shown(embargo))
-
-    async def _tell_shown(self, embargo: Embargo) -> None:
-        try:
-            outcome: Shown = await self.target.pull_soon().addTimeout(SHOWN_S, self.clock)
-        except TimeoutError:
-            is_shown, why = False, f"no pull has ended within {SHOWN_S:g} s"
-        else:
-            is_shown, why = outcome.is_shown, outcome.why
-        if is_shown:
-            text = 'feed "{feed}": the document of the embargo {id} is stored, and watchers are shown it'
-            _log.info(text, feed=self.feed.name, id=embargo.id)
-        else:
-            text = 'feed "{feed}": the document of the embargo {id} is stored, and watchers are NOT shown it: {why}'
-            _log.warn(text, feed=self.feed.name, id=embargo.id, why=why)
+        if embargo.id not in self._done:
+            await self.effects.carry_out(embargo)
+            self._done.add(embargo.id)
 
     async def _forget(self, embargo: Embargo, by: str, action: str = "end") -> None:
         """Removes an embargo that has ended.
@@ -410,7 +327,7 @@ class Embargoes:
 
     def _check_open(self) -> None:
         if not self._is_open:
-            raise StoreError("the embargoes of the feed are closed, or handed over to another process; try again")
+            raise ClosedStoreError("the embargoes of the feed are closed, or handed over to another process; try again")
 
 
 def new_id() -> str:

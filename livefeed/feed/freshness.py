@@ -49,6 +49,8 @@ class Freshness:
     :ivar tick_at: when the last tick began, by the clock; minus infinity before the first.
     :ivar reasons_are_public: whether watchers are told why there is no new document.
     :ivar told: all that watchers are told about the state, besides times; another object after each change.
+    :ivar once_told: the last reason and overlay that watchers were told, and whether they were told that a document
+        waits, since the feed began: a cache may have an answer that says so.
     """
 
     # required parameters
@@ -69,6 +71,7 @@ class Freshness:
     tick_at: float = -inf
     reasons_are_public: bool = False
     told: Told = field(default_factory=lambda: Told(State.STALE))
+    once_told: Told = field(default_factory=lambda: Told(State.STALE))
     _notice: Notice = NO_NOTICE  # that of the whole counts for a part
     _failing: str | None = None  # why the last pull failed; None if it did not
     _heard_at: float = -inf  # when a pull last confirmed the document, or the source said that it still holds

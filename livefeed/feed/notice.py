@@ -16,6 +16,9 @@ MAX_REASON_CHARACTERS = 200
 RULE = "rule"
 """The kind of a notice that follows from a rule, and not from a decision."""
 
+SOURCE = "source"
+"""The kind of a notice that follows from the end of the source, and not from a decision."""
+
 
 @dataclass(frozen=True, slots=True)
 class Notice:
@@ -24,8 +27,8 @@ class Notice:
     :ivar state: held, ended or withdrawn; ``None`` if the state follows from pulls alone.
     :ivar why: the reason, in words for watchers; empty for the meaning of the state.
     :ivar waiting: since when a newer document is held back; ``None`` if none is.
-    :ivar kind: the decision of which this is the notice, or :data:`RULE`; empty for none. Another process that takes
-        over learns the decision from it if there is no state directory.
+    :ivar kind: the kind of the decision of which this is the notice, or :data:`RULE` or :data:`SOURCE`; empty for none.
+        Another process that takes over learns the decision from it if there is no state directory.
     :ivar chosen: when an operator has chosen the version that is shown, and answers for it; ``None`` if none has.
     :ivar overlay: pointers to the values of the shown document that an editor has put in the place of those of the
         source; see :mod:`livefeed.document.overlaid_pointers`.

@@ -268,7 +268,10 @@ class Transitions(Freshness):
         """Works out anew what watchers are told."""
         told = Told(self.state, self.public_reason(), self.notice.waiting is not None, self._overlay())
         if told != self.told:
-            self.told = told
+            self.told, once = told, self.once_told
+            self.once_told = Told(
+                told.state, told.reason or once.reason, told.is_waiting or once.is_waiting, told.overlay or once.overlay
+            )
 
     @property
     def _standing(self) -> tuple[State, State, Told]:

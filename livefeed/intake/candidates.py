@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from livefeed.intake.making import Maker
     from livefeed.intake.refused import RefusedDocuments
 
+MAX_CHECKS = 3
+"""The number of checks in threads that have not ended, from which on no more begin. One that takes too long goes on: a
+schema that refers to itself twice can take for ever, with a document that is nested deeply."""
+
 _log = Logger()
 
 
@@ -103,6 +107,7 @@ class Candidates:
     held_also: str | None = None
     _refusals: dict[str, _Refusal] = field(default_factory=dict)
     _checked: _Checked | None = None
+    _checks: set[object] = field(default_factory=set)  # those in threads that have not ended
 
     def now(self) -> Moment:
         """Gives the present time by both clocks."""
@@ -180,23 +185,40 @@ class Candidates:
         verdict = checked.verdicts.get(names)
         if verdict is None:
             check = checked.rules.check
-            if not is_large(data):
+            if not (is_large(data) or checked.rules.may_take_long):
                 verdict = check(shown, data, names)
             else:
-                try:
-                    verdict = await self.maker.thread(check, shown, data, names)
-                except OSError:
-                    # There is no thread, and the reactor's thread does it.
-                    verdict = check(shown, data, names)
-                except TimeoutError:
-                    raise SourceError(f"to check the document by the rules takes longer than {MAX_S:g} s") from None
-            assert verdict is not None
+                verdict = await self._check_in_thread(check, shown, data, names)
             checked.verdicts[names] = verdict
         if is_pull:
             for each in (*((verdict.held,) if verdict.held is not None else ()), *verdict.alarms):
                 if each.rule not in checked.counted:
                     checked.counted.add(each.rule)
                     self.violations[each.rule, each.action] += 1
+        return verdict
+
+    async def _check_in_thread(
+        self, check: Callable[..., Verdict], shown: bytes | None, data: bytes, names: frozenset[str]
+    ) -> Verdict:
+        if len(self._checks) >= MAX_CHECKS:
+            why = f"{len(self._checks)} checks by the rules that took longer than {MAX_S:g} s go on"
+            raise SourceError(f"{why}; look for a schema that refers to itself more than once, and reload without it")
+        checks, mark = self._checks, object()
+
+        def check_and_end() -> Verdict:
+            try:
+                return check(shown, data, names)
+            finally:
+                checks.discard(mark)
+
+        checks.add(mark)
+        try:
+            verdict: Verdict = await self.maker.thread(check_and_end)
+        except OSError:
+            # There is no thread, and the reactor's thread does it.
+            verdict = check_and_end()
+        except TimeoutError:
+            raise SourceError(f"to check the document by the rules takes longer than {MAX_S:g} s") from None
         return verdict
 
     def _counted(self, violation: Violation) -> _Refusal:

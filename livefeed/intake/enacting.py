@@ -75,6 +75,8 @@ class Enacting(Deciding):
         self.rules = rules
         self.released = {rule: until_s for rule, until_s in self.released.items() if rule in rules.names}
         self._refusals.clear()
+        # A check that never ends must not keep other rules away.
+        self._checks = set()
         self.alarms.clear()
 
         def log(failure: Failure) -> None:
@@ -116,7 +118,7 @@ class Enacting(Deciding):
         return Decision(kind, reason, by, self.wall(), version)
 
     @staticmethod
-    def _check_reason(reason: str) -> None:
+    def check_reason(reason: str) -> None:
         """Checks the reason of an operator, which logs and watchers are told.
 
         :raises CommandError: if it is too long, or would break a line.
@@ -147,7 +149,7 @@ class Enacting(Deciding):
         }
         await self.turn.acquire()
         try:
-            self._check_reason(given.get("reason", ""))
+            self.check_reason(given.get("reason", ""))
             try:
                 planned = await plan()
             except SourceError as error:

@@ -139,27 +139,32 @@ class FeedOverlay:
 
     def report(self) -> list[dict[str, Any]]:
         """Gives the entries with the values that they hide, for operators."""
-        return [self._report_of(number, edit) for number, edit in enumerate(self.edits)]
+        return report_of(self.trial)
 
-    def _report_of(self, number: int, edit: Edit) -> dict[str, Any]:
-        result, is_known = self.trial.result, self.trial.source is not None
-        places = [place for place in result.places if place.entry == number]
-        conflicts = [each for each in result.conflicts if each.entry == number]
-        return {
-            "pointer": edit.pointer,
-            "action": edit.action,
-            "value": _brief(edit.value),
-            "expected": _brief(edit.expected),
-            "reason": edit.reason,
-            "by": edit.by,
-            "at": timestamp(edit.at),
-            "changes": len(places) if is_known else None,
-            "places": [
-                {"pointer": place.pointer, "hidden": None if place.hidden is None else _brief(_decoded(place.hidden))}
-                for place in places[:MAX_SHOWN_PLACES]
-            ],
-            "conflicts": [{"pointer": each.pointer, "why": each.why} for each in conflicts[:MAX_SHOWN_PLACES]],
-        }
+
+def report_of(trial: Trial) -> list[dict[str, Any]]:
+    """Gives the entries of a trial with the values that they hide, for operators."""
+    return [_entry_of(trial, number, edit) for number, edit in enumerate(trial.edits)]
+
+
+def _entry_of(trial: Trial, number: int, edit: Edit) -> dict[str, Any]:
+    places = [place for place in trial.result.places if place.entry == number]
+    conflicts = [each for each in trial.result.conflicts if each.entry == number]
+    return {
+        "pointer": edit.pointer,
+        "action": edit.action,
+        "value": _brief(edit.value),
+        "expected": _brief(edit.expected),
+        "reason": edit.reason,
+        "by": edit.by,
+        "at": timestamp(edit.at),
+        "changes": None if trial.source is None else len(places),
+        "places": [
+            {"pointer": place.pointer, "hidden": None if place.hidden is None else _brief(_decoded(place.hidden))}
+            for place in places[:MAX_SHOWN_PLACES]
+        ],
+        "conflicts": [{"pointer": each.pointer, "why": each.why} for each in conflicts[:MAX_SHOWN_PLACES]],
+    }
 
 
 def _decoded(text: bytes) -> str:

@@ -14,8 +14,9 @@ from livefeed.document.codings import is_large
 from livefeed.document.gate import check_document
 from livefeed.document.overlay import Edit, OverlayError, with_edit, without_edit
 from livefeed.exceptions import CommandError, DocumentError, SourceError
+from livefeed.intake.desk_report import answer_of
 from livefeed.intake.enacting import Enacting, Plan
-from livefeed.intake.overlay import Trial
+from livefeed.intake.overlay import Trial, report_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -124,14 +125,49 @@ class Overlaying(Enacting):
         """
 
         async def plan() -> Plan:
-            try:
-                edits = change.applied(self.overlay.edits, by, self.wall(), reason)
-            except OverlayError as error:
-                raise CommandError(str(error)) from None
-            return await self._plan_of(edits)
+            return await self._planned(change, by, reason)
 
         answer = await self.run("overlay", by, {**change.arguments(), "reason": reason}, plan)
         return {**answer, "overlay": self.overlay.report()}
+
+    async def preview_overlay(self, change: OverlayChange, *, by: str, reason: str = "") -> dict[str, Any]:
+        """Tells what a change of the overlay would do now, and changes nothing.
+
+        :returns: how the feed is, with the entries as they would be, and ``effect``: ``shown`` if watchers would be
+            shown another document, ``waits`` if that would wait, ``none`` if the document would be the one that they
+            are shown now, and ``unknown`` before the first pull. ``rule`` and ``why`` tell of the rule that would hold
+            it back.
+        :raises CommandError: if the command would be refused.
+        """
+        await self.turn.acquire()
+        try:
+            plan = await self._planned(change, by, reason)
+        except SourceError as error:
+            raise CommandError(str(error)) from None
+        finally:
+            self.turn.release()
+        trial, shown, refusal = plan.trial, self.feed.snapshot, plan.refusal
+        assert trial is not None
+        if trial.source is None:
+            effect = "unknown"
+        elif plan.shows is not None:
+            effect = "shown"
+        else:
+            effect = "none" if shown is not None and shown.data == trial.result.data else "waits"
+        why = {"rule": None, "why": None} if refusal is None else {"rule": refusal.rule, "why": refusal.why}
+        return {**answer_of(self), "overlay": report_of(trial), "effect": effect, **why}
+
+    async def _planned(self, change: OverlayChange, by: str, reason: str) -> Plan:
+        """Gives the plan of a change. The caller has the turn.
+
+        :raises CommandError: if it is refused.
+        """
+        self.check_reason(reason)
+        try:
+            edits = change.applied(self.overlay.edits, by, self.wall(), reason)
+        except OverlayError as error:
+            raise CommandError(str(error)) from None
+        return await self._plan_of(edits)
 
     async def _plan_of(self, edits: Sequence[Edit]) -> Plan:
         """Gives the plan by which other entries take effect.

@@ -1,4 +1,4 @@
-"""The tick: in each interval, fetch from the source, check by the gate, and publish.
+"""The tick: in each interval, a document is fetched, overlaid, checked by the gate, judged by the desk, and published.
 
 Rule: a tick never raises. A LoopingCall stops for ever at its first error, and the feed would stop with it.
 """
@@ -18,7 +18,7 @@ from livefeed.document.gate import check_document
 from livefeed.document.history import NO_DELTAS
 from livefeed.document.timestamps import length_of
 from livefeed.exceptions import DocumentError, EndedError, NotDueError, PullError, SpentErrors
-from livefeed.feed.notice import Notice
+from livefeed.feed.notice import SOURCE, Notice
 from livefeed.feed.state import DECISIONS, State
 from livefeed.feed.trace import PullSteps
 from livefeed.intake.fetching import Fetches
@@ -50,7 +50,7 @@ MIN_SPACING_S = 0.02
 REMIND_S = 10.0
 """Seconds after the last line until another reason is logged while a feed is stale."""
 
-ENDED_BY_SOURCE = Notice(State.ENDED, kind="source")
+ENDED_BY_SOURCE = Notice(State.ENDED, kind=SOURCE)
 """The notice of a feed whose source has no more versions. It is no decision, and holds until there is one more."""
 
 _log = Logger()

@@ -39,7 +39,10 @@ async def foresee_release(desk: Desk) -> Foresight:
         nothing = "nothing is held back now; `livefeed ctl hold` has watchers keep what they see until then"
         return Foresight(None, nothing if decision is None else "")
     violation = await desk.refusal(waiting.data)
-    return Foresight(None if violation is None else waiting.version)
+    if violation is None:
+        return Foresight()
+    why = f"the rule {violation.rule} holds back what waits now: {violation.why}"
+    return Foresight(waiting.version, f"{why}; if it still waits at that time, watchers are shown it all the same")
 
 
 async def foresee_document(desk: Desk, data: bytes) -> Foresight:

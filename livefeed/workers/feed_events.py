@@ -7,7 +7,7 @@ events before it. Numbers that JSON lacks, the infinite ones, are ``null``.
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import msgspec
 
@@ -78,7 +78,7 @@ class SnapshotFacts(msgspec.Struct, frozen=True):
 
 
 class PictureFacts(msgspec.Struct, frozen=True):
-    """A :class:`.feed.feed.Picture`, and the versions before the newest one."""
+    """A :class:`.feed.picture.Picture`, and the versions before the newest one."""
 
     state: State
     confirmed: _Moment | None
@@ -117,8 +117,8 @@ class StatementFacts(msgspec.Struct, frozen=True):
     signature: bytes
 
 
-STATING = frozenset({"publish", "skip_tick", "mark_stale", "confirm", "picture"})
-"""The events that bring the statement of the parent, or say that there is none."""
+STATING = frozenset(get_args(Happening)) - {"begin_tick", "codings"}
+"""The events that bring the statement of the parent, or say that there is none: all that may come with another one."""
 
 
 class FeedEvent(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -14,7 +14,8 @@ from twisted.application.service import Service
 
 from livefeed.admin.health import Health, LiveResource, ReadyResource
 from livefeed.auth.material import Content
-from livefeed.feed_service import FeedsService, ReloadedFeeds, Shared
+from livefeed.feed_service import Shared
+from livefeed.feed_set import FeedsService, ReloadedFeeds
 from livefeed.process.access import ReloadedAccess
 from livefeed.process.certificates import CertificateChoice, ReloadedCertificates
 from livefeed.process.endpoints import make_endpoint

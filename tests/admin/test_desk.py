@@ -46,9 +46,7 @@ class DeskTests(SynchronousTestCase):
         self.clock.advance(1000)
         self.feeds = {name: Served(name, self.clock) for name in ("results", "turnout")}
         commands = Commands()
-        desks = DeskCommands(self.feeds)
-        for name in OF_THE_DESK:
-            desks.register(commands, name)
+        DeskCommands(self.feeds).register(commands)
         paths: dict[str, Any] = {f"-/{name}": CommandResource(name, commands) for name in OF_THE_DESK}
         paths["-/desk"] = DesksResource(self.feeds)
         self.site = OperatorSite(OperatorRoot(Access(self.clock), paths), reactor=self.clock)
@@ -88,6 +86,12 @@ class DeskTests(SynchronousTestCase):
         ):
             status, answer = self.command(name, feed="results", **arguments)
             self.assertEqual((status, answer["state"]), (200, state), answer)
+
+    def test_each_command_has_an_effect(self) -> None:
+        """All that are offered are known to the desk."""
+        for name in OF_THE_DESK:
+            status, answer = self.command(name, feed="results", nothing=1)
+            self.assertEqual((status, "has no argument 'nothing'" in answer["detail"]), (409, True), (name, answer))
 
     def test_caller_is_not_an_argument(self) -> None:
         """Nobody gives another name."""
@@ -146,6 +150,16 @@ class DeskTests(SynchronousTestCase):
             status, answer = self.command("overlay", feed="results", **arguments)
             self.assertEqual(status, 409)
             self.assertIn(why, answer["detail"])
+
+    def test_preview_of_an_overlay(self) -> None:
+        """It tells the effect, and has none."""
+        self.pull(b'{"a":1}')
+        change = {"feed": "results", "action": "set", "pointer": "/a", "value": "2"}
+        status, answer = self.command("overlay", **change, preview=True)
+        self.assertEqual((status, answer["effect"], answer["overlay"][0]["changes"]), (200, "shown", 1))
+        self.assertEqual(json.loads(self.ask(b"GET /-/desk/results").body)["overlay"], [])
+        status, answer = self.command("overlay", **change, preview="yes")
+        self.assertEqual((status, "'preview' is not true or false" in answer["detail"]), (409, True))
 
     def test_report(self) -> None:
         """It has everything at the desk of a feed."""

@@ -14,8 +14,9 @@ from livefeed.document.snapshot import version_of
 from livefeed.document.timestamps import timestamp
 from livefeed.exceptions import CommandError, SourceError
 from livefeed.feed import embargoes as service
+from livefeed.feed.embargo_effects import ConditionError, EmbargoEffects
 from livefeed.feed.embargo_keeping import EmbargoKeeping
-from livefeed.feed.embargoes import ConditionError, Embargoes
+from livefeed.feed.embargoes import Embargoes
 from livefeed.feed.feed import Feed
 from livefeed.intake.timed_release import Foresight
 
@@ -39,12 +40,9 @@ class EmbargoedFeed:
         self.released: list[Embargo] = []
         self.foreseen = Foresight()
         self.error: Exception | None = None
-        self.embargoes = Embargoes(
-            Feed(name, clock=self.clock),
-            EmbargoKeeping(name, maybeDeferred, lambda: NOW),
-            self.clock,
-            self,
-        )
+        feed = Feed(name, clock=self.clock)
+        keeping = EmbargoKeeping(name, maybeDeferred, lambda: NOW)
+        self.embargoes = Embargoes(feed, keeping, self.clock, EmbargoEffects(feed, self.clock, self))
         self.embargoes.open()
 
     def pull_soon(self) -> Deferred[Any]:

@@ -24,6 +24,7 @@ from livefeed.document.rules import Rules, RuleSpec, Violation
 from livefeed.document.selectors import parse_selector
 from livefeed.document.snapshot import version_of
 from livefeed.exceptions import StoreError
+from livefeed.feed.embargo_effects import EmbargoEffects
 from livefeed.feed.embargo_keeping import EmbargoKeeping
 from livefeed.feed.embargoes import Embargoes
 from livefeed.feed.feed import Feed
@@ -62,7 +63,7 @@ class PublishedFeed:
         self.desk = desk_of(self.feed)
         file = EmbargoFile(folder / "results.embargoes", self.files)
         keeping = EmbargoKeeping("results", maybeDeferred, lambda: NOON_S, file)
-        self.embargoes = Embargoes(self.feed, keeping, clock, self)
+        self.embargoes = Embargoes(self.feed, keeping, clock, EmbargoEffects(self.feed, clock, self))
         self.embargoes.open()
 
     async def end_hold(self, _: object) -> None:
@@ -163,6 +164,12 @@ class AsideTests(PublishTestCase):
         self.published.files.refusals["write"] = errno.ENOSPC
         self.assertEqual(self.put(b"[1]", LATER).status, 507)
         self.assertEqual((self.published.embargoes.entries, self.store.document), ((), None))
+
+    def test_handed_over(self) -> None:
+        """The publisher comes back: a successor takes over in less than a second."""
+        self.published.embargoes.close()
+        refused = self.put(b"[1]", LATER)
+        self.assertEqual((refused.status, refused.headers["retry-after"]), (503, "1"))
 
     def test_other_methods(self) -> None:
         """They are refused with the field: to pass over it would show the result now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from typing import Any
@@ -112,8 +113,9 @@ class FetchTests(SynchronousTestCase):
         def serve() -> None:
             with listening, listening.accept()[0] as connection:
                 self.asked = connection.recv(65_536)
-                for piece in pieces:
-                    connection.sendall(piece)
+                with contextlib.suppress(OSError):  # the other side has heard enough
+                    for piece in pieces:
+                        connection.sendall(piece)
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
@@ -136,10 +138,29 @@ class FetchTests(SynchronousTestCase):
         large = b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (MAX_KEYS_BYTES + 1)
         self.assertIn(f"more than {MAX_KEYS_BYTES} bytes", self.refusal(self.answer(large)))
 
+    def test_endless_heads(self) -> None:
+        """Answers before the answer count, too."""
+        many = b"HTTP/1.1 100 Continue\r\n\r\n" * 20_000
+        url = self.answer(many, b"HTTP/1.1 200 OK\r\n\r\nx")
+        self.assertIn(f"more than {MAX_KEYS_BYTES} bytes", self.refusal(url))
+
+    def test_answers_that_are_cut_off(self) -> None:
+        """Of a file of keys in PEM, some might be missing, and be revoked."""
+        self.assertIn("cut off", self.refusal(self.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nabc")))
+        chunk = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabc"
+        self.assertIn("IncompleteRead", self.refusal(self.answer(chunk)))
+
+    def test_reasons_for_the_log(self) -> None:
+        """The other side cannot write lines of the log, nor long ones."""
+        why = self.refusal(self.answer(b"HTTP/1.1 \x1b[2J\r" + b"x" * 5000 + b"\r\n\r\n"))
+        self.assertTrue(why.isprintable())
+        self.assertLess(len(why), 300)
+
     def test_slow_answers(self) -> None:
-        """They have an end, too."""
+        """They have an end, too, before the head and after it."""
         self.patch(fetching, "FETCH_S", -1)
         self.assertIn("takes more than", self.refusal(self.answer(b"HTTP/1.1 200 OK\r\n\r\nx")))
+        self.assertIn("takes more than", self.refusal(self.answer(b"HTTP/1.1 100 Continue\r\n")))
 
     def test_nobody_there(self) -> None:
         """The reason is told, with TLS and without."""

@@ -12,7 +12,8 @@ from livefeed.cli.desk_commands import COMMANDS, MAX_REASON
 from livefeed.cli.main import main
 from livefeed.cli.operator_options import DONE, FAILED, WRONG_USE
 from tests.helpers.ctl_runs import DeskCommandTestCase
-from tests.helpers.desk_reports import WAITING, answer, desk_report
+from tests.helpers.desk_reports import DECISION, WAITING, answer, desk_report
+from tests.helpers.embargo_reports import embargo
 from tests.helpers.operators_socket import operators_socket
 from tests.helpers.status_reports import feed, report
 
@@ -86,7 +87,8 @@ class AnswerTests(DeskCommandTestCase):
 
     def test_text(self) -> None:
         """What watchers see, with the age that the report of the feed has, and the way back for this livefeed."""
-        answers = ((200, answer("held", waiting=WAITING)), (200, desk_report("held", waiting=WAITING)))
+        held = {"waiting": WAITING, "decision": DECISION}
+        answers = ((200, answer("held", **held)), (200, desk_report("held", **held)))
         self.assertEqual(self.ctl("hold", "results", answers=answers), DONE)
         first, *_, undo, effect = self.out.getvalue().splitlines()
         self.assertIn("(12.0 s old), marked held.", first)
@@ -175,13 +177,23 @@ class AnswerTests(DeskCommandTestCase):
         self.assertEqual(self.requests[0], ("GET", "/-/desk/re%2Fsults", b""))
         self.assertIn(f"livefeed ctl hold results --runtime-dir {self.folder}", self.out.getvalue())
 
-    def test_desk_of_no_feed(self) -> None:
-        """The feeds that there are."""
-        nothing = (404, {"detail": "There is nothing at this path."})
-        self.assertEqual(self.ctl("desk", "b", answers=(nothing, (200, report(feed())))), FAILED)
-        self.assertIn("livefeed: there is no feed 'b'; there are: results", self.err.getvalue())
-        self.assertEqual(self.ctl("desk", "b", answers=(nothing, (200, report(feed(name="b"))))), FAILED)
-        self.assertIn("There is nothing at this path", self.err.getvalue())
+    def test_times(self) -> None:
+        """The report of a feed has what is to happen in it at a time, and a release can have one."""
+        self.ctl("desk", "results", answers=((200, desk_report()), (200, [embargo(), embargo(feed="b", id="ff"), 5])))
+        self.assertIn("embargo   0a1b2c3d: document", self.out.getvalue())
+        self.assertNotIn("ff:", self.out.getvalue())
+        path, sent = self.sent("release", "results", "--at", "+10m")
+        self.assertEqual((path, sent["action"], sent["feed"]), ("/-/embargo", "release", "results"))
+
+    def test_no_such_feed(self) -> None:
+        """The names of those that there are, and the most similar one."""
+        answers = ((404, {"detail": "There is nothing at this path."}), (200, report(feed(), feed(name="b"))))
+        self.assertEqual(self.ctl("desk", "resluts", answers=answers), FAILED)
+        self.assertIn("no feed 'resluts'; there are: results, b; did you mean results?", self.err.getvalue())
+        self.assertEqual(self.ctl("desk", "results", answers=answers), FAILED)
+        self.assertIn("this livefeed is older than the desk", self.err.getvalue())
+        self.assertEqual(self.ctl("desk", "results", answers=((404, {"detail": "nothing"}), (200, {}))), FAILED)
+        self.assertIn("livefeed: nothing", self.err.getvalue())
 
     def test_instance(self) -> None:
         """Proposed commands are for the same instance."""

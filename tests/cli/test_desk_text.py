@@ -35,13 +35,18 @@ class DoneTests(ZoneTestCase):
             ],
         )
 
+    def test_reason_that_is_a_sentence(self) -> None:
+        """It ends with one full stop."""
+        report = answer("held", decision={"kind": "hold", "reason": "We check district 7."})
+        self.assertEqual(done_lines(report, PLAIN, NOW, "")[-1], "Decision: hold: We check district 7.")
+
     def test_effect_of_the_undo(self) -> None:
         """What watchers are shown then, unless that is what they are shown now."""
         waiting = {**WAITING, "rule": None}
         for undo, held, text in (
             ("unpin", waiting, "Watchers are then shown version 9a8b77665544, which waits."),
             ("resume", waiting, "Watchers are then shown version 9a8b77665544, which waits."),
-            ("unpin", WAITING, ""),
+            ("unpin", WAITING, "If it is right all the same, show it: livefeed ctl release results"),
             ("rollback", waiting, ""),
             ("release", None, ""),
         ):
@@ -72,7 +77,7 @@ class DoneTests(ZoneTestCase):
     def test_rule_holds_on(self) -> None:
         """After a decision was taken back, the way to show the document that a rule still holds."""
         lines = done_lines(answer("held", waiting=WAITING), PLAIN, NOW, "", " --instance x")
-        self.assertEqual(lines[-1], "To show the document that waits: livefeed ctl release results --instance x")
+        self.assertEqual(lines[-1], "If it is right all the same, show it: livefeed ctl release results --instance x")
 
     def test_released_rule(self) -> None:
         """It is told for how long it holds nothing."""
@@ -162,8 +167,20 @@ class DeskTests(ZoneTestCase):
 
     def test_without_much(self) -> None:
         """Before the first document, and from another livefeed that gives less."""
-        lines = desk_lines({"feed": "results", "state": "stale"}, PLAIN, NOW)
-        self.assertEqual(lines[1], "Watchers are shown no document: there is none yet.")
+        report = {"feed": "results", "state": "stale", "reason": "redis: away"}
+        self.assertEqual(
+            desk_lines(report, PLAIN, NOW),
+            [
+                "results  stale",
+                "Watchers are shown no document: there is none yet.",
+                "",
+                "reason    redis: away",
+                "",
+                "POSSIBLE NOW",
+                "livefeed ctl hold results  watchers keep the version that they have, whatever comes",
+            ],
+        )
+        self.assertEqual(desk_lines({"feed": "a"}, PLAIN, NOW)[2:4], ["", "POSSIBLE NOW"])
 
     def test_proposals(self) -> None:
         """The commands that help in each state; first the one that takes the present decision back."""

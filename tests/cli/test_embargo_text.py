@@ -44,7 +44,7 @@ class SetAsideTests(ZoneTestCase):
             (embargo(if_match=[]), "only if version (none) is stored then"),
             (embargo(if_none_match=["*"]), "only if no document is stored then"),
             (embargo(if_match=["aa", "bb"], if_none_match=["cc"]), "aa or bb is stored and version cc is not stored"),
-            (release(if_match=["aa"]), "only if no other version than version aa waits then"),
+            (release(if_match=["aa"]), "only if no rule holds back another version than version aa then"),
         ):
             self.assertIn(text, set_aside_lines(report, PLAIN, NOW)[1])
 
@@ -81,7 +81,7 @@ class ListTests(ZoneTestCase):
                 "0a1b2c3d  results  document 9a8b77665544, 4,210 bytes  21:30:00 CET  25 min 41 s  anna",
                 "  agreed",
                 "11111111  results  end of the hold                     21:30:00 CET  25 min 41 s  anna",
-                "  only if no other version than version 9a8b77665544 waits",
+                "  only if no rule holds back another version than version 9a8b77665544",
                 "2c3d4e5f  results  document 9a8b77665544, 4,210 bytes  21:30:00 CET       FAILED  anna",
                 "  NOT carried out: another one is stored",
                 "3c3d4e5f  results  odd                                 21:30:00 CET  25 min 41 s  anna",

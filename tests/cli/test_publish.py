@@ -18,6 +18,7 @@ from livefeed.cli.main import main
 from livefeed.cli.operator_client import parse_base, read_token
 from livefeed.cli.operator_options import DONE, FAILED, NOT_RUNNING, WRONG_USE
 from livefeed.exceptions import CommandError
+from tests.helpers.embargo_reports import embargo
 from tests.helpers.operators_socket import operators_socket
 
 LIVE = {"feed": "a", "version": "0123456789abcdef", "changed": True, "live": True, "sequence": "1.2", "why": None}
@@ -72,6 +73,15 @@ class PublishTests(PublishTestCase):
             self.assertEqual(self.publish(str(self.file), "--feed", "a", "--json"), publish.NOT_SHOWN)
         text, line = self.out.getvalue().splitlines()
         self.assertEqual((text, json.loads(line)), ("a: 0123456789ab stored, and is not shown: a rule", HELD))
+
+    def test_set_aside(self) -> None:
+        """It is done, although nobody is shown the document yet."""
+        made = {**embargo(), "live": False}
+        with operators_socket(self.socket, (200, []), (202, made)) as requests:
+            self.assertEqual(self.publish(str(self.file), "--feed", "a", "--at", "+10m"), DONE)
+        self.assertEqual([each[:2] for each in requests], [("GET", "/-/embargoes"), ("PUT", "/feeds/a")])
+        self.assertIn("Nothing of it is visible before.", self.out.getvalue())
+        self.assertEqual(self.publish(str(self.file), "--at", "+10m", "--watch"), WRONG_USE)
 
     def test_standard_input(self) -> None:
         """The name - stands for it."""

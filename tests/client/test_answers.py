@@ -44,6 +44,17 @@ class AnswerTests(SynchronousTestCase):
         self.assertEqual((answer.next_ms, answer.retry_after_s, answer.age_ms, answer.at), (None, None, None, None))
         self.assertIsNone(Answer(200, {"etag": "x" * 300}).tag)
 
+    def test_state_of_a_later_release(self) -> None:
+        """Its name is kept, for a message to the reader."""
+        self.assertEqual(Answer(200, {"livefeed-state": "paused"}).unknown_state, "paused")
+        self.assertEqual(Answer(200, {"livefeed-state": "held"}).unknown_state, "")
+
+    def test_lifetime(self) -> None:
+        """The age of a cache has used it up in part, or as a whole."""
+        for fields, expected in (({}, 5000), ({"age": "3"}, 2000), ({"age": "9"}, 0)):
+            self.assertEqual(Answer(200, {"livefeed-lifetime": "5000", **fields}).lifetime_ms, expected)
+        self.assertIsNone(Answer(200, {"age": "3"}).lifetime_ms)
+
     def test_signed_statement(self) -> None:
         """It is read, and not verified yet."""
         signed = statement_about(A)

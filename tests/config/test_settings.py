@@ -108,6 +108,12 @@ class OptionTests(SynchronousTestCase):
         self.assertEqual(parsed.cert, (Path.cwd() / "certs/cert.pem",))
         self.assertEqual(parsed.key, (Path.cwd() / "certs/key.pem",))
         self.assertEqual(parsed.feeds[0].source, f"file:{Path.cwd()}/a%20b.json")
+        signed = {"auth_algorithm": ["EdDSA"], "auth_issuer": "i", "auth_audience": "a"}
+        for name, expected in (("k.pem", f"{Path.cwd()}/k.pem"), ("https://id.example/keys", None)):
+            found = one(auth_keys=name, **signed).auth_keys
+            self.assertEqual(found, expected or name)
+        parsed = read({"source": "recording:a.recording?speed=10&at=21:00"})
+        self.assertEqual(parsed.feeds[0].source, f"recording:{Path.cwd()}/a.recording?speed=10&at=21:00")
         for source in ("file:/srv/a.json", "file:///srv/a.json", "file:", "demo:", "x"):
             self.assertEqual(one(source=source).source, source)
 

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from websockets.frames import Opcode
 from websockets.typing import Subprotocol
 
+from livefeed.delivery.delivery import no_directory
 from livefeed.delivery.websocket.handshake import DELTA, DELTA_2
 from livefeed.document.snapshot import version_of
 from livefeed.feed.feed import Feed
@@ -49,6 +50,16 @@ class DeliveryTests(SynchronousTestCase):
         """Subscribers count on all transports, each with its address."""
         self.assertEqual(self.delivery.followers(), 6)
         self.assertEqual(len(list(self.delivery.peers())), 6)
+
+    def test_streams_are_told_from_sockets(self) -> None:
+        """An item of a stream that follows several counts as a stream, at the address of its connection."""
+        event_client.Client(self.site, path=b"/feed.sse?delta=2")
+        self.assertEqual((self.delivery.event_streams(), self.delivery.followers()), (3, 7))
+        self.assertEqual(len(list(self.delivery.peers())), 7)
+
+    def test_without_a_site(self) -> None:
+        """There are no other items to follow."""
+        self.assertEqual(no_directory().feeds, {})
 
     def test_close_ends_all(self) -> None:
         """All have slots of the same sequence, WebSockets first."""
@@ -165,7 +176,7 @@ class StateTests(SynchronousTestCase):
             (is_gone or answer.status == 226, state is State.EXPIRED),
             state,
         )
-        self.assertEqual("livefeed-lifetime" in fields, state in MORTAL, state)
+        self.assertEqual(bool(fields.get("livefeed-lifetime")), state in MORTAL, state)
 
     def test_polls(self) -> None:
         """A 200, a 226 and a 304 have the state; a document that must not be shown is 410."""
@@ -244,10 +255,11 @@ class StateTests(SynchronousTestCase):
         for way in ("events 1", "websocket 1", "events 2", "websocket 2"):
             is_first = way.endswith("1")
             whole, content = ("snapshot", "data") if is_first else ("document", "text")
-            more = {"version"} if is_first else {"version", "path"} | TIMES
+            more = set() if is_first else {"path"} | TIMES
             for state in self.each():
+                version = set() if state is State.WITHDRAWN else {"version"}
                 hidden = "state" if is_first else "heartbeat"
-                members = more | ({"lifetime"} if state in MORTAL and not is_first else set())
+                members = more | version | ({"lifetime"} if state in MORTAL and not is_first else set())
                 read = self.follow(way)
                 ((first),) = read()
                 self.assertEqual((first["type"], first["state"]), (whole, "live"))
@@ -283,12 +295,14 @@ class StateTests(SynchronousTestCase):
             self.end()
 
     def test_list(self) -> None:
-        """It has the state of each feed."""
+        """It has the state of each feed, and the version of no document that is withdrawn."""
         for state in State:
             self.end()
             self.begin(state)
             (told,) = json.loads(request(self.site, b"GET /-/feeds.json HTTP/1.1").body)["feeds"]
-            self.assertEqual((told["state"], told["version"]), (state.value, version_of(ONE)))
+            self.assertEqual(
+                (told["state"], told["version"]), (state.value, None if state is State.WITHDRAWN else version_of(ONE))
+            )
 
     def test_no_document_yet(self) -> None:
         """Before the first good pull the feed is stale, and there is nothing else to tell."""

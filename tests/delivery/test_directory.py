@@ -7,11 +7,12 @@ from dataclasses import replace
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.delivery.directory import NO_PART, Directory, Refusal, Visitor
+from livefeed.delivery.directory import NO_PART, WITHDRAWN_RETRY_MS, Directory, Refusal, Visitor
 from livefeed.delivery.guard import Permit
 from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.feed.feed import Feed
 from livefeed.feed.parts import MAX_PARTS
+from livefeed.feed.state import State
 from livefeed.testing import RecordingSubscriber, publish
 from livefeed.web.cors import Origins
 from livefeed.web.credentials import Credentials
@@ -75,6 +76,18 @@ class DirectoryTests(DirectoryTestCase):
         self.assertIs(self.directory.find("/a", OWN), self.published.delivery)
         self.feed.interval_s = 0.1
         self.assertEqual(self.refusal("/a/x"), (503, 1000))
+
+    def test_parts_of_a_withdrawn_document(self) -> None:
+        """Nobody learns which parts it has. By a 404, a client that has one forgets it."""
+        publish(self.feed, b'{"x":1}')
+        self.assertNotIsInstance(self.directory.find("/a/x", OWN), Refusal)
+        self.feed.decide(State.WITHDRAWN)
+        found = [self.directory.find(path, OWN) for path in ("/a/x", "/a/y", "/a/~2")]
+        withdrawn = Refusal(404, "The document is withdrawn, and must not be shown.", WITHDRAWN_RETRY_MS)
+        self.assertEqual(found, [withdrawn] * 3)
+        self.assertIs(self.directory.find("/a", OWN), self.published.delivery)
+        self.feed.decide(None)
+        self.assertNotIsInstance(self.directory.find("/a/x", OWN), Refusal)
 
     def test_pages_of_other_origins(self) -> None:
         """They are refused for good, before anything else is known of the feed, and counted."""

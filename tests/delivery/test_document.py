@@ -636,7 +636,35 @@ class HeldTests(DocumentTestCase):
         self.assertEqual(self.get().headers["livefeed-reason"], '"We check 5 %25 of %22%C3%A9%22 %5C%0A"')
         self.assertIn("Livefeed-Waiting, Livefeed-Reason", fields["access-control-expose-headers"])
         self.feed.decide(None)
-        self.assertFalse({"livefeed-waiting", "livefeed-reason"} & self.get().headers.keys())
+        fields = self.get().headers
+        self.assertEqual((fields["livefeed-waiting"], fields["livefeed-reason"]), ("", ""))
+
+    def test_caches_forget_what_has_ended(self) -> None:
+        """A cache keeps each field that a 304 lacks (RFC 9111, 3.2), so the 304 says that there is nothing."""
+        names = ("livefeed-waiting", "livefeed-reason", "livefeed-overlay", "livefeed-lifetime")
+
+        def confirmed(tag: str, path: bytes = b"/feed") -> list[str | None]:
+            fields = self.get(b"If-None-Match: " + tag.encode(), path=path).headers
+            return [fields.get(name) for name in names]
+
+        publish(self.feed, b'{"a":1}')
+        self.feed.tell_reasons(are_public=True)
+        tag = self.get().headers["etag"]
+        self.assertEqual(confirmed(tag), [None] * 4)
+        self.feed.gone_after_s = 60.0
+        now_s = self.clock.seconds()
+        self.feed.heed(Notice(State.HELD, "why", Moment(now_s, now_s), "hold", overlay=("/a",)))
+        *held, lifetime = confirmed(tag)
+        self.assertEqual(held, ["0", '"why"', '"/a"'])
+        self.assertTrue(lifetime)
+        self.feed.heed(Notice())
+        self.assertEqual(confirmed(tag)[:3], [""] * 3)
+        part = self.get(path=b"/feed/a").headers
+        self.assertEqual(confirmed(part["etag"], b"/feed/a")[:3], [""] * 3)
+        self.feed.heed(Notice(State.ENDED, "", None, "end"))
+        self.assertEqual(confirmed(tag), [""] * 4)
+        # nginx makes the 304 for a browser from the 200 that it has stored.
+        self.assertEqual([self.get().headers.get(name) for name in names], [""] * 4)
 
     def test_withdrawn(self) -> None:
         """The refusal has the reason, too, and nothing of the documents behind it."""
@@ -663,10 +691,10 @@ class OverlayTests(DocumentTestCase):
         self.assertEqual((known.status, known.headers["livefeed-overlay"]), (304, '"/a/%C3%A9", "/c"'))
         self.assertEqual(self.get(path=b"/feed/a").headers["livefeed-overlay"], '"/%C3%A9"')
         self.assertEqual(self.get(path=b"/feed/a/%C3%A9").headers["livefeed-overlay"], '""')
-        self.assertNotIn("livefeed-overlay", self.get(path=b"/feed/b").headers)
+        self.assertEqual(self.get(path=b"/feed/b").headers["livefeed-overlay"], "")
         self.feed.heed(Notice())
         for path in (b"/feed", b"/feed/a"):
-            self.assertNotIn("livefeed-overlay", self.get(path=path).headers)
+            self.assertEqual(self.get(path=path).headers["livefeed-overlay"], "")
 
     def test_document_that_is_not_shown(self) -> None:
         """The refusal says nothing about it."""
@@ -765,7 +793,7 @@ class GoneTests(DocumentTestCase):
             [(200, "499750"), (304, "499750"), (200, "499750")],
         )
         self.feed.decide(State.ENDED)
-        self.assertNotIn("livefeed-lifetime", self.get().headers)
+        self.assertEqual(self.get().headers["livefeed-lifetime"], "")
         self.feed.decide(None)
         self.clock.advance(500)
         self.feed.mark_stale()

@@ -398,6 +398,15 @@ class EventTests(StreamTestCase):
             message = json.loads(data)
             self.assertEqual((message["version"], identifier), (version_of(document), version_of(document)))
 
+    def test_items_of_a_stream(self) -> None:
+        """?delta=2: each has its path, and none changes the id of the document."""
+        publish(self.feed, FIRST)
+        for version in (b"HTTP/1.0", b"HTTP/1.1"):
+            client = Client(self.site, path=b"/feed.sse?delta=2&follow=/feed/n", version=version)
+            client.received()
+            told = [(json.loads(data)["path"], last) for _, data, last in client.source.events]
+            self.assertEqual(sorted(told), [("/feed", version_of(FIRST)), ("/feed/n", version_of(FIRST))])
+
     def test_event_is_made_once_for_all(self) -> None:
         """The event is built once for all streams, chunked or not, old or new."""
         made: list[str] = []
@@ -479,6 +488,15 @@ class ResumptionTests(StreamTestCase):
             self.assertEqual(client.events(), expected)
 
 
+class Narrow(Transport):
+    """A transport that every write fills."""
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        if self.producer is not None:
+            self.producer.pauseProducing()
+
+
 class SlowReaderTests(StreamTestCase):
     def test_heartbeats_come_when_they_are_due(self) -> None:
         """A heartbeat comes after the same interval with events and without: that is simplest, and does no harm."""
@@ -518,13 +536,6 @@ class SlowReaderTests(StreamTestCase):
 
     def test_client_whose_buffer_is_filled_by_the_first_document_skips_from_there_on(self) -> None:
         """A transport may be full before the subscription is there."""
-
-        class Narrow(Transport):
-            def write(self, data: bytes) -> None:
-                super().write(data)
-                if self.producer is not None:
-                    self.producer.pauseProducing()
-
         publish(self.feed, FIRST)
         client = Client(self.site, transport=Narrow())
         self.assertEqual(client.events(), [FIRST])
@@ -533,6 +544,17 @@ class SlowReaderTests(StreamTestCase):
         self.assertEqual(client.events(), [])
         client.resume()
         self.assertEqual(client.events(), [THIRD])
+
+    def test_items_of_a_transport_that_is_full_from_the_start(self) -> None:
+        """Nothing is sent before it has room, and then the newest version."""
+        publish(self.feed, FIRST)
+        client = Client(self.site, path=b"/feed.sse?delta=2", transport=Narrow())
+        client.received()
+        self.assertEqual(client.source.events, [])
+        publish(self.feed, SECOND)
+        client.resume()
+        client.received()
+        self.assertEqual([last for _, _, last in client.source.events], [version_of(SECOND)])
 
     def test_client_that_takes_nothing_is_dropped(self) -> None:
         """After some heartbeats, none of which it was sent, and not before."""

@@ -20,6 +20,7 @@ from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.delivery.root import Root
 from livefeed.feed.feed import Feed
 from livefeed.feed.parts import Parts, TooManyPartsError
+from livefeed.feed.state import State
 from livefeed.testing import Response, make_site, publish, request
 from livefeed.web.cors import Origins
 from livefeed.web.site import Site
@@ -125,6 +126,23 @@ class BranchTests(BranchTestCase):
         # A page of another origin comes back in time, too.
         for path in (b"/feed", b"/feed.json"):
             self.assertIn("Retry-After", self.ask(path + b"/a").headers["access-control-expose-headers"].split(", "))
+
+    def test_parts_of_a_withdrawn_document(self) -> None:
+        """Nobody learns which parts it has: one that exists and one that does not are answered alike."""
+        publish(self.served.feed, b'{"a": 1}')
+        paths = [form + end for form in (b"/feed", b"/feed.json", b"/feed.sse", b"/feed.ws") for end in (b"/a", b"/b")]
+        for fields in ((), HANDSHAKE):
+            self.served.feed.decide(State.WITHDRAWN)
+            answers = [self.ask(path, *fields) for path in paths]
+            statuses = [each.status for each in answers]
+            self.assertEqual(statuses[::2], statuses[1::2])
+            # The stream alone has a random time in it.
+            for one, other in zip(answers[::2], answers[1::2], strict=True):
+                self.assertEqual(one.body if one.status != 200 else b"", other.body if other.status != 200 else b"")
+            self.assertEqual(statuses[::2], [410, 410, 200, 410 if fields else 426])
+            self.served.feed.decide(None)
+            self.assertEqual(self.ask(b"/feed/a").body, b"1")
+            self.assertEqual(self.ask(b"/feed/b").status, 404)
 
     def test_before_the_first_pull_nobody_knows(self) -> None:
         """Before the first pull a part is 503 and not 404 on all paths for WebSockets."""

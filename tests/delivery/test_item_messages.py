@@ -361,6 +361,17 @@ class StatementTests(SynchronousTestCase):
         feed.decide(State.WITHDRAWN)
         self.assertNotIn("signed", json.loads(messages.get(None, plain)))
 
+    def test_withdrawn_document_has_no_version(self) -> None:
+        """Everybody could find a short value by its hash. Of an expired one, which was public, it is told."""
+        feed = Feed("feed", clock=Clock())
+        publish(feed, b"5")
+        messages = ItemMessages(feed)
+        self.assertEqual(json.loads(messages.pulse(plain))["version"], version_of(b"5"))
+        feed.decide(State.WITHDRAWN)
+        for message in (messages.get(None, plain), messages.pulse(plain)):
+            self.assertNotIn(version_of(b"5").encode(), message)
+            self.assertEqual(json.loads(message)["state"], "withdrawn")
+
     def test_compressed(self) -> None:
         """The compressed form of the document is used again behind a statement."""
         clock = Clock()

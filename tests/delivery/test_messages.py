@@ -312,3 +312,9 @@ class HeldTests(SynchronousTestCase):
         for notice in (Notice(), Notice(State.WITHDRAWN, kind="withdraw", overlay=("/a",))):
             self.feed.heed(notice)
             self.assertNotIn("overlay", self.facts())
+
+    def test_withdrawn_document_has_no_version(self) -> None:
+        """Everybody could find a short value by its hash."""
+        self.assertIn("version", self.facts())
+        self.feed.decide(State.WITHDRAWN)
+        self.assertNotIn("version", self.facts())

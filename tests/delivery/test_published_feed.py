@@ -115,6 +115,43 @@ class LimitTests(LimitTestCase):
             self.assertTrue(self.follows())
 
 
+class CountTests(LimitTestCase):
+    """The subscribers of a feed and its parts, by the way in which they follow."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.served.max_subscribers = 9
+        etag = self.ask(b"/feed/a").headers["etag"].encode()
+        self.ask(b"/feed.ws", *HANDSHAKE)
+        self.assertTrue(self.follows())
+        self.ask(b"/feed.sse/a")
+        self.ask(b"/feed/a", b"Prefer: wait=9", b"If-None-Match: " + etag)
+
+    def test_ways(self) -> None:
+        """Whole and part count alike; those of another feed do not."""
+        self.assertEqual(self.served.watchers(), {"websocket": 1, "events": 2, "waiting": 1})
+        self.assertEqual(self.other.watchers(), {"websocket": 0, "events": 0, "waiting": 0})
+
+    def test_places_of_a_worker(self) -> None:
+        """They take the place of the limit."""
+        for places, is_full in ((4, True), (5, False), (None, False)):
+            self.served.places = places
+            self.assertEqual(self.served.full(), is_full)
+
+    def test_all_but_websockets_are_let_go(self) -> None:
+        """Streams end and waiting requests are answered, of the part, too; no more are accepted."""
+        waiting = self.transport
+        self.served.let_go(ReconnectSlots())
+        self.assertEqual(self.served.watchers(), {"websocket": 1, "events": 0, "waiting": 0})
+        self.assertTrue(waiting.value().startswith(b"HTTP/1.1 304 "))
+        self.assertFalse(self.follows())
+
+    def test_feed_that_goes(self) -> None:
+        """Nothing follows it any more."""
+        self.served.close(ReconnectSlots())
+        self.assertEqual((self.served.followers(), len(list(self.served))), (0, 1))
+
+
 class ProtectedTests(LimitTestCase):
     """A feed that becomes protected."""
 

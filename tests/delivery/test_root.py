@@ -10,11 +10,15 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 from websockets.frames import Opcode
 
+from livefeed.delivery.keys import KeysResource
+from livefeed.delivery.pages import PageOptions
 from livefeed.delivery.published_feed import PublishedFeed
 from livefeed.delivery.root import Root
 from livefeed.delivery.websocket.handshake import Handshakes
 from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.feed.feed import Feed
+from livefeed.feed.notice import Notice
+from livefeed.feed.state import State
 from livefeed.testing import Response, publish, request
 from livefeed.web.cors import Origins
 from livefeed.web.reconnect_slots import ReconnectSlots
@@ -171,6 +175,39 @@ class RootTests(RootTestCase):
             self.root.show_keys(content)
             self.site.forget_answers()
             self.assertEqual(self.get(b"/-/keys").status, status)
+
+
+class OptionTests(RootTestCase):
+    """The facts that are shown to everybody, the order of lists, and further resources."""
+
+    def reasons(self) -> list[str | None]:
+        return [feed.get("reason") for feed in json.loads(self.get(b"/-/feeds.json").body)["feeds"]]
+
+    def test_figures_and_reasons(self) -> None:
+        """They are there as long as the operator shows them; figures that were taken are forgotten."""
+        self.first.feed.heed(Notice(State.HELD, "a recount"))
+        self.assertEqual((self.get(b"/-/figures.json").status, self.reasons()), (404, [None]))
+        self.root.show(PageOptions(figures=True, reasons=True))
+        self.root.board.show(b"{}")
+        self.assertEqual((self.get(b"/-/figures.json").status, self.reasons()), (200, ["a recount"]))
+        self.assertEqual(self.first.feed.told.reason, "a recount")
+        self.root.show(PageOptions())
+        self.assertEqual((self.get(b"/-/figures.json").status, self.reasons()), (404, [None]))
+        self.assertEqual(self.first.feed.told.reason, "")
+        self.root.show(PageOptions(figures=True))
+        self.assertNotEqual(self.get(b"/-/figures.json").body, b"{}")
+
+    def test_order(self) -> None:
+        """Lists have the feeds in the order of the settings."""
+        self.root.add(self.make("second"))
+        self.root.arrange(["second", "first"])
+        self.assertEqual(self.names(), ["second", "first"])
+
+    def test_more_resources(self) -> None:
+        """They stay when feeds come and go."""
+        self.root.add_assets({"more": KeysResource(Origins.common(()), b"{}")})
+        self.root.add(self.make("second"))
+        self.assertEqual(self.get(b"/-/more").body, b"{}")
 
 
 class ProtectedTests(RootTestCase):

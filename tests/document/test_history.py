@@ -118,6 +118,20 @@ class HistoryTests(SynchronousTestCase):
             assert patch is not None
             self.assertEqual(apply_patch(each.data, patch), newest.data)
 
+    def test_versions_that_others_have_kept(self) -> None:
+        """They come before all that are kept; the newest one and those that are kept have their place already."""
+        self.add(*self.snapshots[2:5])
+        self.history.recall_before([each.data for each in (*self.snapshots[:3], self.snapshots[4])])
+        versions = [each.version for each in self.snapshots]
+        self.assertEqual(self.history.versions(), versions[:4])
+        self.assertEqual(self.history.document(versions[0]), self.snapshots[0].data)
+        self.assertIsNone(self.history.document(versions[4]))
+
+    def test_versions_that_others_have_kept_before_there_is_one(self) -> None:
+        """Of a feed that has pulled nothing yet."""
+        self.history.recall_before([b"1", b"2", b"1"])
+        self.assertEqual([self.history.document(each) for each in self.history.versions()], [b"2", b"1"])
+
     def test_nothing_is_prepared_before_there_is_a_version(self) -> None:
         """Nor for the newest version itself, nor before a patch to it was requested."""
         one, other = self.snapshots[:2]
@@ -344,6 +358,19 @@ class ThreadTests(SynchronousTestCase):
         patch = self.history.delta(DeltaForm.PATCH, old.version)
         assert patch is not None
         return apply_patch(old.data, patch)
+
+    def test_clients_can_wait_for_a_patch(self) -> None:
+        """Until the thread has ended, whatever it gives."""
+        ready: list[bool] = []
+        self.history.ready = lambda: ready.append(True)
+        for each in self.snapshots[:2]:
+            self.history.add(each)
+        old = self.snapshots[0].version
+        self.assertFalse(self.history.is_awaited(old))
+        self.history.delta(DeltaForm.PATCH, old)
+        self.assertEqual((self.history.is_awaited(old), self.history.is_awaited("x")), (True, False))
+        self.threads.finish()
+        self.assertEqual((self.history.is_awaited(old), ready), (False, [True]))
 
     def test_patch_on_demand(self) -> None:
         """It is there for the next request; one patch at a time is made."""

@@ -91,6 +91,11 @@ class ExpectedTests(SynchronousTestCase):
             entry = Entry.of("/a", "set", b"7", expected)
             self.assertEqual(result_of(text, entry), '{"a":7}')
 
+    def test_values_in_reasons_command_no_terminal(self) -> None:
+        """JSON may have the control characters of Unicode as they are."""
+        (conflict,) = apply('{"a":"\x9b31m"}'.encode(), [Entry.of("/a", "set", b"7", b"8")]).conflicts
+        self.assertEqual(conflict.why, 'the source has " 31m", and not the expected value')
+
     def test_another_value_stays(self) -> None:
         entry = Entry.of("/districts/{name=South}/winner", "set", b'"C"', b'"A"')
         overlaid = apply(NIGHT, [entry])

@@ -191,6 +191,10 @@ class RecordTests(SynchronousTestCase):
             msgspec.structs.replace(version, plain=3),
             msgspec.structs.replace(version, coding="zstd"),
             msgspec.structs.replace(version, coding="zstd", plain=2**40),
+            # A reader of small documents would decompress 256 MiB, or parse 16 MiB of splices.
+            msgspec.structs.replace(version, coding="zstd", plain=2**28, size=3),
+            msgspec.structs.replace(version, kind="splices", coding="zstd", plain=2**24, size=3),
+            msgspec.structs.replace(version, bytes=5000, size=3),
             msgspec.structs.replace(version, kind="splices", bytes=17_000_000),
             msgspec.structs.replace(version, after_s=-1.0),
             msgspec.structs.replace(version, after_s=MAX_AFTER_S * 2),
@@ -236,9 +240,8 @@ class RecordTests(SynchronousTestCase):
                 plain=plain,
                 size=size,
             )
-            line = read_line(place, split(crafted(head, payload, place))[0])
             with self.assertRaises(DamagedRecordError, msg=payload[:40]):
-                read_document(place, line, payload)
+                read_document(place, read_line(place, split(crafted(head, payload, place))[0]), payload)
 
     def test_too_large(self) -> None:
         """A document that is larger than the reader takes is not read, compressed or not."""

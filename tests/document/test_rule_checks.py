@@ -52,6 +52,8 @@ class TextTests(SynchronousTestCase):
         self.assertEqual(short("/a"), "/a")
         self.assertEqual(short("/" * MAX_POINTER_CHARACTERS), "/" * MAX_POINTER_CHARACTERS)
         self.assertEqual(short("/" * 300), "/" * MAX_POINTER_CHARACTERS + "...")
+        # A name in a document of the source must not begin a line of the log, or colour a terminal.
+        self.assertEqual(short("/é\n\x1b[31m\u2028"), "/é\\n\\x1b[31m\\u2028")
 
     def test_values(self) -> None:
         """A value stands on one line, and not in full length."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, eventAsText
@@ -19,12 +21,12 @@ from livefeed.document.snapshot import version_of
 from livefeed.exceptions import CommandError, SourceError, StoreError
 from livefeed.feed import embargoes as module
 from livefeed.feed.believed_clock import SETTLE_S
+from livefeed.feed.embargo_effects import SHOWN_S, EmbargoEffects
 from livefeed.feed.embargo_keeping import EmbargoKeeping
 from livefeed.feed.embargoes import (
     LOOK_S,
     MAX_EMBARGOES,
     RETRY_S,
-    SHOWN_S,
     STOP_S,
     Embargoes,
     TooManyEmbargoesError,
@@ -42,7 +44,12 @@ from tests.helpers.desks import RecordingAudit
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-MODULES = ("livefeed.feed.embargoes", "livefeed.feed.embargo_keeping", "livefeed.feed.believed_clock")
+MODULES = (
+    "livefeed.feed.embargoes",
+    "livefeed.feed.embargo_keeping",
+    "livefeed.feed.embargo_effects",
+    "livefeed.feed.believed_clock",
+)
 NOON = 1_800_000_000.0
 """The time at which the tests begin, by the wall clock."""
 
@@ -95,7 +102,7 @@ class EmbargoesTestCase(SynchronousTestCase):
             self.feed,
             EmbargoKeeping("a", maybeDeferred, self.wall, file, self.audit),
             self.clock,
-            self,
+            EmbargoEffects(self.feed, self.clock, self),
         )
         embargoes.open()
         return embargoes
@@ -464,6 +471,16 @@ class CrashTests(EmbargoesTestCase):
         self.go(1)
         self.assertEqual(self.stored, b"1")
 
+    def test_told_at_the_end_and_at_the_start(self) -> None:
+        """So that nobody believes that they end while livefeed, or the feed, is away."""
+        self.restart(is_killed=False)
+        self.assertEqual(self.lines, [])
+        self.add(10.0, b"1")
+        self.restart(is_killed=False)
+        *_, last, first = self.lines
+        self.assertIn("1 embargoes do not end until livefeed has the feed again; they are in", last)
+        self.assertIn("1 embargoes wait, of which the next one ends at 2027-01-15T08:00:10", first)
+
     def test_closed_during_a_write(self) -> None:
         """The end of the write is waited for, but not for ever."""
         for outcome in (None, Failure(StoreError("no"))):
@@ -565,3 +582,64 @@ class CommandTests(EmbargoesTestCase):
         error = self.refused(self.embargoes.add(large))
         self.assertIsInstance(error, TooManyEmbargoesError)
         self.assertIn("32 embargoes", str(error))
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("add"), st.integers(1, 40)),
+    st.tuples(st.just("cancel"), st.integers(0, 5)),
+    st.tuples(st.just("wait"), st.integers(1, 90)),
+    st.tuples(st.just("set clock"), st.integers(-100, 100)),
+    st.tuples(st.just("kill"), st.just(0)),
+    st.tuples(st.just("disk"), st.integers(0, 1)),
+)
+
+
+class AnyOrderTests(EmbargoesTestCase):
+    """Commands, clocks that are set, kills and full disks, in any order."""
+
+    @settings(max_examples=60, deadline=None)
+    @given(st.lists(STEPS, max_size=14))
+    def test_each_document_is_stored_once_and_not_early(self, steps: list[tuple[str, int]]) -> None:
+        """Each that was accepted and not cancelled is stored once in the end, and none before its time."""
+        self.doCleanups()
+        self.setUp()
+        self.wanted: dict[str, float] = {}
+        self.cancelled: set[str] = set()
+        for number, (step, value) in enumerate(steps):
+            if step == "add":
+                self.try_to_add(number, value)
+            elif step == "cancel":
+                self.try_to_cancel(f"{value:08x}")
+            elif step == "wait":
+                self.go(value)
+            elif step == "set clock":
+                self.offset_s += value
+            elif step == "kill":
+                self.restart()
+            else:
+                self.files.refusals = {"sync": errno.ENOSPC} if value else {}
+        self.files.refusals.clear()
+        self.offset_s += 1000.0  # whatever clocks have done, all times pass
+        self.go(SETTLE_S + 5)
+        assert self.store is not None
+        written = [(each.mark, each.at) for each in self.store.store.kept]
+        self.assertEqual(sorted(mark for mark, _ in written), sorted(self.wanted.keys() - self.cancelled))
+        for mark, at in written:
+            self.assertGreaterEqual(at, self.wanted[mark])
+        self.assertEqual(self.embargoes.entries, ())
+
+    def try_to_add(self, number: int, in_s: int) -> None:
+        embargo = Embargo(f"{number:08x}", self.wall() + in_s, self.wall(), "anna", "", b"[%d]" % number)
+        if self.has_succeeded(Deferred.fromCoroutine(self.embargoes.add(embargo))):
+            self.wanted[embargo.id] = embargo.at
+
+    def try_to_cancel(self, name: str) -> None:
+        if self.has_succeeded(Deferred.fromCoroutine(self.embargoes.cancel(name, "bert"))):
+            self.cancelled.add(name)
+
+    def has_succeeded(self, command: Deferred[Any]) -> bool:
+        """Tells whether a command has succeeded; it ends at once."""
+        outcomes: list[bool] = []
+        command.addCallbacks(lambda _: outcomes.append(True), lambda _: outcomes.append(False))
+        self.go(0)
+        return outcomes[0]

@@ -85,6 +85,11 @@ class OverlaidFeed:
         """
         return self.run(self.desk.edit_overlay(OverlayChange(action, *texts), by="ada"))  # type: ignore[arg-type]
 
+    def take_rules(self, rules: Rules) -> None:
+        """Takes other rules, as a reload does."""
+        self.rules = rules
+        _result(_awaited(self.desk.take_rules(rules)))
+
     @property
     def shown(self) -> bytes | None:
         """The document that watchers are shown."""
@@ -99,6 +104,10 @@ class OverlaidFeed:
     def marks(self) -> tuple[str, ...]:
         """The pointers that watchers are told."""
         return self.feed.told.overlay
+
+
+async def _awaited(deferred: Deferred[None]) -> None:
+    await deferred
 
 
 def _result(work: Coroutine[Any, Any, Any]) -> Any:

@@ -82,6 +82,14 @@ class ArchiveTests(SynchronousTestCase):
         self.archive.recall(versions)
         self.assertEqual(self.archive.before(version_of(b"2")).data, b"1")
 
+    def test_before_a_version_that_is_not_kept(self) -> None:
+        """It is passed over: its document has gone."""
+        self.archive.recall([StoredVersion(b"0", Sequence(1, 1), 900.0)])
+        self.show(b"1")
+        self.assertEqual(self.archive.recent()[0].version, version_of(b"1"))
+        with self.assertRaisesRegex(CommandError, "no earlier version"):
+            self.archive.before(version_of(b"1"))
+
     def test_earlier_process(self) -> None:
         """Its versions come first, with their times."""
         versions = [StoredVersion(b"%d" % number, Sequence(1, number), 900.0 + number) for number in (1, 2)]

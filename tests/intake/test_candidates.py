@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 from hypothesis import given, settings
@@ -14,12 +15,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.document.codings import SMALL_BYTES
 from livefeed.document.comparisons import NeverFalls
+from livefeed.document.json_schema import Schema
 from livefeed.document.requirements import Required
 from livefeed.document.rules import Rules, RuleSpec
 from livefeed.document.selectors import parse_selector
 from livefeed.exceptions import CommandError
 from livefeed.feed.feed import Feed
 from livefeed.feed.state import State
+from livefeed.intake.candidates import MAX_CHECKS
 from livefeed.intake.making import MAX_S
 from livefeed.intake.puller import Puller
 from livefeed.testing import MemorySource
@@ -183,6 +186,29 @@ class HeldTests(RulesTestCase):
         self.pull(votes(0))
         answer = self.run_command(night.desk.unpin(by="ana"))
         self.assertEqual((night.shown, answer["state"], answer["waiting"]["rule"]), (votes(1), "held", "votes"))
+
+    def test_checker(self) -> None:
+        """It foresees the decision on a document, and changes nothing."""
+        night = self.night(never_falls())
+        self.assertIsNone(night.desk.checker()(votes(0)))
+        self.pull(votes(9))
+        check = night.desk.checker()
+        found = check(votes(0))
+        self.assertEqual(None if found is None else found.rule, "votes")
+        self.assertEqual((check(votes(9)), check(votes(10)), night.desk.waiting), (None, None, None))
+
+    def test_refused_documents_are_kept(self) -> None:
+        """Those that a rule refuses, with the reason; not those that only a decision holds."""
+        night = self.night(never_falls())
+        self.pull(votes(9))
+        noted: list[Any] = []
+        refused: Any = SimpleNamespace(note=lambda *facts: noted.append(facts))
+        night.desk.refused = refused
+        self.pull(votes(0))
+        self.assertEqual(noted, [(votes(0), "votes", "/votes", "/votes falls from 9 to 0")])
+        self.run_command(night.desk.hold(by="ana"))
+        self.pull(votes(10))
+        self.assertEqual(len(noted), 1)
 
 
 class ReleaseByItselfTests(RulesTestCase):
@@ -364,6 +390,35 @@ class LargeTests(RulesTestCase):
         assert night.feed.last_error is not None
         self.assertIn("to check the document by the rules", night.feed.last_error.why)
         self.assertIsNone(night.shown)
+
+    def test_checks_that_never_end(self) -> None:
+        """A schema can take for ever, also with a short document. Few threads are lost, and other rules are no loss."""
+        threads: list[Deferred[Any]] = []
+
+        def in_thread(*_: object) -> Deferred[Any]:
+            threads.append(Deferred())
+            return threads[-1]
+
+        schema = RuleSpec("shape", Schema.compile("s.json", b'{"type":"object"}'))
+        night = self.night(schema, in_thread=in_thread)
+        for number in range(MAX_CHECKS + 2):
+            pulling = night.begin_pull(votes(number))
+            night.clock.advance(MAX_S)
+            self.successResultOf(pulling)
+        self.assertEqual(len(threads), MAX_CHECKS)
+        assert night.feed.last_error is not None
+        self.assertIn("3 checks by the rules", night.feed.last_error.why)
+        night.desk.take_rules(Rules.compile([required()]))
+        self.pull(votes(1))
+        self.assertEqual(night.shown, votes(1))
+
+    def test_checks_that_end(self) -> None:
+        """Nothing is counted of them."""
+        schema = RuleSpec("shape", Schema.compile("s.json", b'{"type":"object"}'))
+        self.night(schema)
+        for number in range(2 * MAX_CHECKS):
+            self.pull(votes(number))
+        self.assertEqual((self.now.shown, len(self.now.desk._checks)), (votes(5), 0))
 
 
 class OtherRulesTests(RulesTestCase):

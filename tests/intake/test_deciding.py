@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from twisted.logger import capturedLogs, eventAsText
+
 from livefeed.clocks import Boot
+from livefeed.document.overlay import Edit
+from livefeed.document.requirements import Required
+from livefeed.document.rules import Rules, RuleSpec
+from livefeed.document.selectors import parse_selector
 from livefeed.feed.feed import Feed
+from livefeed.feed.notice import Notice
 from livefeed.feed.state import State
-from livefeed.storage.desk_file import DeskFile
+from livefeed.intake.deciding import IDLE_S
+from livefeed.intake.overlaying import OverlayChange
+from livefeed.storage.desk_file import DeskFile, DeskRecord
 from livefeed.testing import publish
 from tests.helpers.desks import DeskTestCase, desk_of
 
@@ -74,6 +83,32 @@ class RestartTests(DeskTestCase):
         self.assertIn("--state-dir", str(caught.exception))
         self.assertEqual(path.read_bytes(), data)
 
+    def test_overlay(self) -> None:
+        """A restored version has the values of the entries, before the first pull."""
+        self.run_command(self.desk.edit_overlay(OverlayChange("set", "/a", "2"), by="ana"))
+        self.feed = Feed("results", clock=self.clock)
+        publish(self.feed, b'{"a":2}')
+        desk = desk_of(self.feed, file=DeskFile(self.folder / "results.desk"))
+        desk.open()
+        self.assertEqual(self.feed.told.overlay, ())
+        desk.begin()
+        self.assertEqual(self.feed.told.overlay, ("/a",))
+
+    def test_overlay_of_workers(self) -> None:
+        """The version that they were shown keeps its pointers, also if the entries have gone."""
+        publish(self.feed, b'{"a":2}')
+        self.feed.heed(Notice(overlay=("/a",)))
+        self.desk.begin()
+        assert self.feed.snapshot is not None
+        self.assertEqual(self.desk.overlay.marks_of(self.feed.snapshot), ("/a",))
+
+    def test_overlay_that_cannot_be_used(self) -> None:
+        """The start fails: without the entry, the value that it hides would be shown."""
+        DeskFile(self.folder / "results.desk").write(DeskRecord(overlay=(Edit("a", "set", "1", None, "ana", 0.0),)))
+        with self.assertRaises(SystemExit) as caught:
+            self.start(place="--state-dir")
+        self.assertRegex(str(caught.exception), r"--state-dir: .*results\.desk: the overlay: ")
+
     def test_without_a_file(self) -> None:
         """A command works, and each answer warns of the restart; the next process learns the decision from workers."""
         self.pull(b"1")
@@ -99,6 +134,48 @@ class RestartTests(DeskTestCase):
         self.assertIs(other.state, State.WITHDRAWN)
         desk.begin()
         self.assertIs(other.decision, None)
+
+
+class PullTests(DeskTestCase):
+    """Candidates, and their lines in the log."""
+
+    RULES = Rules.compile((RuleSpec("votes", Required((parse_selector("/votes"),))),))
+
+    def logged(self, *documents: bytes) -> str:
+        """Pulls documents, and gives the log."""
+        with capturedLogs() as events:
+            self.pull(*documents)
+        return "\n".join(map(eventAsText, events))
+
+    def test_one_line_for_each_change(self) -> None:
+        """A document is held back by a rule, by another reason of it, and is shown at last."""
+        self.desk.rules = self.RULES
+        self.pull(b'{"votes":1}')
+        self.assertIn("is held back by the rule votes: /votes is missing", self.logged(b"{}"))
+        self.assertNotIn("votes", self.logged(b"{}", b"[]"))
+        self.assertIn("no document is held back any more", self.logged(b'{"votes":2}'))
+
+    def test_notice_is_a_sign_of_life(self) -> None:
+        """The first pull whose document waits tells watchers of it; the next one is a heartbeat, and nothing else."""
+        self.desk.rules = self.RULES
+        self.pull(b'{"votes":1}')
+        told = self.feed.told
+        self.pull(b"{}")
+        self.assertEqual((self.feed.told is told, self.feed.told.is_waiting), (False, True))
+        told = self.feed.told
+        self.pull(b"{}")
+        self.assertIs(self.feed.told, told)
+
+    def test_end_of_a_process(self) -> None:
+        """It waits for a command, and not for ever."""
+        self.successResultOf(self.desk.idle())
+        turn = self.desk.turn.acquire()
+        for after in (lambda: self.clock.advance(IDLE_S), self.desk.turn.release):
+            idle = self.desk.idle()
+            self.assertNoResult(idle)
+            after()
+            self.successResultOf(idle)
+        self.successResultOf(turn)
 
 
 class OneStepTests(DeskTestCase):

@@ -49,6 +49,22 @@ class DurableTests(DeskTestCase):
         self.successResultOf(pulling)
         self.assertEqual((self.shown(), self.feed.state), (b"1", State.HELD))
 
+    def test_killed_between_write_and_effect(self) -> None:
+        """The next process has the decision, which nobody was told of; killed before the write, it has none."""
+
+        def write(work: Any, *arguments: Any) -> Deferred[Any]:
+            work(*arguments)
+            return Deferred()
+
+        for in_thread, state in ((lambda *_: Deferred(), State.LIVE), (write, State.WITHDRAWN)):
+            self.in_thread = in_thread
+            self.assertNoResult(Deferred.fromCoroutine(self.desk.withdraw(by="ana")))
+            self.assertEqual(self.shown(), b"1")
+            self.in_thread = maybeDeferred
+            self.start()
+            self.pull(b"1")
+            self.assertIs(self.feed.state, state)
+
     def test_disk_that_refuses(self) -> None:
         """The command fails, and nothing has changed, there neither."""
 

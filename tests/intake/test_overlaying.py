@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import given
@@ -11,11 +12,13 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from livefeed.document.comparisons import NeverFalls
+from livefeed.document.overlaid import apply
 from livefeed.document.overlay import Edit
 from livefeed.document.requirements import Required
 from livefeed.document.rules import Rules, RuleSpec
 from livefeed.document.selectors import parse_selector
-from livefeed.exceptions import CommandError, StartError
+from livefeed.exceptions import CommandError, SourceError, StartError
 from livefeed.feed.state import State
 from livefeed.intake.overlaying import OverlayChange
 from livefeed.storage.desk_file import DeskRecord
@@ -24,6 +27,8 @@ from tests.helpers.overlaid_feeds import OverlaidFeed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from livefeed.document.overlay import Entry
 
 NORTH = "/{name=North}/votes"
 
@@ -191,6 +196,63 @@ class DecisionTests(OverlayTestCase):
         self.assertEqual(self.night.shown, night(99))
 
 
+class PreviewTests(OverlayTestCase):
+    """A preview tells what a change would do, and changes nothing."""
+
+    def preview(self, *change: str | None) -> dict[str, Any]:
+        """Gives a preview, and checks that nothing has changed."""
+        night = self.night
+        before = night.shown, night.waiting, night.desk.overlay.edits, night.marks, len(night.audit.entries)
+        try:
+            wish = OverlayChange(*change)  # type: ignore[arg-type]
+            return night.run(night.desk.preview_overlay(wish, by="ada"))
+        finally:
+            after = night.shown, night.waiting, night.desk.overlay.edits, night.marks, len(night.audit.entries)
+            self.assertEqual(after, before)
+
+    def test_before_the_first_pull(self) -> None:
+        answer = self.preview("set", NORTH, "99")
+        self.assertEqual((answer["effect"], answer["overlay"][0]["changes"]), ("unknown", None))
+
+    def test_effects(self) -> None:
+        self.night.pull(night(12))
+        answer = self.preview("set", NORTH, "99")
+        self.assertEqual((answer["effect"], answer["rule"], answer["why"]), ("shown", None, None))
+        self.assertEqual(answer["overlay"][0]["places"], [{"pointer": "/0/votes", "hidden": "12"}])
+        self.assertEqual(self.preview("set", NORTH, "12")["effect"], "none")
+        self.assertEqual(self.preview("set", NORTH, "99", "13")["overlay"][0]["changes"], 0)
+        self.night.run(self.night.desk.hold(by="ada"))
+        answer = self.preview("set", NORTH, "99")
+        self.assertEqual((answer["effect"], answer["state"], answer["rule"]), ("waits", "held", None))
+
+    def test_a_rule_that_would_refuse_it(self) -> None:
+        self.night = self.start(rules=RULES["some"])
+        self.night.pull(night(12))
+        answer = self.preview("remove", NORTH)
+        self.assertEqual((answer["effect"], answer["rule"]), ("waits", "complete"))
+        self.assertIn("votes", answer["why"])
+
+    def test_refusals(self) -> None:
+        """They are those of the command."""
+        self.night.pull(night(12))
+        for change, why in ((("set", NORTH, "many"), "not JSON"), (("drop", NORTH), "no entries")):
+            with self.assertRaisesRegex(CommandError, why):
+                self.preview(*change)
+        self.assertFalse(self.night.desk.turn.locked)
+
+    def test_a_rule_that_takes_too_long(self) -> None:
+        """The turn is free again."""
+        self.night.pull(night(12))
+
+        async def refusal(_: Any, __: bytes) -> None:
+            raise SourceError("the check takes too long")
+
+        self.patch(type(self.night.desk), "refusal", refusal)
+        with self.assertRaisesRegex(CommandError, "the check takes too long"):
+            self.preview("set", NORTH, "99")
+        self.assertFalse(self.night.desk.turn.locked)
+
+
 class StartTests(OverlayTestCase):
     """The overlay survives a restart."""
 
@@ -277,71 +339,112 @@ class LargeTests(OverlayTestCase):
 
 # Random orders of changes.
 
+_COMPLETE = RuleSpec("complete", Required((parse_selector("/{name=North}/votes"),)))
+_VOTES = RuleSpec("votes", NeverFalls((parse_selector("/{name=*}/votes"),)))
 RULES = {
     "none": Rules(),
-    "some": Rules.compile([RuleSpec("complete", Required((parse_selector("/{name=North}/votes"),)))]),
+    "complete": Rules.compile([_COMPLETE]),
+    "votes": Rules.compile([_VOTES]),
+    "both": Rules.compile([_COMPLETE, _VOTES]),
 }
 POINTERS = ("/{name=North}/votes", "/{name=*}/votes", "/0", "/{name=South}", "/{name=West}/votes", "")
 Step = tuple[str, Any]
 
 
 def steps() -> st.SearchStrategy[list[Step]]:
-    """Gives changes of the source and of the overlay, and restarts."""
+    """Gives changes of the source, of the overlay and of the rules, and restarts."""
     documents = st.sampled_from([night(1), night(2), night(1, turned=True), night(0, 0), b"[]", b"{}", b"null"])
-    values = st.sampled_from(["5", '{"name":"North","votes":6}', "[]"])
+    values = st.sampled_from(["5", "0", '{"name":"North","votes":6}', "[]"])
     return st.lists(
         st.tuples(st.just("pull"), documents)
         | st.tuples(st.just("set"), st.tuples(st.sampled_from(POINTERS), values))
         | st.tuples(st.just("remove"), st.sampled_from(POINTERS[:-1]))
         | st.tuples(st.just("drop"), st.sampled_from(POINTERS))
+        | st.tuples(st.just("rules"), st.sampled_from(sorted(RULES)))
         | st.tuples(st.sampled_from(("clear", "restart")), st.none()),
-        max_size=12,
+        max_size=14,
     )
 
 
-def take(feed: OverlaidFeed, step: Step) -> None:
-    """Takes a step; a change that is refused changes nothing."""
+@dataclass(slots=True)
+class Expected:
+    """The promises about overlay, source and rules, without anything that happens in between.
+
+    :ivar source: the last document of the source; ``None`` before the first pull.
+    :ivar entries: the entries of the overlay.
+    :ivar rules: the rules.
+    :ivar shown: the document that watchers are shown.
+    :ivar marks: the overlaid pointers in it.
+    :ivar waiting: the newest document, if it is held back.
+    """
+
+    rules: Rules
+    source: bytes | None = None
+    entries: tuple[Entry, ...] = ()
+    shown: bytes | None = None
+    marks: tuple[str, ...] = ()
+    waiting: bytes | None = None
+
+    def judge(self) -> None:
+        """Decides about the newest document: it is shown, unless a rule refuses it. The shown one is not judged."""
+        if self.source is None:
+            return
+        newest = apply(self.source, self.entries)
+        if newest.data != self.shown and self.rules.check(self.shown, newest.data).held is not None:
+            self.waiting = newest.data
+        else:
+            self.shown, self.marks, self.waiting = newest.data, newest.pointers, None
+
+    def restart(self) -> None:
+        """Forgets everything except overlay and rules."""
+        self.source = self.shown = self.waiting = None
+        self.marks = ()
+
+
+def take(feed: OverlaidFeed, expected: Expected, step: Step) -> None:
+    """Takes a step. A change of the overlay that is refused changes nothing."""
     kind, what = step
-    if kind == "pull":
-        feed.pull(what)
-        return
-    if kind == "restart":
-        feed.start()
-        return
-    before = feed.shown, feed.waiting, feed.desk.overlay.edits
-    try:
-        feed.edit(kind, *(what if isinstance(what, tuple) else () if what is None else (what,)))
-    except CommandError:
-        if (feed.shown, feed.waiting, feed.desk.overlay.edits) != before:
-            raise
+    match kind:
+        case "pull":
+            feed.pull(what)
+            expected.source = what
+            expected.judge()
+        case "restart":
+            feed.start()
+            expected.restart()
+        case "rules":
+            feed.take_rules(RULES[what])
+            expected.rules = RULES[what]
+            if expected.waiting is not None:
+                expected.judge()
+        case _:
+            try:
+                feed.edit(kind, *(what if isinstance(what, tuple) else () if what is None else (what,)))
+            except CommandError:
+                return
+            expected.entries = tuple(each.entry() for each in feed.desk.overlay.edits)
+            expected.judge()
 
 
 class OrderTests(SynchronousTestCase):
-    """Any order of changes gives the document of a fresh start with the last source and the last overlay."""
+    """Any order of changes to overlay, source and rules."""
 
     @given(steps(), st.sampled_from(sorted(RULES)))
     def test_any_order(self, taken: list[Step], rules: str) -> None:
-        feed, fresh = OverlaidFeed(RULES[rules]), OverlaidFeed(RULES[rules])
+        """After each change, shown and waiting document follow from the last source, overlay and rules.
+
+        Without rules and entries, the document of the source is left, byte for byte.
+        """
+        feed, expected = OverlaidFeed(RULES[rules]), Expected(RULES[rules])
         try:
             with capturedLogs():
-                source = None
                 for step in taken:
-                    take(feed, step)
-                    source = step[1] if step[0] == "pull" else None if step[0] == "restart" else source
-                if source is None:
-                    return
+                    take(feed, expected, step)
+                    self.assertEqual((feed.shown, feed.waiting), (expected.shown, expected.waiting), step)
+                    self.assertEqual(feed.marks, expected.marks, step)
+                feed.take_rules(Rules())
                 for each in feed.desk.overlay.edits:
-                    fresh.edit(each.action, each.pointer, each.value)
-                fresh.pull(source)
-            # A rule that holds the document back leaves the one before, of which a fresh start has none.
-            expected = fresh.shown if fresh.waiting is None else fresh.waiting
-            self.assertEqual(feed.shown if feed.waiting is None else feed.waiting, expected)
-            if fresh.waiting is None:
-                self.assertEqual(feed.marks, fresh.marks)
-                self.assertIsNone(feed.waiting)
-            for each in feed.desk.overlay.edits:
-                feed.edit("drop", each.pointer)
-            self.assertEqual(feed.shown if feed.waiting is None else feed.waiting, source)
+                    feed.edit("drop", each.pointer)
+                self.assertEqual((feed.shown, feed.waiting, feed.marks), (expected.source, None, ()))
         finally:
             feed.close()
-            fresh.close()

@@ -6,6 +6,7 @@ import contextlib
 import errno
 from dataclasses import dataclass, field
 from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -20,9 +21,10 @@ from livefeed.document.snapshot import Sequence, make_large, version_of
 from livefeed.document.stored_version import StoredVersion
 from livefeed.exceptions import EndedError, NotDueError, SourceError
 from livefeed.feed.feed import Feed
-from livefeed.feed.state import State
+from livefeed.feed.state import DECISIONS, State
 from livefeed.intake.fetching import MAX_LEFT
 from livefeed.intake.puller import MAX_TIMEOUT_S, MIN_SPACING_S, Puller, PullOutcome
+from livefeed.intake.refused import GATE
 from livefeed.testing import RecordingSubscriber
 from tests.helpers.desks import desk_of
 
@@ -615,6 +617,41 @@ class FailureTests(PollerTestCase):
             self.clock.advance(1)
             self.assertIs(self.feed.state, State.STALE, refused)
             self.assertIs(self.feed.snapshot, snapshot)
+
+    def test_refused_document_is_kept_for_the_operator(self) -> None:
+        """With the reason; the beginning of one that is too large is not."""
+        puller = self.start()
+        noted: list[Any] = []
+        refused: Any = SimpleNamespace(note=lambda *facts: noted.append(facts))
+        puller.desk.refused = refused
+        for given in (b'{"half": ', b"[" + b" " * 100 + b"]"):
+            self.source.gives(given)
+            self.clock.advance(1)
+        ((data, rule, pointer, why),) = noted
+        self.assertEqual((data, rule, pointer), (b'{"half": ', GATE, ""))
+        self.assertIn("not JSON", why)
+
+    def test_withdrawn_feed(self) -> None:
+        """A publisher whose document is the withdrawn one learns that watchers do not see it."""
+        puller = self.start()
+        self.source.gives(b"{}")
+        self.clock.advance(1)
+        Deferred.fromCoroutine(puller.desk.withdraw(by="ana"))
+        outcome = puller.pull_soon()
+        self.clock.advance(1)
+        self.assertEqual(self.successResultOf(outcome), PullOutcome(is_shown=False, why=DECISIONS[State.WITHDRAWN]))
+
+    def test_source_that_cannot_be_closed(self) -> None:
+        """It may be of another package: the stop goes on, and the log has the reason."""
+        puller = self.start()
+
+        def close() -> None:
+            raise ProgrammingError
+
+        self.patch(self.source, "close", close)
+        puller.stopService()
+        self.assertEqual(len(self.flushLoggedErrors(ProgrammingError)), 1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_unchanged_document_is_not_checked_again(self) -> None:
         """The served document has passed the gate: a lower limit since then does not make the feed stale."""

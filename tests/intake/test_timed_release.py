@@ -102,7 +102,9 @@ class TimedReleaseTests(SynchronousTestCase):
             self.assertEqual((found.ruled, found.doubt[: len(doubt)]), (version, doubt))
         self.do(self.desk.resume(by="bert"))
         self.desk.hold_back(b"[0]", VOTES, is_tick=True)
-        self.assertEqual(self.do(foresee_release(self.desk)), Foresight(version_of(b"[0]")))
+        found = self.do(foresee_release(self.desk))
+        self.assertEqual(found.ruled, version_of(b"[0]"))
+        self.assertIn("the rule votes holds back what waits now: /votes falls from 9 to 0; if it still", found.doubt)
         self.desk.hold_back(b"[10]", None, is_tick=True)
         self.assertEqual(self.do(foresee_release(self.desk)), Foresight())
 

@@ -19,6 +19,7 @@ import websockets.sync.client
 import zstandard
 
 from livefeed.document.snapshot import version_of
+from tests.helpers.waiting import wait_until
 from tests.integration.desks import command
 from tests.integration.harness import HOST, TCP, WAIT_S, Livefeed, free_port, replace_file
 from tests.integration.proxies import Place, Tap
@@ -426,6 +427,25 @@ class TestPushing:
                 assert response.json()[-1]["value"] == number
 
 
+def test_protected_feed(start: Start, place: Place, tmp_path: Path, path: Path) -> None:
+    """No cache gives a client what another one was answered, with a token or without."""
+    tokens = tmp_path / "tokens"
+    tokens.touch(0o600)
+    tokens.write_text("a q0Ywz3nOScE8uWq3Yc0dT1p4\n")
+    livefeed = start("--source", f"file:{path}", "--auth-tokens", str(tokens), *LONG_TICK, listen=(TCP,))
+    good = {"Authorization": "Bearer q0Ywz3nOScE8uWq3Yc0dT1p4"}
+    wait_until(lambda: livefeed.http.get("/feed", headers=good).status_code == 200, "a document")
+    for cache in place.each(livefeed.port):
+        with cache.new_client() as client, cache.new_client() as other:
+            for _ in range(3):
+                answer = client.get("/feed", headers=good)
+                assert (answer.status_code, answer.content) == (200, DOCUMENT), cache
+                assert other.get("/feed").status_code == 401, cache
+                assert other.get("/feed", headers={"If-None-Match": answer.headers["etag"]}).status_code == 401, cache
+                wrong = {"Authorization": "Bearer wrong"}
+                assert other.get("/feed", headers=wrong).status_code in (401, 429), cache
+
+
 class TestWithdrawal:
     """A withdrawn document leaves all caches within a tick, and comes back only when the operator says so."""
 
@@ -461,6 +481,12 @@ class TestWithdrawal:
             answer = polling.wait_for(lambda answer: "Livefeed-Waiting" in answer.headers)
             assert (answer.status, answer.state, answer.body) == (200, "held", DOCUMENT)
             assert answer.headers["Livefeed-Reason"] == '"a recount"'
+        # The same version is live again: nothing of the hold stays in a cache.
+        replace_file(path, DOCUMENT)
         command(livefeed, "release")
+        for polling in pollings:
+            answer = polling.wait_for(lambda answer: answer.state == "live")
+            assert [answer.headers.get(f"Livefeed-{name}", "") for name in ("Waiting", "Reason")] == ["", ""]
+        replace_file(path, b"[1]")
         for polling in pollings:
             polling.wait_for(partial(shows, b"[1]"))

@@ -61,15 +61,15 @@ def overlay(livefeed: Livefeed, *arguments: str) -> str:
     return done.stdout
 
 
-def shows(livefeed: Livefeed, document: bytes, pointers: str | None) -> None:
-    """Waits until every answer has a document, with the field of its overlaid pointers."""
+def shows(livefeed: Livefeed, document: bytes, pointers: str | None, path: str = "/feed") -> None:
+    """Waits until every answer has a document or part, with the field of its overlaid pointers."""
 
     def is_shown() -> bool:
         # Of each worker, mostly: each connection goes to one by chance.
         for _ in range(4):
             with livefeed.new_client() as client:
-                answer = client.get("/feed")
-            if (answer.content, answer.headers.get("livefeed-overlay")) != (document, pointers):
+                answer = client.get(path)
+            if (answer.content, answer.headers.get("livefeed-overlay") or None) != (document, pointers):
                 return False
         return True
 
@@ -89,6 +89,9 @@ def test_it_stays_on_its_element_through_a_restart(start: Start, redis: Redis, t
     assert "at /0/votes, the source has 12" in text
     assert "Undo: livefeed ctl overlay feed drop '/{name=North}/votes'" in text
     shows(livefeed, night(99, 7), '"/0/votes"')
+    shows(livefeed, b'{"name": "North", "votes": 99}', '"/votes"', "/feed/0")
+    shows(livefeed, b"99", '""', "/feed/0/votes")
+    shows(livefeed, b'{"name": "South", "votes": 7}', None, "/feed/1")
     put(redis, night(13, 8, turned=True))
     shows(livefeed, night(99, 8, turned=True), '"/1/votes"')
     assert livefeed.terminate() == 0

@@ -125,11 +125,11 @@ def test_recorded_night_is_the_same_again(start: Start, tmp_path: Path) -> None:
     with contextlib.closing(record(livefeed, copy)) as recorder, livefeed.operator() as client:
         recorder.wait_for("is live, connected")
         for change in ({"seek": "start"}, {"speed": SPEED}):
-            assert client.post("/-/replay", json=change).is_success
+            assert client.post("/-/playback", json=change).is_success
         # At most 50 versions are played in a second.
         assert recorder.wait(WAIT_S + DEMO_S / min(SPEED, 25)) == 0, recorder.text()
         assert "the feed has ended" in recorder.text()
-        assert client.post("/-/replay", json={}).json()["playing"] == "ended"
+        assert client.post("/-/playback", json={}).json()["playing"] == "ended"
     assert versions(copy) == versions(original)
     assert len(versions(copy)) > DEMO_S / 5
     assert verify(copy) == 0

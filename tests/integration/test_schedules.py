@@ -54,7 +54,7 @@ from livefeed.document.snapshot import version_of
 from livefeed.document.timestamps import timestamp
 from livefeed.exceptions import SourceError
 from livefeed.feed.feed import Feed
-from livefeed.intake import puller
+from livefeed.intake import making
 from livefeed.testing import MemorySource, make_site
 from tests.helpers.driven import Client, DrivenReactor, connections_of, make_pool, settle
 from tests.integration.harness import TEXT, TRANSPORT, WAIT_S, WORKERS, Livefeed, Wire, replace_file
@@ -541,7 +541,7 @@ class SchedulesTests(SynchronousTestCase):
             cached = cache(getattr(codings, name))
             self.patch(snapshot, name, cached)
             if name == "compress_well":
-                self.patch(puller, name, cached)
+                self.patch(making, name, cached)
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         self.path = str(Path(directory.name) / "site")

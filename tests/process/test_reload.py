@@ -312,6 +312,20 @@ class ReloadingTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(last).changed, (Change("accept_rate", 0, 9),))
         self.assertEqual((self.works, self.reopened, self.told), ([], 2, ["begin", "end"] * 2))
 
+    def test_under_way(self) -> None:
+        """From the request to the report."""
+        self.assertFalse(self.reloading.is_under_way)
+        self.reloading.reload()
+        self.assertTrue(self.reloading.is_under_way)
+        self.finish()
+        self.assertFalse(self.reloading.is_under_way)
+
+    def test_signal_that_comes_at_a_bad_time(self) -> None:
+        """Nothing is read, and the log has the reason."""
+        self.reloading.refusal = "an upgrade is under way"
+        (line,) = self.logged(self.reloading.hang_up)
+        self.assertEqual((line, self.works), ("SIGHUP has changed nothing: an upgrade is under way", []))
+
     def test_next_one_waits_for_the_end_of_what_was_removed(self) -> None:
         """A feed that is removed writes its last versions: only then may its name be used again."""
         ending: Deferred[None] = Deferred()

@@ -188,6 +188,33 @@ class SharedWritesTests(SynchronousTestCase):
         self.threads.run()
         self.assertFalse(self.store.is_open)
 
+    def test_damaged_file(self) -> None:
+        """The log says how much is left, and where a copy is; edits go on behind the writes that are whole."""
+        self.put(b'"a"')
+        self.threads.run()
+        self.store.close()
+        path = self.writes.path
+        data = path.read_bytes()
+        path.write_bytes(data + data[:-5].replace(b'"a"', b'"b"') + data[-5:])
+        logged = self.capture_logs()
+        self.writes.open()
+        self.assertTrue(self.writes.is_open)
+        self.assertEqual(len(logged), 1)
+        self.assertIn("is damaged; the writes that are whole count (1)", logged[0])
+        self.assertEqual(self.writes.document, b'"a"')
+
+    def test_defect(self) -> None:
+        """All edits of the commit fail by it, and the log has it; later ones are accepted."""
+        outcome = self.put(b"1")
+        (thread, _) = self.threads.calls.pop()
+        thread.errback(ZeroDivisionError())
+        self.failureResultOf(outcome, ZeroDivisionError)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        later = self.put(b"2")
+        self.clock.advance(SPACING_S)
+        self.threads.run()
+        self.successResultOf(later)
+
     def test_versions(self) -> None:
         """The last writes can be listed and read."""
         self.put(b"1")

@@ -200,6 +200,18 @@ def _unknown() -> Iterator[Case]:
         _shown(FEED, FIRST, "held"),
     )
     yield _case(
+        "a document with the values of an editor",
+        {FEED: None},
+        _document(FEED, FIRST, overlay=["/seats", "/é"]),
+        _shown(FEED, FIRST),
+    )
+    yield _case(
+        "a heartbeat while the whole document is an editor's",
+        {FEED: FIRST},
+        _heartbeat(FEED, FIRST, overlay=[""]),
+        _shown(FEED, FIRST),
+    )
+    yield _case(
         "ages that are not known",
         {FEED: FIRST},
         _heartbeat(FEED, FIRST, "stale", at=None, age=None),

@@ -17,7 +17,8 @@ from twisted.web.resource import Resource
 
 from livefeed.feed.feed import Feed
 from livefeed.feed.parts import MAX_PARTS
-from livefeed.testing import Response, make_site, publish
+from livefeed.feed.state import State
+from livefeed.testing import RecordingSubscriber, Response, make_site, publish, request
 from livefeed.web.channel import HEAD_TIMEOUT_S
 from livefeed.web.reconnect_slots import ReconnectSlots
 
@@ -80,6 +81,39 @@ class Broken(Resource):
 
     def render(self, request: Request) -> int:
         raise BrokenError
+
+
+class GoneTests(SynchronousTestCase):
+    """Documents that must not be shown."""
+
+    def test_too_old(self) -> None:
+        """The client comes back at the next tick."""
+        feed = Feed("feed", clock=Clock(), gone_after_s=1.0)
+        publish(feed, b"1")
+        feed.gone_after_s = 0.0
+        feed.mark_stale()
+        answer = request(make_site(feed).site, b"GET /feed HTTP/1.1")
+        self.assertEqual((answer.status, "retry-after" in answer.headers), (410, True))
+        self.assertIn(b"too old to be shown", answer.body)
+
+    def test_withdrawn(self) -> None:
+        """Nothing tells when another document comes."""
+        feed = Feed("feed", clock=Clock())
+        publish(feed, b"1")
+        feed.decide(State.WITHDRAWN)
+        answer = request(make_site(feed).site, b"GET /feed HTTP/1.1")
+        self.assertEqual((answer.status, "retry-after" in answer.headers), (410, False))
+        self.assertIn(b"is withdrawn", answer.body)
+
+    def test_one_more_than_may_follow(self) -> None:
+        """It comes back later."""
+        made = make_site()
+        publish(made.feed, b"1")
+        made.published[0].max_subscribers = 1
+        made.feed.subscribe(RecordingSubscriber())
+        tag = made.feed.snapshot.version.encode() if made.feed.snapshot else b""
+        answer = request(made.site, b'GET /feed HTTP/1.1\nPrefer: wait=9\nIf-None-Match: "%b"' % tag)
+        self.assertEqual((answer.status, answer.headers["retry-after"]), (503, "10"))
 
 
 class EveryAnswerTests(SynchronousTestCase):

@@ -660,12 +660,13 @@ class StatementTests(TwinTestCase):
             lambda: self.publish(1),
             lambda: self.theirs.mark_stale("away"),
             self.theirs.skip_tick,
+            self.theirs.note_held,
             lambda: self.theirs.decide(State.HELD),
             lambda: self.theirs.decide(State.WITHDRAWN),
             lambda: self.theirs.decide(None),
             lambda: self.theirs.confirm(self.clock.seconds()),
         ):
-            self.clock.advance(0.5)
+            self.clock.advance(1.0)
             change()
             self.assert_same(self.worker)
         late = self.connect()

@@ -23,7 +23,7 @@ const FIELDS = ["Version", "Sequence", "State", "Reason", "Overlay", "Age", "Nex
 export async function ask(line, feed, turn, isWaiting) {
   const headers = {};
   // The answer comes before the page has to say that it knows nothing.
-  const waitS = isWaiting ? Math.min(MOST_WAIT_S, Math.ceil(line.tick / 500) + 1) : 0;
+  const waitS = isWaiting ? Math.min(MOST_WAIT_S, Math.floor(line.tick / 1000) + 1) : 0;
   // A page of another origin cannot set these fields without one more request each time (docs/protocol.md). The browser
   // asks for changes by itself, and hands over the document from its cache if there are none.
   if (feed.have && !feed.isForeign) {
@@ -65,7 +65,7 @@ export async function ask(line, feed, turn, isWaiting) {
       // No number makes NaN: there is no limit, and nothing waits.
       lifetime: lifetime - cacheMs,
       waiting: 1000 * waiting + cacheMs,
-      reason: reason && (await import("./later.js")).readList(reason)[0],
+      reason: reason ? (await import("./later.js")).readList(reason)[0] : null,
       overlay: overlay ? (await import("./later.js")).readList(overlay) : [],
       from: field("Delta-Base")?.split(/["-]/)[1],
       bytes,

@@ -155,6 +155,7 @@ export class Line {
       if (feed.turn !== turn) return;
       feed.failures = 0;
       if (this.rest()) return;
+      if (this.state === "closed") this.#show("connecting", null);
       this.#schedule(feed, feed.state === "ended" ? 10 * backOff(9) : delay);
       if (this.#works === false) this.#moveTo(this.#level + 1);
       this.#isTimeForBetter();

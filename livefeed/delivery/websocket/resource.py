@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from livefeed.delivery.feed_resource import FeedResource, refuse_part
-from livefeed.web.answers import answer, refuse, refuse_not_pulled
+from livefeed.feed.state import State
+from livefeed.web.answers import answer, refuse, refuse_not_pulled, refuse_withdrawn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +61,10 @@ class WebSocketResource(FeedResource):
         return WebSocketResource(self._delivery, self._access, refuse=refuse_part)
 
     def _refuse_unknown(self, request: Request) -> int:
-        return refuse_not_pulled(request, self._delivery.feed.next_tick_s())
+        feed = self._delivery.feed
+        if feed.state is State.WITHDRAWN:
+            return refuse_withdrawn(request)
+        return refuse_not_pulled(request, feed.next_tick_s())
 
     def respond(self, request: Request) -> int:
         """FeedResource API."""

@@ -38,6 +38,7 @@ function kept() {
 export class Access {
   constructor() {
     this.token = kept();
+    this.ahead = 0; // by how many milliseconds the clock of livefeed is ahead of that of the browser
   }
 
   keep(token) {
@@ -74,6 +75,9 @@ export class Access {
     } catch (error) {
       throw new SilenceError(error.name === "TimeoutError" ? strings.noAnswer : strings.noNetwork);
     }
+    const date = Date.parse(answer.headers.get("Date") ?? "");
+    // The field has whole seconds.
+    if (!Number.isNaN(date)) this.ahead = date + 500 - Date.now();
     const { status } = answer;
     if (status === 401 || status === 429) throw new DeniedError(status);
     if (answer.ok) return answer;

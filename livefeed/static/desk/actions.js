@@ -2,58 +2,25 @@
 
 import { element, write } from "../page/dom.js";
 import { DeniedError, RefusedError } from "./access.js";
+import { DANGEROUS, ORDER, SENT, undoOf, whyNot } from "./commands.js";
 import { strings } from "./strings.js";
 
-const ORDER = ["release", "once", "hold", "rollback", "unpin", "resume", "withdraw", "end"];
-const DANGEROUS = new Set(["withdraw", "end"]);
 const MOST_REASON = 200;
 
-// What is sent for each command: its name, and arguments besides feed and reason.
-const SENT = {
-  once: ["release", { once: true }],
-  rule: ["release", {}],
-  drop: ["overlay", { action: "drop" }],
-};
-
-// The commands that take back what another has done, in the order in which they are looked for.
-const UNDO = {
-  hold: ["release"],
-  release: ["rollback"],
-  once: ["rollback"],
-  pin: ["unpin"],
-  rollback: ["unpin"],
-  unpin: ["rollback"],
-  withdraw: ["resume"],
-  end: ["resume"],
-};
-
 // Gives why a command cannot be given now; null if it can.
-export function whyNot(kind, report) {
-  const { decision, waiting, shown, versions = [] } = report;
-  const made = decision?.kind ?? null;
-  const why = strings.unavailable;
-  const isClosed = made === "withdraw" || made === "end";
-  if (kind === "resume") return isClosed ? null : why.resume;
-  if (kind === "unpin") return made === "pin" ? null : why.unpin;
-  if (made === kind) return why[kind];
-  if (kind === "withdraw") return null;
-  if (made === "end" || (isClosed && kind !== "rollback" && kind !== "pin")) return why.closed;
-  if (kind === "rollback") {
-    if (!shown) return why.none;
-    return versions.some((each) => each.version !== shown.version) ? null : why.rollback;
-  }
-  if (kind === "end") return shown ? null : why.none;
-  if (made === "pin" && kind !== "pin") return why.pinned;
-  if (kind === "once") return waiting ? null : why.once;
-  if (kind === "release") return waiting || made === "hold" ? null : why.release;
-  return null;
+function unavailable(kind, report) {
+  const why = whyNot(kind, report);
+  return why === null ? null : strings.unavailable[why];
 }
 
+// Gives the name of a command, as it is said about its outcome.
+const nameOf = (kind) => strings.names[kind] ?? strings.commands[kind].name.replace(" …", "");
+
 export class Actions {
-  // seen: gives the waiting version that the reader sees compared. done: called after each command. denied: called if the
-  // token does not fit any more.
-  constructor(access, seen, done, denied) {
-    Object.assign(this, { access, seen, done, denied });
+  // seen: gives the waiting version that the reader sees compared. ask: asks whether to go on. done: called after each
+  // command. denied: called if the token does not fit any more. more: buttons that open forms, as {name, effect, open}.
+  constructor(access, { seen, ask, done, denied, more }) {
+    Object.assign(this, { access, seen, ask, done, denied });
     this.report = null;
     this.isRunning = false;
     this.reason = element("input", { id: "reason", maxlength: String(MOST_REASON), autocomplete: "off", "aria-describedby": "reason-hint" });
@@ -61,17 +28,19 @@ export class Actions {
     this.text = element("span");
     this.hint = element("span", { class: "undo" });
     this.again = element("button", { type: "button", hidden: true }, "");
-    this.result = element("p", { class: "result", role: "status", tabindex: "-1" }, this.text, " ", this.hint, " ", this.again);
-    this.dialog = this.makeDialog();
+    this.close = element("button", { type: "button", class: "quiet close", onclick: () => this.dismiss() }, strings.close);
+    this.result = element("p", { class: "result", role: "status", tabindex: "-1" }, this.text, " ", this.hint, " ", this.again, " ", this.close);
+    const slot = element("div", { class: "slot" }, this.result);
+    // The answer to a command is in sight wherever the command was given.
+    new IntersectionObserver(([seen]) => slot.classList.toggle("away", !seen.isIntersecting)).observe(slot);
     this.element = element(
       "section",
       { class: "card actions", "aria-labelledby": "decide-title" },
       element("h3", { id: "decide-title" }, strings.decide),
-      this.result,
+      slot,
       element("p", { class: "reason" }, element("label", { for: "reason" }, strings.reason), this.reason),
       element("p", { id: "reason-hint", class: "note" }, strings.reasonHint),
-      element("div", { class: "commands" }, ...[...this.commands.values()].map(({ element: each }) => each)),
-      this.dialog.element,
+      element("div", { class: "commands" }, ...[...this.commands.values()].map(({ element: each }) => each), ...more.map((each) => this.makeOpener(each))),
     );
   }
 
@@ -85,21 +54,16 @@ export class Actions {
     return { element: element("div", { class: "command" }, button, hint), button, why };
   }
 
-  makeDialog() {
-    const title = element("h2", { id: "confirm-title" });
-    const text = element("p", { id: "confirm-text" });
-    const cancel = element("button", { type: "button" }, strings.cancel);
-    const go = element("button", { type: "button", class: "danger" }, "");
-    const dialog = element("dialog", { "aria-labelledby": "confirm-title", "aria-describedby": "confirm-text" }, title, text, element("p", { class: "choices" }, cancel, go));
-    cancel.addEventListener("click", () => dialog.close());
-    return { element: dialog, title, text, go, cancel };
+  makeOpener({ id, name, effect, open }) {
+    const button = element("button", { type: "button", id, "aria-describedby": `${id}-effect`, onclick: open }, name);
+    return element("div", { class: "command" }, button, element("p", { id: `${id}-effect`, class: "note" }, effect));
   }
 
   update(report) {
     if (report.feed !== this.report?.feed) this.say("");
     this.report = report;
     for (const [kind, { button, why }] of this.commands) {
-      const reason = whyNot(kind, report);
+      const reason = unavailable(kind, report);
       const isOff = reason !== null || this.isRunning;
       // A button that is off keeps the focus, so that a reader at the keyboard loses nothing.
       button.setAttribute("aria-disabled", String(isOff));
@@ -111,70 +75,79 @@ export class Actions {
     if (this.isRunning || whyNot(kind, this.report) !== null) return;
     if (!DANGEROUS.has(kind)) {
       const version = kind === "release" || kind === "once" ? this.seen() : null;
-      this.run(kind, version === null ? {} : { version });
+      // The waiting version may have changed since the reader saw it.
+      if (version === null) this.run(kind, {});
+      else this.run(kind, { version }, { name: strings.anyVersion, more: {} });
       return;
     }
-    const { element: dialog, title, text, go, cancel } = this.dialog;
     const { feed } = this.report;
-    write(title, strings.confirm[kind](feed));
-    write(text, strings.consequence[kind]);
-    write(go, strings.confirmed[kind]);
-    go.onclick = () => {
-      dialog.close();
+    const texts = { title: strings.confirm[kind](feed), text: strings.consequence[kind], go: strings.confirmed[kind] };
+    this.ask(texts, () => {
       // The reader may have gone to another feed behind the dialog.
       if (this.report.feed === feed) this.run(kind, {});
-    };
-    dialog.showModal();
-    cancel.focus();
+    });
   }
 
-  // Gives a command. `kind` is one of the buttons, or pin, rule, drop.
-  async run(kind, more) {
-    if (this.isRunning || this.report === null) return;
+  // Gives a command, and a promise of whether it succeeded. `kind` is one of the buttons, or another one that is sent.
+  // retry: what is offered if it is refused, as {name, more}.
+  async run(kind, more, retry = null) {
+    if (this.isRunning || this.report === null) return false;
     this.isRunning = true;
     this.update(this.report);
     const [command, usual] = SENT[kind] ?? [kind, {}];
-    const name = strings.commands[kind]?.name.replace(" …", "") ?? strings[kind] ?? strings.commands.release.name;
-    const { feed } = this.report;
-    this.say(strings.running(name));
-    const reason = this.reason.value.trim();
+    const { report: before } = this;
+    const { feed } = before;
+    this.say(strings.running(nameOf(kind)));
+    const isOwn = more.reason === undefined;
+    const reason = isOwn ? this.reason.value.trim() : more.reason;
+    const { reason: _, ...others } = more;
+    let isDone = false;
     try {
-      const after = await this.access.command(command, { feed, ...usual, ...more, ...(reason === "" ? {} : { reason }) });
-      this.reason.value = "";
+      const answer = await this.access.command(command, { feed, ...usual, ...others, ...(reason === "" ? {} : { reason }) });
+      isDone = true;
+      if (isOwn) this.reason.value = "";
       this.isRunning = false;
-      this.tell(kind, after);
+      this.tell(kind, more, answer);
       await this.done();
-      if (this.report.feed === feed) this.offer(kind);
+      if (this.report?.feed === feed) this.offer(undoOf(kind, more, before, this.report, answer));
     } catch (error) {
       this.isRunning = false;
       if (error instanceof DeniedError) this.denied(error);
       else if (error instanceof RefusedError) {
-        this.say(strings.failed(name, error.message), "bad");
-        if (more.version !== undefined && command === "release") this.offerAny(kind);
-      } else this.say(strings.unsure(name, error.message), "bad");
+        this.say(strings.failed(nameOf(kind), error.message), "bad");
+        if (retry !== null) this.show(retry.name, () => this.run(kind, retry.more));
+      } else this.say(strings.unsure(nameOf(kind), error.message), "bad");
     }
-    this.update(this.report);
+    if (this.report !== null) this.update(this.report);
+    return isDone;
   }
 
-  tell(kind, { feed, state, version, waiting, warning }) {
-    const parts = [strings.done[kind]];
+  tell(kind, { pointer }, answer) {
+    const { feed, state, version, waiting, warning } = answer;
+    const done = strings.done[kind];
+    const parts = [typeof done === "function" ? done(answer) : done];
+    // An entry that does not fit is no success.
+    const entry = kind === "drop" ? undefined : answer.overlay?.find((each) => pointer !== undefined && each.pointer === pointer);
+    const [conflict] = entry?.conflicts ?? [];
+    if (conflict) parts.push(entry.changes === 0 ? strings.preview.nothing(conflict.why) : strings.preview.conflict(conflict.pointer, conflict.why));
     if (state) parts.push(strings.now(feed, (strings.states[state] ?? state).toLowerCase(), state === "withdrawn" ? null : version));
     if (waiting) parts.push(strings.stillWaits);
     if (warning) parts.push(strings.restart(warning));
-    this.say(parts.join(" "), "good");
+    this.say(parts.join(" "), conflict ? "bad" : "good");
   }
 
-  // Offers the command that takes the last one back, if it can be given.
-  offer(kind) {
-    const undo = UNDO[kind]?.find((each) => whyNot(each, this.report) === null);
-    if (undo === undefined) return;
+  // Offers the command that takes the last one back, if there is one: {kind, more}, or null.
+  offer(undo) {
+    if (undo === null) return;
     write(this.hint, strings.undoNow);
-    this.show(strings.commands[undo].name, () => this.press(undo));
+    // One with arguments is given as it is, and without the reason that is being written for the next one.
+    this.show(nameOf(undo.kind), () => (undo.more === null ? this.press(undo.kind) : this.run(undo.kind, { reason: "", ...undo.more })));
   }
 
-  // The waiting version has changed since the reader saw it.
-  offerAny(kind) {
-    this.show(strings.anyVersion, () => this.run(kind, {}));
+  dismiss() {
+    const isFocused = this.result.contains(document.activeElement);
+    this.say("");
+    if (isFocused) this.reason.focus();
   }
 
   show(name, press) {

@@ -15,8 +15,10 @@ const MOST_BYTES = 4_000_000;
 const MOST_CHARACTERS = 500_000;
 
 export class Comparison {
-  constructor(access, failed) {
+  // failed: called if the token does not fit any more. choose: called with the pointer of a difference, and its value.
+  constructor(access, failed, choose) {
     this.access = access;
+    this.choose = choose;
     this.failed = failed;
     this.name = null;
     this.kept = { shown: null, waiting: null };
@@ -136,12 +138,19 @@ export class Comparison {
         return element(
           "tr",
           { class: each.kind, "data-refused": mark.length > 0 },
-          element("th", { scope: "row" }, each.name || "/", ...mark),
+          element("th", { scope: "row" }, this.pointerButton(each), ...mark),
           element("td", {}, each.kind === "added" ? strings.added : preview(each.before)),
           element("td", {}, each.kind === "removed" ? strings.removed : preview(each.after)),
         );
       }),
     );
+  }
+
+  // Gives the pointer of a difference, as a button that fills in the form for a value over the source's.
+  pointerButton({ name, before, after }) {
+    if (name === "") return "/";
+    const press = () => this.choose(name, after ?? before);
+    return element("button", { type: "button", class: "link", title: strings.correct, onclick: press }, name);
   }
 
   drawWhole() {

@@ -20,7 +20,8 @@ class List {
     this.table = element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": title }, table);
     this.none = element("p", { class: "note" }, none);
     this.hint = element("p", { class: "note" }, hint);
-    this.element = element("details", { class: "panel" }, element("summary", {}, element("h3", {}, title)), this.hint, this.none, this.table);
+    this.count = element("span", { class: "note" });
+    this.element = element("details", { class: "panel" }, element("summary", {}, element("h3", {}, title), " ", this.count), this.hint, this.none, this.table);
   }
 
   update(entries, context) {
@@ -28,6 +29,7 @@ class List {
     if (now === this.before) return;
     this.before = now;
     const focused = this.rows.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : null;
+    write(this.count, entries.length > 0 ? strings.entries(entries.length) : "");
     this.none.hidden = entries.length > 0;
     this.hint.hidden = this.table.hidden = entries.length === 0;
     this.rows.replaceChildren(...entries.map((entry) => this.row(entry, context)));
@@ -71,18 +73,20 @@ function shortValue(text) {
 }
 
 export class Details {
-  // run: gives a command, with arguments.
-  constructor(run) {
+  // run: gives a command, with arguments. editing, timed: the forms of an editor, and of what is to happen at a time.
+  constructor(run, editing, timed) {
     this.run = run;
+    this.timed = timed;
     this.name = element("h2", { id: "feed-name" });
     this.badge = element("span", { class: "badge", id: "state" });
     this.seen = element("p", { id: "seen" });
     this.decision = element("p", { class: "decision" });
     this.why = element("p", { class: "why-held" });
     this.edited = element("p", { class: "note" });
+    this.next = element("p", { class: "next" });
     this.warning = element("p", { class: "why" });
     this.alarms = element("ul", { class: "alarms" });
-    this.head = element("div", { class: "head" }, element("div", { class: "title" }, this.name, this.badge), this.seen, this.decision, this.why, this.alarms, this.edited, this.warning);
+    this.head = element("div", { class: "head" }, element("div", { class: "title" }, this.name, this.badge), this.seen, this.decision, this.why, this.alarms, this.next, this.edited, this.warning);
     this.shown = new Facts(strings.shown, ["version", "sequence", "confirmed", "size"]);
     this.waiting = new Facts(strings.waiting, ["version", "since", "rule", "pulls", "release", "size"]);
     this.sides = element("div", { class: "sides" }, this.shown.element, this.waiting.element);
@@ -90,7 +94,8 @@ export class Details {
     this.versions = new List(strings.versions, strings.versionsHint, strings.noVersions, Object.values(versionColumns), (one, context) => this.version(one, context));
     this.rules = new List(strings.rules, "", strings.noRules, Object.values(ruleColumns), (one) => this.rule(one));
     this.overlay = new List(strings.overlay, strings.overlayHint, strings.noOverlay, Object.values(overlayColumns), (one) => this.entry(one));
-    this.lists = element("div", { class: "lists" }, this.versions.element, this.rules.element, this.overlay.element);
+    this.overlay.element.append(editing.element);
+    this.lists = element("div", { class: "lists" }, this.overlay.element, timed.element, this.versions.element, this.rules.element);
   }
 
   version({ version, sequence, at }, { shown }) {
@@ -114,8 +119,8 @@ export class Details {
     return element("tr", {}, heading(pointer || "/"), cell(shown, ...wrong.flatMap((each) => [" ", each])), cell(hidden.join(", ")), cell(drop));
   }
 
-  // elapsed: the seconds since the report was made.
-  update(report, elapsed) {
+  // elapsed: the seconds since the report was made. due: what is to happen at a time, in all feeds; null if unknown.
+  update(report, elapsed, due) {
     const { feed, state, decision, shown, waiting, alarms = [], warning } = report;
     write(this.name, feed);
     this.badge.dataset.state = state;
@@ -132,6 +137,11 @@ export class Details {
     const edits = report.overlay ?? [];
     write(this.edited, edits.length > 0 ? strings.edited(edits.length, edits.filter(({ conflicts }) => conflicts.length > 0).length) : "");
     this.edited.hidden = edits.length === 0;
+    this.timed.element.hidden = due === null;
+    this.timed.update(due ?? [], elapsed, feed);
+    const next = due?.find((each) => each.feed === feed);
+    write(this.next, next ? strings.timed.next(next, next.failed ? null : moment(next.at), Math.max(0, next.in_s - elapsed)) : "");
+    this.next.hidden = !next;
     const isHidden = HIDING.has(state) && shown !== null;
     this.shown.update(shown && !isHidden ? this.factsOfShown(shown, elapsed) : null, isHidden ? strings.hidden(shown.version, moment(shown.confirmed_at)) : strings.nothingShown);
     this.shown.element.classList.toggle("hides", isHidden || !shown);

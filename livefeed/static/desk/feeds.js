@@ -1,7 +1,7 @@
 // The list of all feeds, each with its state, and how long a version has been waiting.
 
 import { arrange, element, write } from "../page/dom.js";
-import { strings } from "./strings.js";
+import { moment, strings } from "./strings.js";
 
 class Item {
   constructor(name) {
@@ -11,12 +11,13 @@ class Item {
     this.element = element("li", {}, this.link);
   }
 
-  update(feed, elapsed, isChosen) {
+  update(feed, elapsed, isChosen, due) {
     this.badge.dataset.state = feed.state;
     write(this.badge, strings.states[feed.state] ?? String(feed.state));
     const notes = [];
     if (feed.waiting) notes.push(strings.waits((feed.waiting.for_s ?? 0) + elapsed));
     if (feed.alarms?.length) notes.push(strings.alarms(feed.alarms.length));
+    if (due) notes.push(due.failed ? strings.timed.flagFailed : strings.timed.flag(moment(due.at)));
     write(this.note, notes.join(", "));
     if (isChosen) this.link.setAttribute("aria-current", "true");
     else this.link.removeAttribute("aria-current");
@@ -31,13 +32,13 @@ export class Feeds {
     this.element = element("nav", { class: "card feeds", "aria-labelledby": "feeds-title" }, element("h2", { id: "feeds-title" }, strings.feeds), this.list, this.none);
   }
 
-  // elapsed: the seconds since the report was made.
-  update(feeds, elapsed, chosen) {
+  // elapsed: the seconds since the report was made. due: what is to happen at a time.
+  update(feeds, elapsed, chosen, due) {
     for (const name of this.items.keys()) if (!feeds.some((feed) => feed.name === name)) this.items.delete(name);
     const shown = feeds.map((feed) => {
       let item = this.items.get(feed.name);
       if (item === undefined) this.items.set(feed.name, (item = new Item(feed.name)));
-      item.update(feed, elapsed, feed.name === chosen);
+      item.update(feed, elapsed, feed.name === chosen, due.find((each) => each.feed === feed.name));
       return item.element;
     });
     arrange(this.list, shown);

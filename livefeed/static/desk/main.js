@@ -2,13 +2,16 @@
 
 import { element, write } from "../page/dom.js";
 import { themeSwitch } from "../page/theme.js";
-import { Access, DeniedError } from "./access.js";
+import { Access, DeniedError, RefusedError } from "./access.js";
 import { Actions } from "./actions.js";
 import { Comparison } from "./comparison.js";
+import { Confirming } from "./confirming.js";
 import { Details } from "./details.js";
+import { Editing } from "./editing.js";
 import { Feeds } from "./feeds.js";
 import { Login } from "./login.js";
 import { strings } from "./strings.js";
+import { Timed } from "./timed.js";
 
 const PAUSE_MS = 1000;
 const DRAW_MS = 250;
@@ -29,22 +32,36 @@ class Desk {
     this.access = new Access();
     this.status = null; // the report about all feeds
     this.report = null; // that about the chosen one
+    this.due = null; // what is to happen at a time; null if livefeed does not tell
     this.at = null; // when they were made, by the monotonic clock
     this.problem = "";
     this.timer = null;
     this.turn = 0; // the number of the last question: an answer to an earlier one comes too late
     this.login = new Login((token) => this.enter(token));
     this.feeds = new Feeds();
-    this.comparison = new Comparison(this.access, (error) => this.lock(error));
-    this.actions = new Actions(
-      this.access,
-      () => this.comparison.seen,
-      () => this.ask(),
-      (error) => this.lock(error),
-    );
-    this.details = new Details((kind, more) => this.actions.run(kind, more));
+    const lock = (error) => this.lock(error);
+    const run = (kind, more, retry) => this.actions.run(kind, more, retry);
+    this.confirming = new Confirming();
+    const ask = (texts, then) => this.confirming.ask(texts, then);
+    this.editing = new Editing(this.access, run, () => this.askToClear(), lock);
+    this.timed = new Timed(run, ask, () => this.access.ahead);
+    this.comparison = new Comparison(this.access, lock, (pointer, value) => {
+      this.details.overlay.element.open = true;
+      this.editing.fill(pointer, value);
+    });
+    this.details = new Details(run, this.editing, this.timed);
+    const open = (panel, target) => {
+      panel.open = true;
+      target.focus({ preventScroll: true });
+      target.closest("form").scrollIntoView({ block: "start" });
+    };
+    const more = [
+      { id: "correct", ...strings.openers.correct, open: () => open(this.details.overlay.element, this.editing.pointer) },
+      { id: "at-a-time", ...strings.openers.timed, open: () => open(this.timed.element, this.timed.at) },
+    ];
+    this.actions = new Actions(this.access, { seen: () => this.comparison.seen, ask, done: () => this.ask(), denied: lock, more });
     this.missing = element("p", { class: "card", hidden: true });
-    this.body = element("div", { class: "feed" }, this.details.head, this.actions.element, this.details.sides, this.comparison.element, this.details.lists);
+    this.body = element("div", { class: "feed" }, this.details.head, this.actions.element, this.details.sides, this.comparison.element, this.details.lists, this.confirming.element);
     this.main = element("main", { id: "main", tabindex: "-1" }, this.missing, this.body);
     this.leave = element("button", { type: "button", class: "quiet", onclick: () => this.logOut(), hidden: true }, strings.leave);
     byId("skip").textContent = strings.skip;
@@ -79,7 +96,7 @@ class Desk {
     clearTimeout(this.timer);
     this.turn++;
     const isLost = error !== null && this.access.token !== null;
-    this.status = this.report = this.at = null;
+    this.status = this.report = this.at = this.due = null;
     this.problem = "";
     this.access.keep(null);
     this.login.say(!isLost ? "" : error.status === 429 ? strings.tooMany : strings.lostAccess);
@@ -89,6 +106,14 @@ class Desk {
     write(byId("contact"), "");
     document.title = strings.title;
     this.login.token.focus();
+  }
+
+  askToClear() {
+    const { feed, overlay } = this.report;
+    this.confirming.ask(strings.editing.confirm(feed, overlay.length), () => {
+      // The reader may have gone to another feed behind the dialog.
+      if (this.report.feed === feed) this.actions.run("clear", {});
+    });
   }
 
   logOut() {
@@ -109,14 +134,15 @@ class Desk {
       const status = await this.access.read("../../status");
       const name = chosenByAddress() ?? status.feeds[0]?.name ?? null;
       const isThere = status.feeds.some((feed) => feed.name === name);
-      const report = isThere ? await this.access.read(encodeURIComponent(name)) : null;
+      const [report, due] = await Promise.all([isThere ? this.access.read(encodeURIComponent(name)) : null, this.askForDue()]);
       if (turn !== this.turn) return;
-      Object.assign(this, { status, report, at: began, problem: "" });
+      Object.assign(this, { status, report, due, at: began, problem: "" });
       this.unlock();
       this.draw();
       if (report !== null) {
         this.actions.update(report);
         this.comparison.update(report);
+        this.editing.update(report);
       }
     } catch (error) {
       if (turn !== this.turn) return;
@@ -131,6 +157,16 @@ class Desk {
       }
     }
     this.timer = setTimeout(() => this.ask(), PAUSE_MS);
+  }
+
+  // Gives what is to happen at a time; null if livefeed does not offer that.
+  async askForDue() {
+    try {
+      return await this.access.read("../embargoes");
+    } catch (error) {
+      if (error instanceof RefusedError) return null;
+      throw error;
+    }
   }
 
   unlock() {
@@ -149,12 +185,12 @@ class Desk {
     // The seconds are counted aside: an alert that changes is read aloud each time.
     write(byId("trouble"), isSilent ? strings.silent(Math.floor(elapsed / 10) * 10 || SILENT_S) : "");
     write(byId("contact"), strings.contact(this.status.instance, elapsed));
-    this.feeds.update(this.status.feeds, elapsed, chosen);
+    this.feeds.update(this.status.feeds, elapsed, chosen, this.due ?? []);
     this.body.hidden = report === null;
     const isMissing = chosen !== null && !this.status.feeds.some((feed) => feed.name === chosen);
     this.missing.hidden = !isMissing;
     write(this.missing, isMissing ? strings.noFeed(chosen) : "");
-    if (report !== null) this.details.update(report, elapsed);
+    if (report !== null) this.details.update(report, elapsed, this.due);
     document.title = chosen === null ? strings.title : strings.titleOf(chosen, this.status.feeds.some((feed) => feed.waiting));
   }
 }

@@ -17,6 +17,15 @@ export function moment(text) {
   return date.toDateString() === new Date().toDateString() ? page.time(date) : calendar.format(date);
 }
 
+// A time that somebody chooses, with the day and the time zone, so that both can be checked.
+const chosen = new Intl.DateTimeFormat(language, { weekday: "long", day: "numeric", month: "long", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23", timeZoneName: "short" });
+
+// The texts of JSON in sentences. Long ones are cut.
+const MOST_CHARACTERS = 60;
+const json = (text) => (text.length > MOST_CHARACTERS ? `${text.slice(0, MOST_CHARACTERS)}…` : text);
+
+const versionsOf = (versions) => versions.map(short).join(" or ") || "(none)";
+
 export const short = (version) => (version ? version.slice(0, 8) : "–");
 
 export const strings = {
@@ -155,6 +164,24 @@ export const strings = {
   },
   confirmed: { withdraw: "Withdraw it now", end: "End it now" },
   cancel: "Cancel",
+  close: "Close",
+  openers: {
+    correct: { name: "Correct a value …", effect: "Puts your value over the source's, in each document, until it is dropped." },
+    timed: { name: "At a time …", effect: "Has a hold end at a time. Shows all that is to happen, to cancel it or to do it now." },
+  },
+  // The commands that have no button above.
+  names: {
+    pin: "Pin",
+    rule: "Release",
+    set: "Put over the source",
+    add: "Add",
+    remove: "Take out",
+    drop: "Drop",
+    clear: "Clear the overlay",
+    timed: "Release at a time",
+    cancel: "Cancel",
+    publish: "Now",
+  },
   running: (name) => `${name}: waiting for livefeed to write it to the disk …`,
   done: {
     hold: "Held.",
@@ -167,7 +194,14 @@ export const strings = {
     withdraw: "Withdrawn.",
     end: "Ended.",
     resume: "Resumed.",
+    set: "Put over the source.",
+    add: "Added.",
+    remove: "Taken out.",
     drop: "Dropped from the overlay.",
+    clear: "The overlay is empty: the document is that of the source.",
+    timed: ({ feed, at, in_s: seconds }) => `The hold of ${feed} ends at ${moment(at)}, in ${counting(seconds)}.`,
+    cancel: ({ feed, kind }) => (kind === "release" ? `Cancelled: the hold of ${feed} does not end at a time.` : `Cancelled: the document that was set aside for ${feed} is gone.`),
+    publish: ({ feed, kind }) => (kind === "release" ? `The hold of ${feed} has ended.` : `The document is stored. The state of ${feed} says whether watchers are shown it.`),
   },
   now: (feed, state, version) => `${feed} is ${state} now${version ? `, with version ${short(version)}` : ""}.`,
   stillWaits: "A version waits.",
@@ -180,6 +214,7 @@ export const strings = {
   versionsHint: "Pin shows an earlier version to watchers, until you unpin. Newer ones wait.",
   noVersions: "There are no earlier versions.",
   versionColumns: { version: "Version", sequence: "Sequence", at: "Confirmed", command: "Command" },
+  entries: (count) => whole.format(count),
   pin: "Pin",
   pinOf: (version) => `Pin version ${short(version)}`,
   isShown: "watchers see it",
@@ -189,13 +224,116 @@ export const strings = {
   rulePass: (rule, seconds) => `Let everything pass the rule ${rule} for ${counting(seconds)}`,
   minutes: (seconds) => (seconds < 3600 ? `${seconds / 60} min` : `${seconds / 3600} h`),
   releasedUntil: (time) => `lets everything pass until ${time}`,
-  overlay: "Overlay",
+  overlay: "Overlay: values over the source",
   noOverlay: "The document is that of the source, byte for byte.",
-  overlayHint: "Values that an editor has put in place of the source's. livefeed ctl overlay changes them.",
+  overlayHint: "Values that an editor has put in place of the source's, until they are dropped.",
   overlayColumns: { pointer: "Value", value: "Watchers see", hidden: "The source has", command: "Command" },
   overlayRemoved: "(removed)",
   overlayNothing: "(nothing)",
   conflict: (why) => `changes nothing: ${why}`,
   drop: "Drop",
+  correct: "Correct this value",
   dropOf: (pointer) => `Drop ${pointer} from the overlay`,
+
+  editing: {
+    title: "Put a value over the source",
+    action: "Do this",
+    actions: { set: "Replace a value", add: "Add a member that may not be there", remove: "Take a value out" },
+    pointer: "Where",
+    pointerHint: "A pointer, such as /districts/{name=North}/votes. Choose it below, or in the differences above, or type it.",
+    value: "New value, as JSON",
+    expect: "Only while the source has",
+    expectHint: "Optional. Once the source has another value there, such as a corrected one, that is shown.",
+    present: (text) => `Take its value of now: ${json(text)}`,
+    reason: "Reason",
+    go: { set: "Put it over the source", add: "Add it", remove: "Take it out" },
+    clear: "Clear the overlay …",
+    confirm: (feed, count) => ({
+      title: `Clear the overlay of ${feed}?`,
+      text: `Watchers are shown the source's values in place of ${counted(count, "value", "values")} of editors, at once. No command brings all of them back.`,
+      go: "Clear it now",
+    }),
+    noPointer: "Choose the value, or type its pointer.",
+    noSlash: "A pointer begins with a slash, as in /districts/{name=North}/votes.",
+    noValue: "Type the new value.",
+    notJson: "This is no JSON. A number is 1200 or 1.50; a text has quotation marks, as in \"North\"; others are true, false, null, […] and {…}.",
+    asText: (text) => `Take it as the text ${json(text)}`,
+  },
+  preview: {
+    title: "What this would do",
+    nothing: (why) => `It changes nothing: ${why}.`,
+    conflict: (pointer, why) => `It does not change ${pointer}: ${why}.`,
+    place: (pointer, hidden, value) => {
+      const now = hidden === null ? "the source has nothing there" : `the source has ${json(hidden)}`;
+      return `${pointer}: ${now}; ${value === null ? "it is taken out" : `it becomes ${json(value)}`}.`;
+    },
+    more: (count) => `It changes ${counted(count, "more value", "more values")} as well.`,
+    shown: "Watchers are shown it at once.",
+    same: "That is what watchers are shown now.",
+    rule: (rule, why) => `The rule ${rule} would hold the document back: ${why}. Release shows it all the same.`,
+    waits: (state) => `The feed is ${state.toLowerCase()}, so the document waits until that is taken back.`,
+    unknown: "No document was pulled yet. It is put into the first one.",
+    replaces: (by, value) => `It takes the place of the entry of ${by}${value === null ? "" : `, ${json(value)}`}.`,
+  },
+  picker: {
+    title: "Choose it in the document that watchers see",
+    find: "Find",
+    list: "Values of the document",
+    none: "There is no document.",
+    tooLarge: (bytes) => `The document has ${page.bytes(bytes)}, which is too much for a list. Type the pointer.`,
+    notLoaded: (why) => `The document cannot be loaded: ${why}`,
+    found: (count, isCut) => (count === 0 ? "No value has all of these words." : isCut ? `The first ${whole.format(count)} values. Type words of the pointer or the value to find others.` : counted(count, "value", "values")),
+  },
+  timed: {
+    panel: "At a time",
+    none: "Nothing is to happen at a time.",
+    count: (count, seconds) => `${whole.format(count)}, ${seconds === null ? "failed" : `the next in ${counting(seconds)}`}`,
+    flag: (time) => `due at ${time}`,
+    flagFailed: "an embargo has failed",
+    next: ({ kind, failed }, time, seconds) => {
+      const what = kind === "release" ? "The end of the hold" : "The publication of a document";
+      return failed ? `${what} has failed: ${failed}` : `${what} is due at ${time}, in ${counting(seconds)}.`;
+    },
+    what: ({ kind, version, bytes }) => (kind === "release" ? "End of the hold" : kind === "publish" ? `Document ${short(version)}, ${page.bytes(bytes)}` : String(kind)),
+    of: (feed) => `of ${feed}`,
+    due: (time, seconds) => `${time}, in ${counting(seconds)}`,
+    wasDue: (time) => `was due at ${time}`,
+    by: (by, time) => `By ${by}, ${time}.`,
+    conditions: ({ kind, if_match: match, if_none_match: none }) => {
+      const found = [];
+      if (match !== null) {
+        const which = match.includes("*") ? "any document" : `version ${versionsOf(match)}`;
+        found.push(kind === "release" ? `Only if no rule holds back another version than ${versionsOf(match)}.` : `Only if ${which} is stored then.`);
+      }
+      if (none !== null) found.push(none.includes("*") ? "Only if no document is stored then." : `Only if version ${versionsOf(none)} is not stored then.`);
+      return found;
+    },
+    failed: (why) => `It has not happened: ${why}.`,
+    publishNow: "Publish now …",
+    endNow: "End the hold now …",
+    cancel: "Cancel it",
+    cancelDocument: "Cancel it …",
+    buttonOf: (name, what, feed) => `${name.replace(" …", "")}: ${what} of ${feed}`,
+    anyVersion: "Do it whatever is stored or waits",
+    confirm: {
+      publish: (feed) => ({ title: `Publish it now, to all watchers of ${feed}?`, text: "The time of the embargo is passed over. A document that watchers have seen cannot be made secret again.", go: "Publish it now" }),
+      end: (feed) => ({ title: `End the hold of ${feed} now?`, text: "Watchers are shown what waits at once, and not only at the agreed time.", go: "End it now" }),
+      cancel: (feed) => ({ title: `Cancel the publication for ${feed}?`, text: "The document that is set aside is deleted. To publish it, it must be sent again.", go: "Cancel the publication" }),
+    },
+    title: "End a hold at a time",
+    hint: "Watchers keep what they see until then. A hold of a rule ends only for the version that waits now.",
+    at: "At",
+    example: "21:30 or +10m",
+    form: "A time is 21:30, +10m from now on, or 2026-11-30 21:30.",
+    meant: (date, seconds, isTomorrow) => `${isTomorrow ? "TOMORROW: " : ""}${chosen.format(date)}, in ${counting(seconds)}.`,
+    clocks: (seconds) => `The clock of livefeed is ${counting(Math.abs(seconds))} ${seconds > 0 ? "ahead of" : "behind"} the one here, and it counts.`,
+    wrong: {
+      form: "This is no time. Write 21:30, +10m, 2026-11-30 21:30, or 2026-11-30T21:30:00+01:00.",
+      passed: "This time has passed.",
+      far: "This is too far ahead: a duration has 7 days at most, and a date is within a year.",
+      skipped: "There is no such time on that day: clocks are set forwards over it.",
+      twice: "This time comes twice on that day, as clocks are set back. Write it with its offset, as in 2026-10-25T02:30:00+01:00.",
+    },
+    go: "End the hold then",
+  },
 };

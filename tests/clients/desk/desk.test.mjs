@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { whyNot } from "../../../livefeed/static/desk/actions.js";
+import { whyNot } from "../../../livefeed/static/desk/commands.js";
 import { indented } from "../../../livefeed/static/desk/comparison.js";
 import { strings } from "../../../livefeed/static/desk/strings.js";
 

@@ -109,6 +109,15 @@ test("without streams there are long polls", async () => {
   await until(feed, () => feed.version === versionOf(SECOND));
 });
 
+test("long polls that bring nothing come before the page has to say that it knows nothing", async () => {
+  refuse("websocket", "events");
+  const feed = start();
+  await until(feed, () => server.kinds.includes("long-poll"));
+  const { prefer } = server.requests.find(({ headers }) => headers.prefer).headers;
+  // The age counts from the request on: two of them, and up to a quarter of a second after each, in two ticks and 3 s.
+  assert.ok(2 * (Number(prefer.replace("wait=", "")) + 0.25) < 2 + 3, prefer);
+});
+
 test("without those there are polls", async () => {
   refuse("websocket", "events", "long-poll");
   const feed = start();
@@ -369,6 +378,18 @@ test("a document that has ended closes the line, and a page may ask whether that
   feed.refresh();
   await until(feed, () => feed.line === "open" && feed.version === versionOf(SECOND));
   assert.deepEqual([feed.state, server.kinds.slice(length)], ["live", ["get", "get", "websocket"]]);
+});
+
+test("a line is not said to be closed when a document goes on whose stream is not open yet", async () => {
+  server.state = "ended";
+  const feed = start();
+  await until(feed, () => feed.line === "closed");
+  server.state = "live";
+  // The handshake is never answered.
+  server.override = ({ headers }) => Boolean(headers.upgrade);
+  feed.refresh();
+  await until(feed, () => server.kinds.includes("websocket"));
+  assert.deepEqual([feed.state, feed.line], ["live", "connecting"]);
 });
 
 test("a document that has ended before is asked for once", async () => {

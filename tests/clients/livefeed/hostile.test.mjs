@@ -108,6 +108,12 @@ test("a waiting time that is none, or a reason that is broken, is not shown", as
   for (const wrong of ["x", '"x', '"%"']) await assert.rejects(poll({ "Livefeed-Reason": wrong }), wrong);
 });
 
+test("a field without a value says that there is nothing", async () => {
+  const { message } = await poll({ "Livefeed-Waiting": "", "Livefeed-Reason": "", "Livefeed-Overlay": "", "Livefeed-Lifetime": "" });
+  assert.deepEqual([message.reason, message.overlay], [null, []]);
+  assert.ok(Number.isNaN(message.waiting) && Number.isNaN(message.lifetime));
+});
+
 test("a list of overlaid values that is broken is an error, and not an empty list", async () => {
   const { message } = await poll({ "Livefeed-Overlay": '"/a", "/caf%C3%A9%2C"' });
   assert.deepEqual(message.overlay, ["/a", "/caf\u00e9,"]);

@@ -9,7 +9,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.cli.operator_client import Answer, ChoiceError
-from livefeed.cli.replay_commands import add_commands, arguments_of, ask, handles, lines
+from livefeed.cli.playback_commands import add_commands, arguments_of, ask, handles, lines
 from livefeed.cli.tables import Painter
 
 REPORT: dict[str, Any] = {
@@ -33,7 +33,7 @@ class FakeClient:
         return Answer(200, json.dumps(REPORT).encode())
 
 
-class ReplayCommandsTests(SynchronousTestCase):
+class PlaybackCommandsTests(SynchronousTestCase):
     def test_words(self) -> None:
         """The feed may be left out."""
         for words, arguments in (
@@ -46,7 +46,7 @@ class ReplayCommandsTests(SynchronousTestCase):
         ):
             self.assertEqual(arguments_of(words.split()), arguments, words)
         for words in ("pause 5", "seek", "speed 1 2", "night stop", "night seek"):
-            with self.assertRaisesRegex(ChoiceError, "write replay"):
+            with self.assertRaisesRegex(ChoiceError, "write playback"):
                 arguments_of(words.split())
         with self.assertRaisesRegex(ChoiceError, "'soon' is no time"):
             arguments_of(["seek", "soon"])
@@ -57,9 +57,9 @@ class ReplayCommandsTests(SynchronousTestCase):
         shared = argparse.ArgumentParser(add_help=False)
         add_commands(parser.add_subparsers(), shared, lambda command, _: command.set_defaults(timeout=1))
         client: Any = FakeClient()
-        report = ask(client, parser.parse_args(["replay", "night", "pause"]))
-        self.assertEqual((client.asked, report), (("/-/replay", {"feed": "night", "pause": True}), REPORT))
-        self.assertTrue(handles("replay"))
+        report = ask(client, parser.parse_args(["playback", "night", "pause"]))
+        self.assertEqual((client.asked, report), (("/-/playback", {"feed": "night", "pause": True}), REPORT))
+        self.assertTrue(handles("playback"))
         self.assertFalse(handles("pause"))
 
     def text(self, **more: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.admin.replay import ReplayCommand
+from livefeed.admin.playback import PlaybackCommand
 from livefeed.exceptions import CommandError
 
 
@@ -32,22 +32,24 @@ class FakeReplay:
         return {"number": len(self.calls)}
 
 
-class ReplayTests(SynchronousTestCase):
+class PlaybackTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.replay = FakeReplay()
+        self.playback = FakeReplay()
         self.feeds: dict[str, Any] = {
-            "night": SimpleNamespace(replay=self.replay),
-            "demo": SimpleNamespace(replay=None),
+            "night": SimpleNamespace(playback=self.playback),
+            "demo": SimpleNamespace(playback=None),
         }
 
     def run_it(self, **arguments: Any) -> dict[str, Any]:
-        result: dict[str, Any] = self.successResultOf(Deferred.fromCoroutine(ReplayCommand(self.feeds).run(arguments)))
+        result: dict[str, Any] = self.successResultOf(
+            Deferred.fromCoroutine(PlaybackCommand(self.feeds).run(arguments))
+        )
         return result
 
     def assert_refused(self, why: str, **arguments: Any) -> None:
-        failure = self.failureResultOf(Deferred.fromCoroutine(ReplayCommand(self.feeds).run(arguments)), CommandError)
+        failure = self.failureResultOf(Deferred.fromCoroutine(PlaybackCommand(self.feeds).run(arguments)), CommandError)
         self.assertRegex(str(failure.value), why)
-        self.assertEqual(self.replay.calls, [])
+        self.assertEqual(self.playback.calls, [])
 
     def test_actions(self) -> None:
         """Each is done, and the state follows; without any, there is only the state."""
@@ -56,7 +58,7 @@ class ReplayTests(SynchronousTestCase):
         for number, arguments in enumerate([*asked, {"speed": 10}, {"speed": "0.5"}], 1):
             self.assertEqual(self.run_it(feed="night", **arguments), {"feed": "night", "number": number})
         expected = ["pause", "resume", ("seek", "21:00"), ("speed", "10"), ("speed", "0.5")]
-        self.assertEqual(self.replay.calls, expected)
+        self.assertEqual(self.playback.calls, expected)
 
     def test_refused(self) -> None:
         """Nothing is done by a command that is wrong."""
@@ -76,7 +78,7 @@ class ReplayTests(SynchronousTestCase):
 
     def test_choice(self) -> None:
         """The feed must be named unless one plays a recording."""
-        self.feeds["other"] = SimpleNamespace(replay=FakeReplay())
+        self.feeds["other"] = SimpleNamespace(playback=FakeReplay())
         self.assert_refused("name the feed; those that play a recording: night, other", pause=True)
         self.feeds.clear()
         self.assert_refused("name the feed; those that play a recording: none", pause=True)

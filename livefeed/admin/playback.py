@@ -1,4 +1,4 @@
-"""The command ``replay``: pauses, seeks and speeds up the recording that a feed plays."""
+"""The command ``playback``: pauses, seeks and speeds up the recording that a feed plays."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_ARGUMENT = 64
 _ACTIONS = ("pause", "resume", "seek", "speed")
 
 
-class Replay(Protocol):
+class Playback(Protocol):
     """A recording that is played."""
 
     def pause(self) -> None:
@@ -43,22 +43,22 @@ class Replay(Protocol):
         """Gives the state as a value for JSON."""
 
 
-class ReplayedFeed(Protocol):
+class PlayingFeed(Protocol):
     """A feed that may play a recording."""
 
     @property
-    def replay(self) -> Replay | None:
+    def playback(self) -> Playback | None:
         """The recording; ``None`` if the feed has another source."""
 
 
 @dataclass(frozen=True, slots=True)
-class ReplayCommand:
+class PlaybackCommand:
     """Runs the command.
 
     :ivar feeds: the feeds, by their names; read again at each request.
     """
 
-    feeds: Mapping[str, ReplayedFeed]
+    feeds: Mapping[str, PlayingFeed]
 
     async def run(self, arguments: Arguments) -> dict[str, Any]:
         """Runs the command, and gives the state afterwards.
@@ -70,18 +70,18 @@ class ReplayCommand:
         unknown = sorted(set(arguments) - {*_ACTIONS, "feed", "by"})
         asked = [name for name in _ACTIONS if arguments.get(name) not in (None, False)]
         if unknown:
-            raise CommandError(f"replay has no argument {unknown[0]!r}; it has feed, {', '.join(_ACTIONS)}")
+            raise CommandError(f"playback has no argument {unknown[0]!r}; it has feed, {', '.join(_ACTIONS)}")
         if len(asked) > 1:
             raise CommandError(f"one at a time: {' or '.join(asked)}")
-        name, replay = self._find(arguments.get("feed"))
+        name, playback = self._find(arguments.get("feed"))
         for action in asked:
-            await _act(replay, action, arguments[action])
-        return {"feed": name, **replay.report()}
+            await _act(playback, action, arguments[action])
+        return {"feed": name, **playback.report()}
 
-    def _find(self, name: object) -> tuple[str, Replay]:
+    def _find(self, name: object) -> tuple[str, Playback]:
         """Gives the feed that is meant, and its recording."""
-        found = {each: feed.replay for each, feed in self.feeds.items()}
-        playing = {each: replay for each, replay in found.items() if replay is not None}
+        found = {each: feed.playback for each, feed in self.feeds.items()}
+        playing = {each: playback for each, playback in found.items() if playback is not None}
         if name is None and len(playing) == 1:
             return next(iter(playing.items()))
         names = ", ".join(playing) or "none"
@@ -89,17 +89,17 @@ class ReplayCommand:
             raise CommandError(f"name the feed; those that play a recording: {names}")
         if not isinstance(name, str) or name not in found:
             raise CommandError(f"there is no feed {str(name)[:MAX_ARGUMENT]!r}; those that play a recording: {names}")
-        replay = playing.get(name)
-        if replay is None:
+        playback = playing.get(name)
+        if playback is None:
             raise CommandError(f"the feed {name} plays no recording; those that do: {names}")
-        return name, replay
+        return name, playback
 
 
-async def _act(replay: Replay, action: str, value: object) -> None:
+async def _act(playback: Playback, action: str, value: object) -> None:
     if action in ("pause", "resume"):
         if value is not True:
             raise CommandError(f"{action} is true or left out")
-        (replay.pause if action == "pause" else replay.resume)()
+        (playback.pause if action == "pause" else playback.resume)()
         return
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not isinstance(value, str) and not (is_number and action == "speed"):
@@ -108,6 +108,6 @@ async def _act(replay: Replay, action: str, value: object) -> None:
     if len(text) > MAX_ARGUMENT:
         raise CommandError(f"{action} has more than {MAX_ARGUMENT} characters")
     if action == "seek":
-        await replay.seek(text)
+        await playback.seek(text)
     else:
-        replay.change_speed(text)
+        playback.change_speed(text)

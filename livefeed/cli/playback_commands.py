@@ -1,4 +1,4 @@
-"""``livefeed ctl replay``: pauses, seeks and speeds up the recording that a feed plays."""
+"""``livefeed ctl playback``: pauses, seeks and speeds up the recording that a feed plays."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def add_commands(
     add_timeout: Callable[[argparse.ArgumentParser, float], None],
 ) -> None:
     """Adds the command and its options; see :func:`.desk_commands.add_commands`."""
-    command = commands.add_parser("replay", parents=[shared], help=HELP, description=DESCRIPTION)
+    command = commands.add_parser("playback", parents=[shared], help=HELP, description=DESCRIPTION)
     command.add_argument(
         "words",
         nargs="*",
@@ -44,7 +44,7 @@ def add_commands(
 
 def handles(name: str) -> bool:
     """Tells whether a command is this one."""
-    return name == "replay"
+    return name == "playback"
 
 
 def ask(client: Client, options: argparse.Namespace) -> Any:
@@ -53,7 +53,7 @@ def ask(client: Client, options: argparse.Namespace) -> Any:
     :raises ChoiceError: if the command line is wrong.
     :raises CommandError: if the command failed.
     """
-    return client.post("/-/replay", arguments_of(options.words)).report()
+    return client.post("/-/playback", arguments_of(options.words)).report()
 
 
 def arguments_of(words: list[str]) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def arguments_of(words: list[str]) -> dict[str, Any]:
         return arguments
     action, *values = rest
     if action not in ACTIONS or len(values) != (action in _VALUED):
-        raise ChoiceError("write replay [FEED] pause, resume, seek TIME or speed N, such as: replay results seek 21:00")
+        raise ChoiceError("write playback [FEED] pause, resume, seek TIME or speed N; for example, playback seek 21:00")
     if action == "seek":
         try:
             # Only to check the text here: the time zone and the recording are those of the server.
