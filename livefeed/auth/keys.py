@@ -28,8 +28,9 @@ MAX_KEYS = 32
 MAX_KID_CHARACTERS = 256
 """Characters of the longest name of a key. Names of providers have 64 at most."""
 
-MIN_RSA_BITS = 2048
-"""Bits of the shortest key of RSA (RFC 7518, 3.3)."""
+MIN_RSA_BITS, MAX_RSA_BITS = 2048, 8192
+"""Bits of the shortest key of RSA (RFC 7518, 3.3), and of the longest one. With 16,384, each wrong token would take 10
+ms of the reactor's thread."""
 
 _PEM_BEGIN, _PEM_END = b"-----BEGIN ", b"-----END PUBLIC KEY-----"
 _FAMILIES: dict[str, Any] = {"OKP": OKPAlgorithm, "EC": ECAlgorithm, "RSA": RSAAlgorithm}
@@ -73,7 +74,7 @@ class KeySet:
         text = data.strip()
         keys = tuple(_of_json(text, name) if text.startswith(b"{") else _of_pem(text, name))
         if not keys:
-            what = "a public key of Ed25519, of P-256, or of RSA with 2048 bits or more"
+            what = "a public key of Ed25519, of P-256, or of RSA with 2048 to 8192 bits"
             raise ConfigurationError(f"{name}: has no key that can be used: {what}", "auth_keys")
         if len(keys) > MAX_KEYS:
             raise ConfigurationError(f"{name}: has more than {MAX_KEYS} keys", "auth_keys")
@@ -150,7 +151,7 @@ def _key(public: Any, kid: str | None) -> Key | None:
         algorithm = "EdDSA"
     elif isinstance(public, EllipticCurvePublicKey) and isinstance(public.curve, SECP256R1):
         algorithm = "ES256"
-    elif isinstance(public, RSAPublicKey) and public.key_size >= MIN_RSA_BITS:
+    elif isinstance(public, RSAPublicKey) and MIN_RSA_BITS <= public.key_size <= MAX_RSA_BITS:
         algorithm = "RS256"
     else:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -36,8 +37,10 @@ class KeySetTests(SynchronousTestCase):
         self.assertIn("has no key that can be used", self.refusal(json.dumps(secret).encode()))
 
     def test_keys_that_cannot_be_used(self) -> None:
-        """Other curves, short keys, and no keys at all."""
+        """Other curves, short keys, long ones that take long, and no keys at all."""
         short = rsa.generate_private_key(65537, 1024)
+        long = {"kty": "RSA", "n": base64.urlsafe_b64encode(b"\xff" * 1025).decode().rstrip("="), "e": "AQAB"}
+        self.assertIn("has no key that can be used", self.refusal(json.dumps(long).encode()))
         for data in (b"", b"abc", public_pem(short), public_pem(private_key("ES384")), b'{"keys": []}', b"{}"):
             self.assertIn("has no key that can be used", self.refusal(data))
         self.assertIn("cannot be read", self.refusal(b"-----BEGIN PUBLIC KEY-----\nAA\n-----END PUBLIC KEY-----\n"))

@@ -226,7 +226,7 @@ class PreviewTests(OverlayTestCase):
         self.assertEqual((answer["effect"], answer["state"], answer["rule"]), ("waits", "held", None))
 
     def test_a_rule_that_would_refuse_it(self) -> None:
-        self.night = self.start(rules=RULES["some"])
+        self.night = self.start(rules=RULES["complete"])
         self.night.pull(night(12))
         answer = self.preview("remove", NORTH)
         self.assertEqual((answer["effect"], answer["rule"]), ("waits", "complete"))

@@ -99,7 +99,8 @@ def test_a_value_over_the_source(desk: Desk) -> None:
         desk.find("#edit-reason").send_keys(Keys.ENTER)
         desk.wait_for(".result", "Put over the source.")
         assert json.loads(wire.frame_of(TEXT))["districts"][0]["votes"] == 1300
-    desk.wait_for(".lists", f"{NORTH} 1300 1200 Drop")
+    desk.wait_for(".lists", f"{NORTH}\nOnly while the source has 1200. By token@127.0.0.1, ")
+    desk.wait_for(".lists", ": as phoned in")
     with desk.livefeed.operator() as client:
         (entry,) = client.get("/-/desk/feed").json()["overlay"]
     assert (entry["expected"], entry["reason"], entry["by"]) == ("1200", "as phoned in", "token@127.0.0.1")
@@ -112,6 +113,32 @@ def test_a_value_over_the_source(desk: Desk) -> None:
     desk.click(".result button")
     desk.wait_for(".result", "Put over the source.")
     assert votes(desk) == 1300
+
+
+def test_an_entry_is_changed(desk: Desk) -> None:
+    """The form has the texts of the entry. The undo brings back the value that an editor had before."""
+    with desk.livefeed.operator() as client:
+        edit = {"action": "set", "pointer": NORTH, "value": "1300", "expect": "1200", "reason": "by phone"}
+        assert client.post("/-/overlay", json=edit).status_code == 200
+        by = client.get("/-/desk/feed").json()["overlay"][0]["by"]
+    desk.open()
+    desk.enter()
+    desk.wait_for("#state", "Live")
+    desk.browser.execute_script("for (const one of document.querySelectorAll('details')) one.open = true")
+    desk.wait_for(".lists", f"Only while the source has 1200. By {by}, ")
+    desk.click(f"button[aria-label='Change the entry of {NORTH}']")
+    texts = {
+        name: desk.find(f"#edit-{name}").get_property("value") for name in ("pointer", "value", "expect", "reason")
+    }
+    assert texts == {"pointer": NORTH, "value": "1300", "expect": "1200", "reason": "by phone"}
+    assert desk.browser.execute_script("return document.activeElement.id") == "edit-value"
+    desk.browser.switch_to.active_element.send_keys("1400")
+    desk.wait_for(".preview", f"It takes the place of the entry of {by}, 1300.")
+    desk.browser.switch_to.active_element.send_keys(Keys.ENTER)
+    desk.wait.until(lambda _: votes(desk) == 1400)
+    desk.wait.until(lambda _: desk.find(".result button").is_displayed())
+    desk.click(".result button")
+    desk.wait.until(lambda _: votes(desk) == 1300)
 
 
 def test_add_remove_and_clear(desk: Desk) -> None:
@@ -222,6 +249,7 @@ def test_a_document_is_cancelled(timed: Desk) -> None:
     desk.wait_for(".timed", "of turnout")
     desk.click_on("Cancel it …")
     desk.wait_for("#confirm-text", "deleted")
+    assert desk.text("dialog button") == "Keep it"
     desk.click("dialog .danger")
     desk.wait_for(".result", "Cancelled: the document that was set aside for turnout is gone.")
     desk.wait_for(".lists", "Nothing is to happen at a time.")

@@ -144,13 +144,14 @@ def test_tabs_that_share_a_connection(browser: Chrome, server: Server, other_ori
             other = Page(browser, relay.origin, other_origin, "{share: true}")
             other.wait_for(f"shown.data?.n === 1 && {OPEN}")
             for number in (2, 3):
-                assert connections(relay) == 1
+                # The end of the other's connection may still be on its way.
+                wait_until(lambda: connections(relay) == 1, "two tabs have more than one connection")
                 browser.switch_to.window(first)
                 leave(browser, leader, f"{other_origin}/away")
                 browser.switch_to.window(second)
                 server.write(number)
                 other.wait_for(f"shown.data.n === {number} && {OPEN}")
-                assert connections(relay) == 1
+                wait_until(lambda: connections(relay) == 1, "the page in the cache keeps its connection")
                 browser.switch_to.window(first)
                 come_back(browser, leader)
                 leader.wait_for(f"shown.data.n === {number} && shown.age() !== null && {OPEN}")

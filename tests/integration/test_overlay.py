@@ -61,6 +61,13 @@ def overlay(livefeed: Livefeed, *arguments: str) -> str:
     return done.stdout
 
 
+def hidden_values(livefeed: Livefeed) -> list[str]:
+    """Gives the values of the source that the overlay hides."""
+    with livefeed.operator() as client:
+        entries = client.get("/-/desk/feed").json()["overlay"]
+    return [place["hidden"] for entry in entries for place in entry["places"]]
+
+
 def shows(livefeed: Livefeed, document: bytes, pointers: str | None, path: str = "/feed") -> None:
     """Waits until every answer has a document or part, with the field of its overlaid pointers."""
 
@@ -123,6 +130,7 @@ def test_subscribers_are_told(start: Start, redis: Redis, tmp_path: Path) -> Non
         assert told["type"] in ("splices", "document")
         # The source has the value itself: the document stays, and its list goes.
         put(redis, night(99, 7))
+        wait_until(lambda: hidden_values(livefeed) == ["99"], "the source's own value was not pulled")
         overlay(livefeed, "clear")
         assert receive(wire, "overlay", None)["version"] == told["version"]
 

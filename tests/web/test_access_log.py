@@ -122,6 +122,26 @@ class FormatTests(LogTestCase):
         facts = json.loads(self.line("json", request_line=request_line, referer=value, agent=value))
         self.assertEqual(facts["user_agent"], value.decode())
 
+    def test_tokens_in_urls(self) -> None:
+        """A query with a token is left out, whichever path it was sent to; so is that of the page that has sent it."""
+        for query in (
+            b"?token=S",
+            b"?a=1&Access_Token=S&b=2",
+            b"?a;jwt=S",
+            b"?n=" + b"n" * 2000 + b"&token=S",
+            b"?a?auth=S",
+        ):
+            request_line = b"GET", b"/feed.html" + query, b"HTTP/1.1"
+            for name in ("combined", "json"):
+                line = self.line(name, request_line=request_line, referer=b"https://a.example/" + query)
+                self.assertNotIn("S", line.replace("MST", ""))
+                self.assertIn("/feed.html?(hidden)", line)
+                self.assertIn("https://a.example/?(hidden)", line)
+        self.assertIn(
+            "/feed?tokens=1&xtoken=2&token",
+            self.line("combined", request_line=(b"GET", b"/feed?tokens=1&xtoken=2&token", b"")),
+        )
+
     def test_controls_in_json(self) -> None:
         """JSON need not escape all control characters, but a terminal that shows the log would obey them."""
         value = "a\x7f\x85\x9b31m\u2028\u2029\u00e9".encode()
@@ -211,6 +231,12 @@ class ReplayTests(LogTestCase):
         self.assertEqual(self.counted, 2)
         self.assertIsNone(self.replay.find(GET))
         self.assertEqual(dict(self.replay.counts()), {"label": 2})
+
+    def test_token_in_a_url(self) -> None:
+        """It is left out of the line of an answer that is repeated, too."""
+        self.ask(GET.replace(b"?n=1", b"?n=1&token=S"))
+        self.replay.clear()
+        self.assertIn('"GET /feed?(hidden) HTTP/1.1"', self.lines[0])
 
     def test_time(self) -> None:
         """The time is that of the answer, from the next quarter of a second on."""

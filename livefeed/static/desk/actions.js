@@ -30,14 +30,14 @@ export class Actions {
     this.again = element("button", { type: "button", hidden: true }, "");
     this.close = element("button", { type: "button", class: "quiet close", onclick: () => this.dismiss() }, strings.close);
     this.result = element("p", { class: "result", role: "status", tabindex: "-1" }, this.text, " ", this.hint, " ", this.again, " ", this.close);
-    const slot = element("div", { class: "slot" }, this.result);
     // The answer to a command is in sight wherever the command was given.
-    new IntersectionObserver(([seen]) => slot.classList.toggle("away", !seen.isIntersecting)).observe(slot);
+    this.slot = element("div", { class: "slot" }, this.result);
+    new IntersectionObserver(([seen]) => this.slot.classList.toggle("away", !seen.isIntersecting)).observe(this.slot);
     this.element = element(
       "section",
       { class: "card actions", "aria-labelledby": "decide-title" },
       element("h3", { id: "decide-title" }, strings.decide),
-      slot,
+      this.slot,
       element("p", { class: "reason" }, element("label", { for: "reason" }, strings.reason), this.reason),
       element("p", { id: "reason-hint", class: "note" }, strings.reasonHint),
       element("div", { class: "commands" }, ...[...this.commands.values()].map(({ element: each }) => each), ...more.map((each) => this.makeOpener(each))),
@@ -142,6 +142,11 @@ export class Actions {
     write(this.hint, strings.undoNow);
     // One with arguments is given as it is, and without the reason that is being written for the next one.
     this.show(nameOf(undo.kind), () => (undo.more === null ? this.press(undo.kind) : this.run(undo.kind, { reason: "", ...undo.more })));
+  }
+
+  // The reader has gone on to something else, above which the answer must not lie. A failure stays.
+  settle() {
+    if (this.slot.classList.contains("away") && this.result.dataset.tone === "good" && !this.isRunning) this.say("");
   }
 
   dismiss() {

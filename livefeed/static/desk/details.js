@@ -77,6 +77,7 @@ export class Details {
   constructor(run, editing, timed) {
     this.run = run;
     this.timed = timed;
+    this.editing = editing;
     this.name = element("h2", { id: "feed-name" });
     this.badge = element("span", { class: "badge", id: "state" });
     this.seen = element("p", { id: "seen" });
@@ -110,13 +111,18 @@ export class Details {
     return element("tr", {}, heading(name), cell(kind ?? ""), cell(action ?? ""), cell(...now, ...commands));
   }
 
-  entry({ pointer, value, changes, places, conflicts }) {
+  entry(entry) {
+    const { pointer, value, changes, places, conflicts, expected, by, at, reason } = entry;
     const hidden = places.map((place) => (place.hidden === null ? strings.overlayNothing : shortValue(place.hidden)));
     const wrong = conflicts.map(({ why }) => element("strong", { class: "refused" }, strings.conflict(why)));
     // An entry that changes nothing is not shown as if watchers saw it.
     const shown = changes === 0 ? "" : value === null ? strings.overlayRemoved : shortValue(value);
     const drop = button(strings.drop, strings.dropOf(pointer), () => this.run("drop", { pointer }));
-    return element("tr", {}, heading(pointer || "/"), cell(shown, ...wrong.flatMap((each) => [" ", each])), cell(hidden.join(", ")), cell(drop));
+    const change = button(strings.change, strings.changeOf(pointer), () => this.editing.take(entry));
+    const name = heading(pointer || "/");
+    name.append(element("span", { class: "note origin" }, strings.origin(by, moment(at), expected, reason)));
+    const commands = element("span", { class: "choices" }, change, drop);
+    return element("tr", {}, name, cell(shown, ...wrong.flatMap((each) => [" ", each])), cell(hidden.join(", ")), cell(commands));
   }
 
   // elapsed: the seconds since the report was made. due: what is to happen at a time, in all feeds; null if unknown.

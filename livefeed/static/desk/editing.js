@@ -9,6 +9,8 @@ import { strings } from "./strings.js";
 
 const ACTIONS = ["set", "add", "remove"];
 const MOST_REASON = 200;
+// Characters of a value that a report has as a whole.
+const MOST_SHOWN = 256;
 // A preview is asked for when the reader has stopped typing, and again while the form is open.
 const TYPING_MS = 350;
 const PREVIEW_AGE_MS = 3000;
@@ -104,6 +106,18 @@ export class Editing {
     next.focus();
     next.select?.();
     this.element.scrollIntoView({ block: "nearest" });
+  }
+
+  // Fills in an entry that is there, to be changed. The report has only the beginning of a long text.
+  take({ pointer, action, value, expected, reason }) {
+    this.action.value = action;
+    this.pointer.value = pointer;
+    const texts = [[this.value, value], [this.expect, expected], [this.reason, reason]];
+    for (const [input, text] of texts) input.value = text === null || text.length > MOST_SHOWN ? "" : text;
+    this.choose();
+    const next = action === "remove" ? this.expect : this.value;
+    next.focus();
+    next.select();
   }
 
   choose() {

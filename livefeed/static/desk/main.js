@@ -62,6 +62,7 @@ class Desk {
     this.actions = new Actions(this.access, { seen: () => this.comparison.seen, ask, done: () => this.ask(), denied: lock, more });
     this.missing = element("p", { class: "card", hidden: true });
     this.body = element("div", { class: "feed" }, this.details.head, this.actions.element, this.details.sides, this.comparison.element, this.details.lists, this.confirming.element);
+    this.body.addEventListener("input", () => this.actions.settle());
     this.main = element("main", { id: "main", tabindex: "-1" }, this.missing, this.body);
     this.leave = element("button", { type: "button", class: "quiet", onclick: () => this.logOut(), hidden: true }, strings.leave);
     byId("skip").textContent = strings.skip;

@@ -232,6 +232,9 @@ export const strings = {
   overlayNothing: "(nothing)",
   conflict: (why) => `changes nothing: ${why}`,
   drop: "Drop",
+  change: "Change",
+  changeOf: (pointer) => `Change the entry of ${pointer}`,
+  origin: (by, time, expected, reason) => `${expected === null ? "" : `Only while the source has ${json(expected)}. `}By ${by}, ${time}${reason ? `: ${reason}` : "."}`,
   correct: "Correct this value",
   dropOf: (pointer) => `Drop ${pointer} from the overlay`,
 
@@ -318,7 +321,7 @@ export const strings = {
     confirm: {
       publish: (feed) => ({ title: `Publish it now, to all watchers of ${feed}?`, text: "The time of the embargo is passed over. A document that watchers have seen cannot be made secret again.", go: "Publish it now" }),
       end: (feed) => ({ title: `End the hold of ${feed} now?`, text: "Watchers are shown what waits at once, and not only at the agreed time.", go: "End it now" }),
-      cancel: (feed) => ({ title: `Cancel the publication for ${feed}?`, text: "The document that is set aside is deleted. To publish it, it must be sent again.", go: "Cancel the publication" }),
+      cancel: (feed) => ({ title: `Cancel the publication for ${feed}?`, text: "The document that is set aside is deleted. To publish it, it must be sent again.", go: "Cancel the publication", keep: "Keep it" }),
     },
     title: "End a hold at a time",
     hint: "Watchers keep what they see until then. A hold of a rule ends only for the version that waits now.",
