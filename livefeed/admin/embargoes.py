@@ -193,8 +193,8 @@ class EmbargoCommands:
         found = self._named(arguments.get("feed"))
         embargoes, now = found.embargoes, found.embargoes.keeping.wall()
         reason = arguments.get("reason") or ""
-        if not isinstance(reason, str) or len(reason) > MAX_REASON_CHARACTERS:
-            raise CommandError(f"a reason is a text of {MAX_REASON_CHARACTERS} characters at most")
+        if not isinstance(reason, str) or len(reason) > MAX_REASON_CHARACTERS or not reason.isprintable():
+            raise CommandError(f"a reason is one line of {MAX_REASON_CHARACTERS} characters at most")
         try:
             at = time_of(str(arguments.get("at")), now)
         except EditRefusedError as error:

@@ -57,9 +57,9 @@ COMMANDS: dict[str, DeskCommand] = {
     ),
     "release": DeskCommand(
         "show the document that waits, and hold no longer",
-        "Watchers are shown the document that waits, also if a rule has held it back. With --once the next ones wait "
-        "again. With --rule and --for, the rule holds nothing for that time. With --at, the hold ends at a time; a "
-        "document that a rule holds back by then is shown only if it waits already now.",
+        "Watchers are shown the document that waits, also if a rule has held it back. With --once a hold goes on "
+        "for the next ones. With --rule and --for, the rule holds nothing for that time. With --at, the hold ends at a "
+        "time; a document that a rule holds back by then is shown only if it waits already now.",
     ),
     "pin": DeskCommand(
         "show an earlier version; newer documents wait",
@@ -139,7 +139,7 @@ def add_reason(command: argparse.ArgumentParser) -> None:
 
 
 def _add_release_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--once", action="store_true", help="show this document; the next ones wait again")
+    command.add_argument("--once", action="store_true", help="show this document; a hold goes on for the next ones")
     command.add_argument("--version", metavar="VERSION", help="only if this version waits, or one that begins so")
     command.add_argument("--rule", metavar="RULE", help="have one rule hold nothing for the time of --for")
     command.add_argument(

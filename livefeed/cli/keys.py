@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     publish = command("publish", "print the public keys as a JSON Web Key Set, as /-/keys has it", _publish)
     publish.add_argument("--output", type=Path, metavar="FILE", help="write it to this file instead")
     forget = command("forget", "publish an earlier key no more", _forget)
-    forget.add_argument("key", metavar="ID", help="the id of the key")
+    forget.add_argument("key", metavar="ID", help="the id of the key; -- before one that begins with -")
 
 
 def run(options: argparse.Namespace) -> None:

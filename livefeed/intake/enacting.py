@@ -115,20 +115,19 @@ class Enacting(Deciding):
             raise CommandError(f"the feed is {done[decision.kind]}: {instead}")
 
     def decide(self, kind: Kind, by: str, reason: str, version: str | None = None) -> Decision:
-        """Makes a decision.
-
-        :raises CommandError: if the reason is too long.
-        """
-        self.check_reason(reason)
+        """Makes a decision."""
         return Decision(kind, reason, by, self.wall(), version)
 
-    def check_reason(self, reason: str) -> None:
-        """Checks the reason of an operator.
+    @staticmethod
+    def check_reason(reason: str) -> None:
+        """Checks the reason of an operator, which logs and watchers are told.
 
-        :raises CommandError: if it is too long.
+        :raises CommandError: if it is too long, or would break a line.
         """
         if len(reason) > MAX_REASON_CHARACTERS:
             raise CommandError(f"the reason has {len(reason)} characters, and {MAX_REASON_CHARACTERS} at most")
+        if not reason.isprintable():
+            raise CommandError("the reason has a control character; it is one line of text")
 
     async def run(
         self, command: str, by: str, arguments: Mapping[str, Any], plan: Callable[[], Awaitable[Plan]]
@@ -151,6 +150,7 @@ class Enacting(Deciding):
         }
         await self.turn.acquire()
         try:
+            self.check_reason(given.get("reason", ""))
             try:
                 planned = await plan()
             except SourceError as error:

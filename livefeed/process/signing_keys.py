@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 MAX_FILE_BYTES = 65_536
 """The largest size of the file in bytes. A key takes 120, and a file has 16 at most."""
 
+MAX_TRIES = 100
+"""Keys that are made until one has an id that fits. One of 64 does not."""
+
 _BLOCK = re.compile(
     rb"-----BEGIN (PRIVATE|PUBLIC) KEY-----\r?\n[A-Za-z0-9+/=\r\n]{1,400}-----END \1 KEY-----", re.ASCII
 )
@@ -79,14 +82,14 @@ class SigningKeys:
         """
         if self.following is not None:
             raise ConfigurationError("a next key is announced already; the next rotation has it sign")
-        return self._checked(SigningKeys(self.signing, Ed25519PrivateKey.generate(), self.earlier))
+        return self._checked(SigningKeys(self.signing, _new_key(), self.earlier))
 
     def rotated(self) -> SigningKeys:
         """Gives the keys after a rotation: the announced key signs, or a new one. The present one stays published.
 
         :raises ConfigurationError: if there is no room for another key.
         """
-        signing = self.following or Ed25519PrivateKey.generate()
+        signing = self.following or _new_key()
         return self._checked(SigningKeys(signing, None, (_public(self.signing), *self.earlier)))
 
     def without(self, name: str) -> SigningKeys:
@@ -136,7 +139,7 @@ class SigningKeys:
 
 def make_keys() -> SigningKeys:
     """Makes a key that signs."""
-    return SigningKeys(Ed25519PrivateKey.generate())
+    return SigningKeys(_new_key())
 
 
 def read_keys(path: Path) -> SigningKeys:
@@ -185,6 +188,15 @@ def _parse(data: bytes) -> SigningKeys:
     if len(blocks) > MAX_KEYS:
         raise ConfigurationError(f"has more than {MAX_KEYS} keys")
     return SigningKeys(private[0], private[1] if len(private) > 1 else None, tuple(earlier))
+
+
+def _new_key() -> Ed25519PrivateKey:
+    """Makes a key. Its id does not begin with a hyphen, by which a command line would take it for an option."""
+    for _ in range(MAX_TRIES):
+        key = Ed25519PrivateKey.generate()
+        if not key_id(_public(key)).startswith("-"):
+            break
+    return key
 
 
 def _public(key: Ed25519PrivateKey) -> bytes:

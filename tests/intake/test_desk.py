@@ -203,11 +203,11 @@ class PinTests(DeskTestCase):
         """A line for each command: by whom, with which arguments, and what watchers see from then on."""
         self.pull(b"1", b"2")
         with capturedLogs() as events:
-            self.run_command(self.desk.rollback(by="ana", reason="zeros\n\x1b[2J"))
+            self.run_command(self.desk.rollback(by="ana", reason='"zeros"'))
             self.run_command(self.desk.withdraw(by="ana"))
         texts = [text for text in map(eventAsText, events) if " by ana" in text]
         self.assertIn(
-            f'rollback by ana {{"reason": "zeros\\n\\u001b[2J"}}: it is held, with version {version_of(b"1")}', texts[0]
+            f'rollback by ana {{"reason": "\\"zeros\\""}}: it is held, with version {version_of(b"1")}', texts[0]
         )
         self.assertIn("withdraw by ana: it is withdrawn, without a document", texts[-1])
 
@@ -305,6 +305,13 @@ class WithdrawTests(DeskTestCase):
         self.run_command(self.desk.withdraw(by="ana"))
         for command in (self.desk.hold(by="ana"), self.desk.release(by="ana"), self.desk.end(by="ana")):
             self.assertIn("the feed is withdrawn", self.refused(command))
+
+    def test_reason_with_control_characters(self) -> None:
+        """No command takes one: it would break lines of the log."""
+        self.pull(b"1", b"2")
+        for command in (self.desk.rollback, self.desk.withdraw, self.desk.resume):
+            self.assertIn("control character", self.refused(command(by="ana", reason="a\n\x1b[2J")))
+        self.assertEqual((self.shown(), self.feed.state), (b"2", State.LIVE))
 
     def test_reason_that_is_too_long(self) -> None:
         """Watchers are told it in every message."""

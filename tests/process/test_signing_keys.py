@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.document.public_keys import MAX_KEYS, read_key_set
 from livefeed.exceptions import ConfigurationError
+from livefeed.process import signing_keys
 from livefeed.process.signing_keys import MAX_FILE_BYTES, SigningKeys, make_keys, read_keys
 
 
@@ -34,6 +35,13 @@ class SigningKeysTests(SynchronousTestCase):
         self.assertEqual(error.setting, "signing_key")
         self.assertTrue(error.why.startswith(f"{self.path}: "), error.why)
         return str(error.why)
+
+    def test_ids_are_arguments(self) -> None:
+        """None begins with a hyphen: `livefeed keys forget FILE ID` would take it for an option."""
+        ids = iter(("-a", "-b", "c"))
+        self.patch(signing_keys, "key_id", lambda _: next(ids))
+        make_keys()
+        self.assertRaises(StopIteration, next, ids)
 
     def test_create(self) -> None:
         """A file is readable by its owner alone, and is not replaced."""
