@@ -1,6 +1,7 @@
 /** Follows protected feeds. */
 
 import type { Options } from "./livefeed.js";
+import type { Options as SignedOptions } from "./verify.js";
 
 /**
  * Gives options with which a feed is followed by a token. The feed then has a connection of its own.
@@ -11,6 +12,10 @@ import type { Options } from "./livefeed.js";
  */
 export function withToken<T = unknown>(
   token: string | (() => string | Promise<string>),
+  options: SignedOptions<T>,
+): SignedOptions<T>;
+export function withToken<T = unknown>(
+  token: string | (() => string | Promise<string>),
   options?: Options<T>,
 ): Options<T>;
 
@@ -19,4 +24,5 @@ export function withToken<T = unknown>(
  *
  * @param options The other options.
  */
+export function withCookie<T = unknown>(options: SignedOptions<T>): SignedOptions<T>;
 export function withCookie<T = unknown>(options?: Options<T>): Options<T>;

@@ -87,6 +87,12 @@ class AnswerTests(DeskCommandTestCase):
         release = f"livefeed ctl release results --runtime-dir {self.folder}"
         self.assertEqual(text.splitlines()[-1], f"If it is right all the same, show it: {release}")
 
+    def test_a_rule_holds_what_the_source_has(self) -> None:
+        """The way to show it is named once."""
+        later = desk_report("held", waiting=WAITING)
+        self.ctl("overlay", "results", "clear", answers=((200, answer("held", waiting=WAITING)), (200, later)))
+        self.assertEqual(self.out.getvalue().count("livefeed ctl release results"), 1)
+
     def test_drop(self) -> None:
         """What watchers see now; there is no undo of an undo."""
         self.assertEqual(self.ctl("overlay", "results", "drop", "/a"), DONE)

@@ -45,7 +45,7 @@ for (const each of [...vectors.messages, ...vectors.sequences]) {
 for (const { code, reason, status, retry_after, delay_ms } of vectors.slots) {
   let delay;
   if (code !== undefined) delay = delayOfClose(code, reason);
-  else if (retry_after) delay = delayOfAnswer(new Headers({ "Retry-After": retry_after }));
+  else if (retry_after) delay = delayOfAnswer(retry_after);
   else continue;
   const name = `${code ?? status} ${reason ?? retry_after}`;
   if (delay_ms === null) assert.equal(delay, Infinity, name);

@@ -257,6 +257,28 @@ def test_a_document_is_cancelled(timed: Desk) -> None:
         assert client.get("/-/embargoes").json() == []
 
 
+def test_a_document_that_could_not_be_published(timed: Desk) -> None:
+    """Its condition did not hold at its time: it is kept, says why, and is published by hand."""
+    desk = timed
+    with desk.livefeed.operator() as client:
+        at = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
+        fields = {"Livefeed-Publish-At": at, "If-Match": '"%s"' % ("0" * 32)}
+        assert client.put("/feeds/turnout", content=b"71", headers=fields).status_code == 202
+    desk.click("#at-a-time")
+    desk.wait_for(".timed", "It has not happened: ")
+    desk.wait_for(".feeds", "an embargo has failed")
+    desk.wait_for(".timed", "Only if version 00000000 is stored then.")
+    assert faults(desk.browser) == []
+    failed = desk.find(".timed li:last-child")
+    assert "was due at" in failed.text
+    desk.click(".timed li:last-child button")
+    desk.click("dialog .danger")
+    desk.wait_for(".result", "Do it now had no effect: ")
+    desk.click_on("Do it whatever is stored or waits")
+    desk.wait_for(".result", "The document is stored.")
+    desk.wait.until(lambda _: desk.livefeed.http.get("/turnout").content == b"71")
+
+
 def test_forms_by_keyboard(desk: Desk) -> None:
     """A value is found, changed and put over the source without a mouse; the focus is always visible."""
     desk.open()

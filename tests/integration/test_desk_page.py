@@ -48,7 +48,7 @@ def test_an_operator_decides(desk: Desk) -> None:
         assert wire.frame_of(TEXT) == counted(1200)
         desk.find("#reason").send_keys("we call district A")
         desk.press("hold", "Held.")
-        assert "we call district A" in desk.text(".decision")
+        desk.wait_for(".decision", "we call district A")
         replace_file(desk.document, counted(0))
         desk.wait.until(lambda _: "districts/{name=A}/votes" in desk.text(".differences"))
         rows = [row.text for row in desk.browser.find_elements(By.CSS_SELECTOR, ".differences tbody tr")]

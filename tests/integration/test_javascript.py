@@ -38,6 +38,7 @@ const feed = follow(process.argv[2], {
 
 TYPED = """import { follow, type ExactNumber, type Feed, type Meta, type State } from "livefeed";
 import { useFeed } from "livefeed/react";
+import { withCookie, withToken } from "livefeed/token";
 import { follow as followSigned } from "livefeed/verify";
 
 interface Results { readonly seats: number; readonly votes: number | ExactNumber }
@@ -64,6 +65,9 @@ const signed = followSigned<Results>("https://example.org/results", {
   onDistrust: (error) => void error.message,
 });
 export const isSigned: boolean = signed.signed;
+followSigned<Results>("https://example.org/results", withToken<Results>(async () => "token", { verify: { keys: [] } }));
+followSigned("https://example.org/results", withCookie({ verify: { keys: [] } }));
+follow<Results>("https://example.org/results", withToken<Results>("token", { onChange: (data) => void data?.seats }));
 // @ts-expect-error There must be keys.
 followSigned("https://example.org/results", {});
 """

@@ -165,6 +165,33 @@ def test_tabs_that_share_a_connection(browser: Chrome, server: Server, other_ori
             close_tabs(browser, first)
 
 
+def test_a_tab_that_takes_over_follows_all_documents(browser: Chrome, server: Server) -> None:
+    """The last tab asks for all that it shows, not only for the document in the address of the stream."""
+    first = browser.current_window_handle
+    server.write(1)
+    also = (
+        f"import('{server.origin}/-/livefeed.js').then(({{ follow }}) => {{ "
+        "window.part = follow('/feed/n', { share: true }) })"
+    )
+    pages = []
+    try:
+        for _ in range(2):
+            browser.switch_to.new_window("tab")
+            pages.append(Page(browser, server.origin, options="{share: true}"))
+            pages[-1].wait_for(OPEN)
+            call(browser, also)
+            pages[-1].wait_for("part.data === 1 && part.line === 'open'")
+        browser.switch_to.window(browser.window_handles[-2])
+        browser.close()
+        browser.switch_to.window(browser.window_handles[-1])
+        server.write(2)
+        pages[-1].wait_for("shown.data.n === 2 && part.data === 2")
+        pages[-1].get("part.close()")
+        pages[-1].close()
+    finally:
+        close_tabs(browser, first)
+
+
 COUNTING = """window.WebSocket = class extends WebSocket {
   constructor(...values) {
     super(...values);

@@ -65,7 +65,7 @@ export async function ask(line, feed, turn, isWaiting) {
       // No number makes NaN: there is no limit, and nothing waits.
       lifetime: lifetime - cacheMs,
       waiting: 1000 * waiting + cacheMs,
-      reason: reason ? (await import("./later.js")).readList(reason)[0] : null,
+      reason: reason && (await import("./later.js")).readList(reason)[0],
       overlay: overlay ? (await import("./later.js")).readList(overlay) : [],
       from: field("Delta-Base")?.split(/["-]/)[1],
       bytes,

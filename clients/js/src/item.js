@@ -64,7 +64,7 @@ export class Item {
   }
 
   async #apply(message, isOwn) {
-    const { type, version, state = this.state, sequence, status, reason = null, overlay } = message;
+    const { type, version, state = this.state, sequence, status, reason, overlay } = message;
     const isGone = FORGOTTEN.includes(state);
     const isRefused = type === "refused";
     if (isOwn) {
@@ -81,7 +81,7 @@ export class Item {
       this.sequence = sequence ?? this.sequence;
     } else if (this.#isMissing || FORGOTTEN.includes(this.state) || (this.isRefused && !isGone)) return true;
     // A refusal says nothing about the document.
-    if (!isRefused) this.reason = reason;
+    if (!isRefused) this.reason = reason || null;
     this.#show(state);
     return true;
   }

@@ -155,12 +155,12 @@ export class Line {
       if (feed.turn !== turn) return;
       feed.failures = 0;
       if (this.rest()) return;
-      if (this.state === "closed") this.#show("connecting", null);
       this.#schedule(feed, feed.state === "ended" ? 10 * backOff(9) : delay);
       if (this.#works === false) this.#moveTo(this.#level + 1);
       this.#isTimeForBetter();
       if (this.state === "open") this.opened.enter(feed);
       else if (this.#isPolling || this.#opening) this.#show("polling", this.#isPolling ? this.#rung : "poll");
+      else if (this.state === "closed") this.#show("connecting", null);
       // One stream begins with all documents that were followed in the same moment.
       const feeds = [...this.feeds];
       if (feeds.every(({ state, error }) => state || error) && feeds.some(({ error }) => !error)) this.#connect();

@@ -57,7 +57,7 @@ export function share(stream, signal, open, canChange) {
   if (!locks || !globalThis.BroadcastChannel) return open(stream, signal);
   const { line } = stream;
   return new Promise((resolve) => {
-    const own = String(Math.random());
+    const own = Math.random();
     const turn = childOf(signal);
     const channel = new BroadcastChannel(line.name);
     let isLeader = false;
@@ -93,6 +93,8 @@ export function share(stream, signal, open, canChange) {
       stream.relay = (text) => channel.postMessage({ text });
       let delay;
       do {
+        // What the leader before has followed is not on this stream yet.
+        for (const feed of line.feeds) feed.isPolled = undefined;
         opened = childOf(turn.signal);
         stream.send = null;
         delay = await open(stream, opened.signal).catch(() => {});

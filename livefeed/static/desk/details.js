@@ -4,6 +4,7 @@ import { element, write } from "../page/dom.js";
 import { preview, parse } from "../page/exact.js";
 import { counting } from "../page/strings.js";
 import { moment, short, strings } from "./strings.js";
+import { nextOf } from "./timed.js";
 
 const PASSES_S = [60, 600, 3600];
 // The states in which watchers see no document, although there is a last one.
@@ -145,9 +146,10 @@ export class Details {
     this.edited.hidden = edits.length === 0;
     this.timed.element.hidden = due === null;
     this.timed.update(due ?? [], elapsed, feed);
-    const next = due?.find((each) => each.feed === feed);
+    const next = nextOf(due ?? [], feed);
     write(this.next, next ? strings.timed.next(next, next.failed ? null : moment(next.at), Math.max(0, next.in_s - elapsed)) : "");
     this.next.hidden = !next;
+    this.next.classList.toggle("refused", Boolean(next?.failed));
     const isHidden = HIDING.has(state) && shown !== null;
     this.shown.update(shown && !isHidden ? this.factsOfShown(shown, elapsed) : null, isHidden ? strings.hidden(shown.version, moment(shown.confirmed_at)) : strings.nothingShown);
     this.shown.element.classList.toggle("hides", isHidden || !shown);

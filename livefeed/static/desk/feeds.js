@@ -2,6 +2,7 @@
 
 import { arrange, element, write } from "../page/dom.js";
 import { moment, strings } from "./strings.js";
+import { nextOf } from "./timed.js";
 
 class Item {
   constructor(name) {
@@ -38,7 +39,7 @@ export class Feeds {
     const shown = feeds.map((feed) => {
       let item = this.items.get(feed.name);
       if (item === undefined) this.items.set(feed.name, (item = new Item(feed.name)));
-      item.update(feed, elapsed, feed.name === chosen, due.find((each) => each.feed === feed.name));
+      item.update(feed, elapsed, feed.name === chosen, nextOf(due, feed.name));
       return item.element;
     });
     arrange(this.list, shown);

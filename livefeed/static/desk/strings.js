@@ -180,7 +180,7 @@ export const strings = {
     clear: "Clear the overlay",
     timed: "Release at a time",
     cancel: "Cancel",
-    publish: "Now",
+    publish: "Do it now",
   },
   running: (name) => `${name}: waiting for livefeed to write it to the disk …`,
   done: {

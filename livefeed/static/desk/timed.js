@@ -8,6 +8,12 @@ import { parseTime, TimeError } from "./times.js";
 const CLOCKS_DIFFER_MS = 5000;
 const MOST_REASON = 200;
 
+// Gives what has failed in a feed, or what is next there; undefined if there is nothing.
+export function nextOf(entries, name) {
+  const own = entries.filter(({ feed }) => feed === name);
+  return own.find(({ failed }) => failed) ?? own[0];
+}
+
 // What is to happen once. It stays while the seconds are counted, so that a click on it is not lost.
 class Item {
   constructor(run, ask) {

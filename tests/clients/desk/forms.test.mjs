@@ -10,6 +10,7 @@ const { isJson, jsonOf } = await import("../../../livefeed/static/desk/editing.j
 const { leaves } = await import("../../../livefeed/static/desk/leaves.js");
 const { sentences } = await import("../../../livefeed/static/desk/preview.js");
 const { strings } = await import("../../../livefeed/static/desk/strings.js");
+const { nextOf } = await import("../../../livefeed/static/desk/timed.js");
 const { parseTime, TimeError } = await import("../../../livefeed/static/desk/times.js");
 const { parse } = await import("../../../livefeed/static/page/exact.js");
 
@@ -111,6 +112,11 @@ test("a preview never says that an entry that does not fit is shown", () => {
   const several = said({}, { changes: 20, places, conflicts: [{ pointer: "/x", why: "it is 3" }] });
   assert.equal(several.filter(({ tone }) => tone === "bad").length, 1);
   assert.ok(several.some(({ text }) => text === "It changes 17 more values as well."));
+});
+
+test("what has failed is told before what is next", () => {
+  const entries = [{ feed: "b", id: 1 }, { feed: "a", id: 2 }, { feed: "a", id: 3 }, { feed: "b", id: 4, failed: "x" }];
+  assert.deepEqual(["a", "b", "c"].map((name) => nextOf(entries, name)?.id), [2, 4, undefined]);
 });
 
 test("what takes a command back", () => {

@@ -386,10 +386,16 @@ test("a line is not said to be closed when a document goes on whose stream is no
   await until(feed, () => feed.line === "closed");
   server.state = "live";
   // The handshake is never answered.
-  server.override = ({ headers }) => Boolean(headers.upgrade);
+  let handshake;
+  server.override = ({ headers }, out) => {
+    if (headers.upgrade) handshake = out;
+    return Boolean(headers.upgrade);
+  };
   feed.refresh();
-  await until(feed, () => server.kinds.includes("websocket"));
+  await until(feed, () => handshake);
   assert.deepEqual([feed.state, feed.line], ["live", "connecting"]);
+  feed.close();
+  handshake.destroy();
 });
 
 test("a document that has ended before is asked for once", async () => {

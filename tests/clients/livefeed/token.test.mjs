@@ -5,7 +5,9 @@ import { afterEach, beforeEach, test } from "node:test";
 import { WebSocket } from "ws";
 import { follow } from "../../../clients/js/src/livefeed.js";
 import { withCookie, withToken } from "../../../clients/js/src/token.js";
+import { follow as followSigned } from "../../../clients/js/src/verify.js";
 import { Server } from "./server.mjs";
+import { Signer } from "./signer.mjs";
 
 let server;
 let feed;
@@ -94,4 +96,12 @@ test("a page of another origin sends its cookies", async () => {
   await options.fetch("https://a.example/feed", { cache: "no-cache" });
   assert.deepEqual(asked, [["https://a.example/feed", { cache: "no-cache", credentials: "include" }]]);
   assert.equal(options.share, true);
+});
+
+test("a protected feed that is signed has both: the token goes out, and what comes back is verified", async () => {
+  server.signer = new Signer();
+  feed = followSigned(server.url, withToken("token-1", { WebSocket, verify: server.signer.keys }));
+  await until(() => feed.transport === "websocket" && feed.line === "open");
+  assert.deepEqual([feed.data, feed.signed], [{ a: 1 }, true]);
+  assert.ok(seen.every(([, token]) => token === "token-1"));
 });
