@@ -50,6 +50,11 @@ class WebSocketTests(SynchronousTestCase):
         self.assertIn("permessage-deflate", request.headers["Sec-WebSocket-Extensions"])
         self.assertIn("livefeed/", request.headers["User-Agent"])
 
+    def test_fields(self) -> None:
+        """Further fields are sent, such as that with a token."""
+        self.socket = WebSocket("ws://localhost/feed", 1000, fields={"Authorization": "Bearer abc"})
+        self.assertEqual(self.request().headers["Authorization"], "Bearer abc")
+
     def test_messages(self) -> None:
         """Messages come whole, also those in several frames, and those of the client arrive."""
         self.open()

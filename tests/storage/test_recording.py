@@ -71,6 +71,31 @@ class RecordingTests(SynchronousTestCase):
         assert entry is not None
         self.assertEqual((entry.head.kind, recording.ending), ("beginning", None))
 
+    def test_any_version(self) -> None:
+        """From each version on, all come, after at most those since the whole document before it."""
+        with Recording(self.path, 1000) as recording:
+            self.assertIsNone(recording.ending)
+            contents = recording.scan()
+            for number in (1, 2, WHOLE_EVERY, WHOLE_EVERY + 1, COUNT):
+                recording.move_near_version(contents, number)
+                self.assertLess(recording.position[1].versions, number)
+                entry = recording.next()
+                while entry is not None and entry.data is None:
+                    entry = recording.next()
+                assert entry is not None
+                found = next(each for each in range(1, COUNT + 1) if document(each) == entry.data)
+                self.assertTrue(number - WHOLE_EVERY <= found <= number, (found, number))
+            while recording.next() is not None:
+                pass
+            self.assertIs(recording.ending, Ending.COMPLETE)
+        with self.assertRaises(ValueError):
+            recording.next()
+
+    def test_file_that_is_missing(self) -> None:
+        """The reason names it."""
+        with self.assertRaisesRegex(RecordingError, "nothing: No such file"):
+            Recording(self.folder / "nothing", 1000)
+
     def test_without_versions(self) -> None:
         """There may be none yet."""
         self.path.write_bytes(encode_beginning(AT)[0])

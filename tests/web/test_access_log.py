@@ -27,6 +27,7 @@ from livefeed.web.access_log import (
     Facts,
     Format,
     FormatName,
+    ForwardedReplay,
     LoggedReplay,
     LoggedSite,
 )
@@ -296,6 +297,29 @@ class ReplayTests(LogTestCase):
         self.replay.clear()
         self.assertEqual([line.partition(" ")[0] for line in self.lines], peers)
 
+    def test_behind_a_proxy(self) -> None:
+        """The client that a trusted proxy names has the line, each by its own; others can name nobody."""
+        self.patch(access_log, "MAX_BEGINNINGS", 1)
+        self.patch(access_log, "MAX_ENDS", 1)
+        self.replay = ForwardedReplay(
+            self.log, Forwarded("x-forwarded-for", Networks.parse(["192.0.2.0/24"], "trusted_proxy"))
+        )
+        heads = [
+            GET.replace(b"\r\n\r\n", b"\r\nX-Forwarded-For: %s\r\n\r\n" % each) for each in (b"10.0.0.1", b"10.0.0.2")
+        ]
+        for peer, head in (
+            ("192.0.2.1", heads[0]),
+            ("192.0.2.1", heads[1]),
+            ("192.0.2.1", heads[1]),
+            ("192.0.2.1", GET),
+            ("198.51.100.1", heads[0]),
+        ):
+            self.replay.peer = pack_peer((peer, 5))
+            self.ask(head)
+        self.replay.clear()
+        expected = ["10.0.0.1", "10.0.0.2", "10.0.0.2", "192.0.2.1", "198.51.100.1"]
+        self.assertEqual(sorted(line.partition(" ")[0] for line in self.lines), expected)
+
     def test_many_different_lines(self) -> None:
         """Lines that nothing is shared with are written when there are many."""
         self.patch(access_log, "MAX_PARTS", 300)
@@ -384,6 +408,16 @@ class SiteTests(LogTestCase):
     def shown(self) -> list[str]:
         self.log.flush()
         return self.lines
+
+    def test_answer_for_a_room(self) -> None:
+        """An answer that is rendered for requests that have waited has no line here: each of these has its own."""
+        plain, room = (self.site.buildProtocol(None) for _ in range(2))
+        for channel, has_waited in ((plain, False), (room, True)):
+            assert channel is not None
+            channel.has_waited = has_waited
+            channel.makeConnection(StringTransport())
+            channel.dataReceived(GET)
+        self.assertEqual(len(self.shown()), 1)
 
     def test_answers(self) -> None:
         """Each has a line, and counts as before."""
