@@ -152,12 +152,16 @@ class Freshness:
         since_s, most_s = self.age_s(), self.gone_after_s
         if self._notice.chosen is not None:
             since_s = min(since_s, self._notice.chosen.age_s(self._now()))
-        elif self._notice.waiting is None and (self.freshness is State.LIVE or self._lapsed):
-            # While a newer document waits, pulls confirm nothing.
+        elif not self._is_held_back and (self.freshness is State.LIVE or self._lapsed):
             since_s = min(since_s, self.clock.seconds() - self._heard_at)
         if self.freshness is State.LIVE:
             most_s = max(most_s, 2 * self.interval_s)
         return max(0.0, most_s - since_s)
+
+    @property
+    def _is_held_back(self) -> bool:
+        """Whether a newer document waits, or an earlier one was chosen, so that pulls confirm nothing that is shown."""
+        return self._notice.waiting is not None or self._notice.chosen is not None
 
     def is_gone(self) -> bool:
         """Tells whether the document must not be shown: it is too old, or withdrawn."""

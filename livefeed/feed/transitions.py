@@ -128,6 +128,8 @@ class Transitions(Freshness):
         if self._lapsed:
             self._lapsed = False
             self._enter(State.LIVE)
+            # A document that is held back may be too old all the same.
+            self._change_freshness_if_due()
             self._announce_state(before)
         elif self.push == "tick":
             self.fanout.push_state(to_all=False)
@@ -235,7 +237,7 @@ class Transitions(Freshness):
         self._lapsed, self._failing = False, None
         if self.freshness is State.STALE and self.snapshot is not None:
             self._enter(State.LIVE)
-        self._expire_if_due()
+        self._change_freshness_if_due()
         self._announce_state(before, is_sign_of_life=is_tick)
 
     def start_watching(self, patience_s: float) -> None:
@@ -334,7 +336,8 @@ class Transitions(Freshness):
         self._expire_if_due()
         if self.freshness is before:
             return
-        self._lapsed = self._lapsed or (before is State.LIVE and self._failing is None)
+        # The age of a document that is held back counts, whatever is heard of the source.
+        self._lapsed = self._lapsed or (before is State.LIVE and self._failing is None and not self._is_held_back)
         if self.freshness is State.STALE and not self.is_replica:
             _log.warn('feed "{feed}" is stale: {why}', feed=self.name, why=self._why_not_live())
 

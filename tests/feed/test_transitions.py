@@ -814,6 +814,42 @@ class NoticeTests(FeedTestCase):
                 feed.note_held()
             self.assertIs(feed.state, State.EXPIRED)
 
+    def test_expired_while_the_source_is_not_asked(self) -> None:
+        """A held document that has expired stays so: that the last answer still holds confirms nothing of it."""
+        for patience_s in (inf, 8.0):
+            feed = self.feed()
+            feed.gone_after_s = 5.0
+            publish(feed, b"1")
+            feed.start_watching(patience_s)
+            feed.heed(Notice(State.HELD, "", Moment(NOW, NOW), "rule"))
+            self.clock.advance(4)
+            feed.note_held()
+            self.clock.advance(1)
+            states: list[State] = []
+            feed.observe(lambda feed=feed, states=states: states.append(feed.state))
+            for wait_s in (1, 9, 1):
+                self.assertIs(feed.state, State.EXPIRED)
+                feed.skip_tick()
+                self.clock.advance(wait_s)
+            self.assertEqual({*states} - {State.EXPIRED}, set())
+            feed.stop_watching()
+
+    def test_expired_although_nothing_was_heard_either(self) -> None:
+        """The first answer of the source's word does not show the document again."""
+        feed = self.feed()
+        feed.gone_after_s = 10.0
+        publish(feed, b"1")
+        feed.start_watching(8.0)
+        feed.heed(Notice(State.HELD, "", Moment(NOW, NOW), "rule"))
+        self.clock.advance(9)
+        self.assertIs(feed.freshness, State.STALE)
+        self.clock.advance(2)
+        states: list[State] = []
+        feed.observe(lambda: states.append(feed.state))
+        feed.skip_tick()
+        self.clock.advance(1)
+        self.assertEqual((feed.state, {*states} - {State.EXPIRED}), (State.EXPIRED, set()))
+
     def test_signs_of_life(self) -> None:
         """Subscribers are told of each change, and otherwise once in a tick."""
         feed = self.feed()
