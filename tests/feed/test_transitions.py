@@ -814,6 +814,10 @@ class NoticeTests(FeedTestCase):
                 feed.note_held()
             self.assertIs(feed.state, State.EXPIRED)
 
+    @staticmethod
+    def note_state(feed: Feed, states: list[State]) -> None:
+        states.append(feed.state)
+
     def test_expired_while_the_source_is_not_asked(self) -> None:
         """A held document that has expired stays so: that the last answer still holds confirms nothing of it."""
         for patience_s in (inf, 8.0):
@@ -826,7 +830,7 @@ class NoticeTests(FeedTestCase):
             feed.note_held()
             self.clock.advance(1)
             states: list[State] = []
-            feed.observe(lambda feed=feed, states=states: states.append(feed.state))
+            feed.observe(partial(self.note_state, feed, states))
             for wait_s in (1, 9, 1):
                 self.assertIs(feed.state, State.EXPIRED)
                 feed.skip_tick()
@@ -845,7 +849,7 @@ class NoticeTests(FeedTestCase):
         self.assertIs(feed.freshness, State.STALE)
         self.clock.advance(2)
         states: list[State] = []
-        feed.observe(lambda: states.append(feed.state))
+        feed.observe(partial(self.note_state, feed, states))
         feed.skip_tick()
         self.clock.advance(1)
         self.assertEqual((feed.state, {*states} - {State.EXPIRED}), (State.EXPIRED, set()))
