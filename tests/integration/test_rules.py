@@ -52,7 +52,7 @@ def test_recount_and_zeros(start: Start, tmp_path: Path) -> None:
         assert message("held")["version"] == shown["version"]
         # The release comes by itself.
         shown = message("live")
-        assert "the rule votes lets the same value through after 5 pulls" in livefeed.log()
+        livefeed.wait_for_log("the rule votes lets the same value through after 5 pulls")
         # Zeros, with a recount: after these pulls the first rule would let them through, and the second does not.
         replace_file(source, night(1185, 0))
         assert message("held")["version"] == shown["version"]
