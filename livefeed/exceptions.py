@@ -9,6 +9,8 @@
     ├── LinkError               the other end of the link between parent and worker breaks its protocol
     ├── RuntimeDirError         the runtime directory cannot be used
     ├── CommandError            a command of the operator failed
+    ├── SecretFileError         a file with secrets cannot be read, or every user may read it
+    │   └── MissingSecretError  there is no such file
     ├── FollowError             a client cannot follow a feed
     └── PullError               a pull gave no new version; the last good snapshot stays
         ├── NotDueError         the source was not asked, because its last answer holds for longer than a tick
@@ -147,6 +149,14 @@ class RuntimeDirError(LivefeedError):
 
 class CommandError(LivefeedError):
     """A command of the operator failed. The message is shown to the operator, and contains no credentials."""
+
+
+class SecretFileError(LivefeedError):
+    """A file with secrets cannot be read, or can be read by every user. The message names it and the reason."""
+
+
+class MissingSecretError(SecretFileError):
+    """There is no such file."""
 
 
 class FollowError(LivefeedError):

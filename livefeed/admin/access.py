@@ -11,16 +11,15 @@ is one of ours, and each of its requests has the token. No cookie gives access, 
 from __future__ import annotations
 
 import hmac
-import os
 import re
 import socket
-import stat
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from livefeed.exceptions import ConfigurationError
+from livefeed.exceptions import ConfigurationError, SecretFileError
 from livefeed.process.descriptions import split_description
+from livefeed.secret_files import read_secret
 from livefeed.transport.addresses import peer_of
 from livefeed.web.failures import Failures
 
@@ -49,14 +48,9 @@ def read_token(path: Path) -> bytes:
     :raises ConfigurationError: if the file cannot be read, can be read by every user, or has no possible token.
     """
     try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            data = file.read(MAX_TOKEN_BYTES + 1)
-    except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror}", "admin_token") from None
-    if mode & stat.S_IRWXO:
-        why = f"every user may read it; `chmod o= {path}` forbids it"
-        raise ConfigurationError(f"{path}: {why}", "admin_token")
+        data = read_secret(path, MAX_TOKEN_BYTES)
+    except SecretFileError as error:
+        raise ConfigurationError(str(error), "admin_token") from None
     if len(data) > MAX_TOKEN_BYTES:
         raise ConfigurationError(f"{path}: is larger than {MAX_TOKEN_BYTES} bytes", "admin_token")
     token = data.strip()

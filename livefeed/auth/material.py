@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
-from livefeed.auth.tokens import MAX_FILE_BYTES, Tokens, read_secret
+from livefeed.auth.tokens import MAX_FILE_BYTES, Tokens, read_tokens
 from livefeed.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Content:
             with feed.named():
                 path = feed.auth_tokens
                 if path is not None and str(path) not in tokens:
-                    tokens[str(path)] = Tokens.parse(read_secret(path), str(path))
+                    tokens[str(path)] = Tokens.parse(read_tokens(path), str(path))
                 if is_url(feed.auth_keys):
                     urls.add(feed.auth_keys)
                     keys_of(None, feed.auth_keys)

@@ -15,15 +15,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import re
-import stat
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from livefeed.auth.grants import Grant
-from livefeed.exceptions import ConfigurationError
+from livefeed.exceptions import ConfigurationError, SecretFileError
+from livefeed.secret_files import read_secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,20 +46,15 @@ _HASHED = re.compile(r"sha256:([0-9a-fA-F]{64})")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
 
-def read_secret(path: Path) -> bytes:
-    """Reads a file with secrets.
+def read_tokens(path: Path) -> bytes:
+    """Reads a file of tokens.
 
     :raises ConfigurationError: if the file cannot be read, can be read by every user, or is too large.
     """
     try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            data = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror}", "auth_tokens") from None
-    if mode & stat.S_IRWXO:
-        why = f"every user may read it; `chmod o= {path}` forbids it"
-        raise ConfigurationError(f"{path}: {why}", "auth_tokens")
+        data = read_secret(path, MAX_FILE_BYTES)
+    except SecretFileError as error:
+        raise ConfigurationError(str(error), "auth_tokens") from None
     if len(data) > MAX_FILE_BYTES:
         raise ConfigurationError(f"{path}: is larger than {MAX_FILE_BYTES} bytes", "auth_tokens")
     return data

@@ -12,7 +12,6 @@ import os
 import re
 import socket
 import ssl
-import stat
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -20,8 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
-from livefeed.exceptions import CommandError
+from livefeed.exceptions import CommandError, SecretFileError
 from livefeed.process.runtime_dir import ADMIN_SOCKET, base_dirs
+from livefeed.secret_files import read_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -258,12 +258,9 @@ def read_token(path: Path) -> str:
     :raises CommandError: if the file cannot be read, can be read by every user, or has no token.
     """
     try:
-        with path.open("rb") as file:
-            mode, data = os.fstat(file.fileno()).st_mode, file.read(MAX_TOKEN_BYTES + 1)
-    except OSError as error:
-        raise CommandError(f"{path}: {error.strerror}") from None
-    if mode & stat.S_IRWXO:
-        raise CommandError(f"{path}: every user may read it; `chmod o= {path}` forbids it")
+        data = read_secret(path, MAX_TOKEN_BYTES)
+    except SecretFileError as error:
+        raise CommandError(str(error)) from None
     token = data.strip()
     if len(data) > MAX_TOKEN_BYTES or not _TOKEN.fullmatch(token):
         raise CommandError(f"{path}: has no token: a line of visible ASCII characters, without blanks")

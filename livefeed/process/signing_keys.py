@@ -28,7 +28,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from livefeed.document.public_keys import MAX_KEYS, key_id, key_set
-from livefeed.exceptions import ConfigurationError
+from livefeed.exceptions import ConfigurationError, MissingSecretError, SecretFileError
+from livefeed.secret_files import read_secret
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -148,16 +149,12 @@ def read_keys(path: Path) -> SigningKeys:
     :raises ConfigurationError: if the file cannot be read, can be read by every user, or has no possible keys.
     """
     try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            data = file.read(MAX_FILE_BYTES + 1)
-    except FileNotFoundError:
+        data = read_secret(path, MAX_FILE_BYTES)
+    except MissingSecretError:
         why = f"there is no such file; `livefeed keys create {path}` makes it"
         raise ConfigurationError(f"{path}: {why}", "signing_key") from None
-    except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror}", "signing_key") from None
-    if mode & stat.S_IRWXO:
-        raise ConfigurationError(f"{path}: every user may read it; `chmod o= {path}` forbids it", "signing_key")
+    except SecretFileError as error:
+        raise ConfigurationError(str(error), "signing_key") from None
     try:
         return _parse(data)
     except ConfigurationError as error:

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.auth import tokens
 from livefeed.auth.grants import Grant
-from livefeed.auth.tokens import MAX_FILE_BYTES, Tokens, digest_of, read_secret
+from livefeed.auth.tokens import MAX_FILE_BYTES, Tokens, digest_of, read_tokens
 from livefeed.exceptions import ConfigurationError
 
 ONE, OTHER = b"q0Ywz3nOScE8uWq3Yc0dT1p4", b"Zk1-Zk2_Zk3.Zk4~Zk5+Zk6/=="
@@ -83,7 +83,7 @@ class ReadTests(SynchronousTestCase):
         self.path = Path(directory.name) / "tokens.txt"
 
     def refusal(self) -> str:
-        return str(self.assertRaises(ConfigurationError, read_secret, self.path))
+        return str(self.assertRaises(ConfigurationError, read_tokens, self.path))
 
     def test_rights(self) -> None:
         """It is for its owner and group alone."""
@@ -92,7 +92,7 @@ class ReadTests(SynchronousTestCase):
         self.path.chmod(0o644)
         self.assertIn(f"every user may read it; `chmod o= {self.path}` forbids it", self.refusal())
         self.path.chmod(0o640)
-        self.assertEqual(read_secret(self.path), FILE)
+        self.assertEqual(read_tokens(self.path), FILE)
 
     def test_size(self) -> None:
         """A file that was named by mistake is not read."""
