@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 import { WebSocket } from "ws";
 import { follow } from "../../../clients/js/src/livefeed.js";
-import { Server, versionOf } from "./server.mjs";
+import { Server, until, versionOf } from "./server.mjs";
 
 const FIRST = '{"a":{"b":1},"c":[1]}';
 const SECOND = '{"a":{"b":2},"c":[1]}';
@@ -26,22 +26,6 @@ function start(options = {}, url = server.url) {
   const feed = follow(url, { WebSocket, ...options });
   feeds.push(feed);
   return feed;
-}
-
-/** Resolves as soon as a condition holds; it is checked when the feed, or the server, has done something. */
-async function until(feed, condition) {
-  const limit = AbortSignal.timeout(15_000);
-  while (!condition()) {
-    limit.throwIfAborted();
-    await new Promise((resolve) => {
-      const timer = setTimeout(resolve, 20);
-      const unsubscribe = feed.subscribe(() => {
-        clearTimeout(timer);
-        unsubscribe();
-        resolve();
-      });
-    });
-  }
 }
 
 const refuse = (...kinds) => {

@@ -10,6 +10,22 @@ export const versionOf = (text) => createHash("sha256").update(text).digest("hex
 
 const signedOf = ({ signer, text, number, state }) => signer?.sign({ text, sequence: `1.${number}`, state });
 
+/** Resolves as soon as a condition holds; it is checked when the feed, or the server, has done something. */
+export async function until(feed, condition) {
+  const limit = AbortSignal.timeout(15_000);
+  while (!condition()) {
+    limit.throwIfAborted();
+    await new Promise((resolve) => {
+      const timer = setTimeout(resolve, 20);
+      const unsubscribe = feed.subscribe(() => {
+        clearTimeout(timer);
+        unsubscribe();
+        resolve();
+      });
+    });
+  }
+}
+
 export class Server {
   state = "live";
   /** Why, and for how many ms a newer document waits; undefined if it is not said. */

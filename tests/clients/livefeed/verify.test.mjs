@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 import { WebSocket } from "ws";
 import { Verifier, follow } from "../../../clients/js/src/verify.js";
-import { Server, versionOf } from "./server.mjs";
+import { Server, until, versionOf } from "./server.mjs";
 import { Signer } from "./signer.mjs";
 
 const FIRST = '{"a":1}';
@@ -32,22 +32,6 @@ function start(options = {}) {
   const feed = follow(server.url, { WebSocket, verify: signer.keys, onDistrust, ...options });
   feeds.push(feed);
   return feed;
-}
-
-/** Resolves as soon as a condition holds; it is checked when the feed, or the server, has done something. */
-async function until(feed, condition) {
-  const limit = AbortSignal.timeout(15_000);
-  while (!condition()) {
-    limit.throwIfAborted();
-    await new Promise((resolve) => {
-      const timer = setTimeout(resolve, 20);
-      const unsubscribe = feed.subscribe(() => {
-        clearTimeout(timer);
-        unsubscribe();
-        resolve();
-      });
-    });
-  }
 }
 
 test("answers and messages are verified, and the page is told so", async () => {
