@@ -16,6 +16,7 @@ from livefeed.transport.interfaces import IPlainListener, IReplayed
 from livefeed.web.channel import HEAD_TIMEOUT_S, MAX_HEAD_BYTES, Channel
 from livefeed.web.last_answers import LastAnswers
 from livefeed.web.plain_http import answer_to_plain_http
+from livefeed.web.prepared import NothingPrepared, PreparedAnswers
 from livefeed.web.reconnect_slots import RefusalSlots
 from livefeed.web.replay import Replay
 from livefeed.web.request import Request, label
@@ -50,13 +51,17 @@ class Site(server.Site):
         replay does not check it.
     :ivar refusal_slots: the reconnect slots of the clients whose event streams are refused.
     :ivar replays: the answers that may be repeated, without TLS (``False``) and with TLS (``True``).
+    :ivar prepared: the prepared answers of documents. There are none while the site does not listen, since no timer
+        would forget them in time.
+    :ivar make_prepared: makes their store.
     :ivar wall: gives the time of ``Date``, in seconds since 1970.
     """
 
     protocol = Channel  # type: ignore[assignment]
-    requestFactory = Request
+    requestFactory = Request  # type: ignore[assignment]
     noisy = False
     wall: Callable[[], float] = staticmethod(time.time)
+    make_prepared: Callable[[], PreparedAnswers] = PreparedAnswers
 
     def __init__(
         self,
@@ -73,6 +78,7 @@ class Site(server.Site):
         self.max_head_bytes = max_head_bytes
         self.refusal_slots = RefusalSlots(reactor)
         self.replays: dict[bool, Any] = {False: Replay(), True: Replay()}
+        self.prepared: PreparedAnswers = NothingPrepared()
         self._counts: Counter[Any] = Counter()
         self._resting: deque[Channel] = deque()
         self._clearing: IDelayedCall | None = None
@@ -83,6 +89,7 @@ class Site(server.Site):
 
     def startFactory(self) -> None:
         """Factory API. Opens no access log: a log line is for a change of state."""
+        self.prepared = self.make_prepared()
         self._clear_later()
 
     def stopFactory(self) -> None:
@@ -90,6 +97,7 @@ class Site(server.Site):
         if self._clearing is not None:
             self._clearing.cancel()
             self._clearing = None
+        self.prepared = NothingPrepared()
 
     def plain_answer(self, rest: bytes) -> bytes:
         """IPlainListener API."""
@@ -150,6 +158,7 @@ class Site(server.Site):
         """
         for replay in self.replays.values():
             replay.clear()
+        self.prepared.clear()
 
     def announce_returns(self, take_s: Callable[[], int]) -> None:
         """Ends each connection with its next answer, which says when the client comes back.
