@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from twisted.logger import Logger
@@ -198,6 +199,7 @@ class Fanout:
     :ivar newest: the snapshot that subscribers are sent; ``None`` before the first.
     :ivar is_withheld: whether the document must not be shown. Only subscribers that send the state receive it then.
     :ivar is_unpushed: whether no push of the newest version has begun.
+    :ivar taken_s: when the newest version was taken, by the clock; minus infinity if none was.
     :ivar pushes: the number of pushes of the document since the start.
     :ivar dropped: the number of subscribers that were disconnected after an error.
     :ivar skipped: the number of versions that slow subscribers were not sent: each was replaced by a newer one.
@@ -214,6 +216,7 @@ class Fanout:
     newest: Snapshot | None = None
     is_withheld: bool = False
     is_unpushed: bool = False
+    taken_s: float = -inf
     pushes: int = 0
     dropped: int = 0
     skipped: int = 0
@@ -251,6 +254,7 @@ class Fanout:
         """Takes a new version, which the next push sends."""
         self.newest = snapshot
         self.is_unpushed = True
+        self.taken_s = self.clock.seconds()
 
     def push(self) -> int:
         """Begins a push of the newest version to all subscribers.
