@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from twisted.logger import Logger
@@ -199,6 +200,7 @@ class Fanout:
     :ivar is_withheld: whether the document must not be shown. Only subscribers that send the state receive it then.
     :ivar is_unpushed: whether no push of the newest version has begun.
     :ivar pushes: the number of pushes of the document since the start.
+    :ivar sent_at: when the last push began, of the document or of the state, by the clock; minus infinity before it.
     :ivar dropped: the number of subscribers that were disconnected after an error.
     :ivar skipped: the number of versions that slow subscribers were not sent: each was replaced by a newer one.
     :ivar times: how long pushes took.
@@ -215,6 +217,7 @@ class Fanout:
     is_withheld: bool = False
     is_unpushed: bool = False
     pushes: int = 0
+    sent_at: float = -inf
     dropped: int = 0
     skipped: int = 0
     times: PushTimes = field(default_factory=PushTimes)
@@ -260,7 +263,7 @@ class Fanout:
         self.pushes += 1
         # They are counted before they are sent to: requests that wait leave at once.
         count = len(self.subscriptions) - sum(each.size for each in self._waiting)
-        self._began_s = now = self.clock.seconds()
+        self._began_s = self.sent_at = now = self.clock.seconds()
         if self.traced is not None and self.traced.first_s is None:
             self.traced.first_s = now
         self._begin()
@@ -272,6 +275,7 @@ class Fanout:
         :param to_all: whether subscribers that do not send the state are told, too: the document must not be shown any
             more, or may be shown again.
         """
+        self.sent_at = self.clock.seconds()
         if to_all:
             self._begin()
         elif self.newest is not None:
