@@ -36,7 +36,7 @@ _PARAMETERS = {
     "push": (
         "when subscribers receive the document: at each good pull (tick), or each new version (change), with small "
         "signs of life by delta in between. 10,000 idle subscribers of 4 KB cost 13 % of a core and 336 Mbit/s by "
-        "tick, a quarter and 6 Mbit/s by change and delta [default: tick]"
+        "tick, 4 % and 6 Mbit/s by change and delta [default: tick]"
     ),
     "state-dir": "folder in which the last versions are kept for the next start",
     "transport": "transport of the connections: fast (Linux) or twisted [default: fast]",
