@@ -199,6 +199,7 @@ class Fanout:
     :ivar newest: the snapshot that subscribers are sent; ``None`` before the first.
     :ivar is_withheld: whether the document must not be shown. Only subscribers that send the state receive it then.
     :ivar is_unpushed: whether no push of the newest version has begun.
+    :ivar taken_s: when the newest version was taken, by the clock; minus infinity if none was.
     :ivar pushes: the number of pushes of the document since the start.
     :ivar sent_at: when the last push began, of the document or of the state, by the clock; minus infinity before it.
     :ivar dropped: the number of subscribers that were disconnected after an error.
@@ -216,6 +217,7 @@ class Fanout:
     newest: Snapshot | None = None
     is_withheld: bool = False
     is_unpushed: bool = False
+    taken_s: float = -inf
     pushes: int = 0
     sent_at: float = -inf
     dropped: int = 0
@@ -254,6 +256,7 @@ class Fanout:
         """Takes a new version, which the next push sends."""
         self.newest = snapshot
         self.is_unpushed = True
+        self.taken_s = self.clock.seconds()
 
     def push(self) -> int:
         """Begins a push of the newest version to all subscribers.
