@@ -201,7 +201,8 @@ class Fanout:
     :ivar is_unpushed: whether no push of the newest version has begun.
     :ivar taken_s: when the newest version was taken, by the clock; minus infinity if none was.
     :ivar pushes: the number of pushes of the document since the start.
-    :ivar sent_at: when the last push began, of the document or of the state, by the clock; minus infinity before it.
+    :ivar sent_at: when the last push began, of the document or of the state: by it, all subscribers that send the state
+        were sent something. By the clock; minus infinity before the first.
     :ivar dropped: the number of subscribers that were disconnected after an error.
     :ivar skipped: the number of versions that slow subscribers were not sent: each was replaced by a newer one.
     :ivar times: how long pushes took.
@@ -278,7 +279,8 @@ class Fanout:
         :param to_all: whether subscribers that do not send the state are told, too: the document must not be shown any
             more, or may be shown again.
         """
-        self.sent_at = self.clock.seconds()
+        if self.newest is not None:
+            self.sent_at = self.clock.seconds()
         if to_all:
             self._begin()
         elif self.newest is not None:
