@@ -45,8 +45,8 @@ MISSED_HEARTBEATS = 4
 """Number of heartbeats after which a subscriber that has read nothing meanwhile is dropped."""
 
 PUSHED_S = 4
-"""Seconds after the last version for which comments are skipped: the version was a sign of life. So the longest silence
-of a stream is 19 s. With a version each second, comments would be a fifteenth of all writes."""
+"""Seconds after the last version or message for which comments are skipped: it was a sign of life. So the longest
+silence of a stream is 19 s. With a version each second, comments would be a fifteenth of all writes."""
 
 MAX_RECEIVED_BYTES = 16_384
 """Limit of the bytes that a client may send on a stream. They are discarded; a client has no reason to send any."""
@@ -200,10 +200,10 @@ class EventStream(PausableSubscriber, Protocol):
         """Gives when a push began that has written something to this stream, by the clock."""
         following = self._subscription
         if isinstance(following, Items):
-            return following.pushed_at()
+            return following.sent_at()
         feed = self._streams.feed
         if self._delta:
-            return feed.pushed_at
+            return feed.fanout.sent_at
         # A push of the same version, or of one that must not be shown, writes no document.
         return -inf if feed.fanout.is_withheld else feed.fanout.taken_s
 

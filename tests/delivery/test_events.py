@@ -540,6 +540,17 @@ class SlowReaderTests(StreamTestCase):
         self.clock.pump([1.0] * 2)
         self.assertEqual([client.heartbeats() for client in clients], [1, 0, 0])
 
+    def test_no_heartbeat_follows_shortly_after_a_message(self) -> None:
+        """Where only changes are pushed, messages of each third tick keep a stream alive; documents do not come."""
+        self.feed.push = "change"
+        publish(self.feed, FIRST)
+        paths = (b"/feed.sse", b"/feed.sse?delta=1", b"/feed.sse?delta=2")
+        clients = [Client(self.site, path=path, transport=Grouped()) for path in paths]
+        for _ in range(HEARTBEAT_S + 1):
+            self.clock.advance(1)
+            publish(self.feed, FIRST)
+        self.assertEqual([client.heartbeats() for client in clients], [1, 0, 0])
+
     def test_heartbeats_while_the_document_is_withheld(self) -> None:
         """A version that must not be shown is no sign of life."""
         publish(self.feed, FIRST)
