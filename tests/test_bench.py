@@ -1,5 +1,6 @@
 """The parts of the bench that count and compute."""
 
+import json
 import os
 import socket
 import tempfile
@@ -18,7 +19,7 @@ from tests.bench.deltas import documents_of
 from tests.bench.frames import Frames
 from tests.bench.items import path_of
 from tests.bench.load import Measured, tcp_bytes_received
-from tests.bench.preparing import check_options
+from tests.bench.preparing import DOCUMENT_BYTES, check_options, padded
 from tests.bench.results import BY_SPLICES, FIVE_ITEMS, ONE_ITEM, OURS, Found, Kept, deltas_title, items_title
 from tests.bench.turns import last_delivery
 
@@ -56,6 +57,12 @@ class FramesTests(SynchronousTestCase):
     def test_deflated_messages_and_other_control_frames(self) -> None:
         """The bit RSV1 changes nothing, and a close frame is no message."""
         self.assertEqual(self.count(b"\xc1\x02ab" + b"\x88\x02\x03\xe8" + b"\x8a\x00", 64), (1, []))
+
+    def test_short_messages_can_be_left_out(self) -> None:
+        """Centrifugo's pings are messages, and no deliveries."""
+        frames = Frames(least_bytes=3)
+        data = b"".join(websocket_text_frame(b"x" * length) for length in (2, 3, 300, 2))
+        self.assertEqual([frames.take(data[at : at + 7]) for at in range(0, len(data), 7)].count(1), 2)
 
 
 class BytesTests(SynchronousTestCase):
@@ -156,6 +163,12 @@ class DocumentsTests(SynchronousTestCase):
             for documents in rounds:
                 self.assertEqual(len({*documents}), 5)
 
+    def test_padding_is_a_member_of_the_object(self) -> None:
+        """The document has the size of all comparisons, and is still one."""
+        document = padded(b'{"a":1}', DOCUMENT_BYTES)
+        self.assertEqual(len(document), DOCUMENT_BYTES)
+        self.assertEqual(json.loads(document)["a"], 1)
+
     def test_the_path_of_several_items(self) -> None:
         """The first item is that of the path, and all others are parameters."""
         self.assertEqual(path_of(("a",)), "/a.ws")
@@ -169,7 +182,7 @@ class OptionsTests(SynchronousTestCase):
         """Gives the error about options."""
         said = StringIO()
         with redirect_stderr(said):
-            self.assertRaises(SystemExit, check_options, ArgumentParser(), Namespace(**{"json": None, **options}), [])
+            self.assertRaises(SystemExit, check_options, ArgumentParser(), Namespace(**{"json": None, **options}))
         return said.getvalue()
 
     def test_numbers_that_measure_nothing_are_refused(self) -> None:

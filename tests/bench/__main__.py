@@ -55,7 +55,7 @@ def main() -> int:
     if not any(plan.has(row.title) for row in requests.ROWS):
         titles = "; ".join(row.title for row in requests.ROWS)
         parser.error(f"--rows: no title has {' or '.join(options.rows)} in it: {titles}")
-    if absent := missing_tools(options.servers):
+    if absent := missing_tools():
         print(
             f"the bench needs {', '.join(absent)}, which is not installed (make bench-peers says how)", file=sys.stderr
         )

@@ -22,15 +22,16 @@ from livefeed.sources.demo import DemoSource
 from tests.bench import report
 from tests.bench.following import DEFLATED, DELTA, DELTA_2
 from tests.bench.load import UPGRADE
+from tests.bench.peers.livefeed import LivefeedAnnounced
+from tests.bench.peers.nginx import Nchan
 from tests.bench.preparing import check_options, installed, make_setting, prepare_process
 from tests.bench.results import BY_SPLICES, Found, Kept, deltas_title
-from tests.bench.servers import LivefeedAnnounced, Nchan
 from tests.bench.turns import Apart, Holder, progress, put
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.bench.servers import Server, Setting
+    from tests.bench.peers.server import Server, Setting
 
 KINDS = ("election", "small")
 NCHAN = "nginx + nchan"
@@ -93,7 +94,7 @@ def hold(setting: Setting, name: str, documents: list[bytes], count: int, stack:
     publish(0)
     time.sleep(1)
     idle = server.memory_bytes()
-    holder = Holder(server, Apart.begin(stack).frame_watchers(server.port, server.subscribe_path), count)
+    holder = Holder(server, Apart.begin(stack).frame_watchers(server.port, server.subscribe_path, 0), count)
     holder.settle(count, publish, idle=idle, fields=fields)
     return holder
 
@@ -109,7 +110,7 @@ def main() -> int:
         "--json", type=Path, metavar="FILE", help="put the rows into this file, as docs/benchmarks.json"
     )
     options = parser.parse_args()
-    check_options(parser, options, [NCHAN])
+    check_options(parser, options)
     prepare_process()
     with tempfile.TemporaryDirectory() as directory:
         setting = make_setting(Path(directory))

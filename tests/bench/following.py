@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from tests.bench import load
 from tests.bench.load import UPGRADE
-from tests.bench.servers import HOST, LivefeedDemo, Setting
+from tests.bench.peers.livefeed import LivefeedDemo
+from tests.bench.peers.server import HOST, Setting
 
 UPDATES = 30
 WAIT_S = 10

@@ -17,14 +17,16 @@ LENGTH_2, LENGTH_8 = 126, 127
 class Frames:
     """Counts the messages in the bytes that a server sends on one WebSocket (RFC 6455, 5.2), and keeps none of them.
 
+    :param least_bytes: shorter messages do not count: Centrifugo's pings are messages of two bytes.
     :ivar pings: the payloads of the pings that were not answered yet.
     """
 
-    __slots__ = ("_is_final", "_left", "_rest", "pings")
+    __slots__ = ("_is_final", "_least_bytes", "_left", "_rest", "pings")
 
-    def __init__(self) -> None:
+    def __init__(self, least_bytes: int = 0) -> None:
+        self._least_bytes = least_bytes
         self._left = 0  # bytes of a payload that has begun
-        self._is_final = False  # whether its frame ends a message
+        self._is_final = False  # whether its frame ends a message that counts
         self._rest = b""  # the beginning of a head, or of a control frame
         self.pings: list[bytes] = []
 
@@ -53,9 +55,9 @@ class Frames:
                 if opcode == PING:
                     self.pings.append(data[payload:end])
             elif end > size:
-                self._left, self._is_final = end - size, bool(data[at] & FINAL)
+                self._left, self._is_final = end - size, bool(data[at] & FINAL) and length >= self._least_bytes
                 break
-            else:
+            elif length >= self._least_bytes:
                 messages += data[at] >> 7
             at = end
         return messages
@@ -66,16 +68,18 @@ class FrameWatchers(Watchers):
 
     :param port: of the server.
     :param path: of the WebSocket.
+    :param least_bytes: shorter messages do not count.
     """
 
-    def __init__(self, port: int, path: str) -> None:
+    def __init__(self, port: int, path: str, least_bytes: int = 0) -> None:
         super().__init__(port, path)
+        self._least_bytes = least_bytes
         self._frames: dict[int, Frames] = {}
 
     def _begin(self, fd: int, data: bytes) -> None:
         # The messages that come with the handshake are not counted, but one of them may go on in the next record.
         if fd not in self._frames:
-            self._frames[fd] = Frames()
+            self._frames[fd] = Frames(self._least_bytes)
         self._frames[fd].take(data)
 
     def run(self, seconds: float) -> list[float]:

@@ -22,15 +22,15 @@ from livefeed.sources.demo import DemoSource
 from tests.bench import report
 from tests.bench.following import DELTA_2
 from tests.bench.load import UPGRADE
+from tests.bench.peers.livefeed import FEEDS, LivefeedFeeds
 from tests.bench.preparing import check_options, make_setting, prepare_process
 from tests.bench.results import FIVE_ITEMS, ONE_ITEM, Found, Kept, items_title
-from tests.bench.servers import FEEDS, LivefeedFeeds
 from tests.bench.turns import Apart, Holder, progress, put
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.bench.servers import Setting
+    from tests.bench.peers.server import Setting
 
 ITEMS = {FIVE_ITEMS: FEEDS, ONE_ITEM: FEEDS[:1]}
 """The feeds that each connection of a livefeed follows."""
@@ -105,7 +105,7 @@ def hold(
     idle = server.memory_bytes()
     period_s = interval_s * len(names) / len(FEEDS)
     publish = Publisher(server, names)
-    holder = Holder(server, Apart.begin(stack).frame_watchers(server.port, path_of(names)), count * len(names))
+    holder = Holder(server, Apart.begin(stack).frame_watchers(server.port, path_of(names), 0), count * len(names))
     holder.settle(count, publish, idle=idle, fields=UPGRADE + DELTA_2, period_s=period_s)
     return holder, publish, period_s
 
@@ -119,7 +119,7 @@ def main() -> int:
     parser.add_argument("--interval", type=float, default=INTERVAL_S, help="seconds between them")
     parser.add_argument("--json", type=Path, metavar="FILE", help="put the row into this file, as docs/benchmarks.json")
     options = parser.parse_args()
-    check_options(parser, options, [])
+    check_options(parser, options)
     prepare_process()
     found = Found()
     with tempfile.TemporaryDirectory() as directory:

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 from OpenSSL import SSL
 
 from livefeed.tls import openssl
-from tests.bench.servers import HOST, LOAD_CORE
+from tests.bench.peers.server import HOST, LOAD_CORE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.bench.servers import Server
+    from tests.bench.peers.server import Server
 
 AT_A_TIME = 50
 """The connections that are opened before the first of them begins its handshake. Of 200, the last one waited for longer

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
     from pathlib import Path
 
-    from tests.bench.servers import Server
+    from tests.bench.peers.server import Server
 
 SETTLED = 2.7
 """The number of times between two versions before the memory of subscribers is measured, and their server is paused for
@@ -45,7 +45,7 @@ class Apart(BaseManager):
 
     watchers: Callable[[int, str | None, int | None], load.Watchers]
     waiters: Callable[[int, str, str], load.Waiters]
-    frame_watchers: Callable[[int, str], FrameWatchers]
+    frame_watchers: Callable[[int, str, int], FrameWatchers]
 
     @classmethod
     def begin(cls, stack: ExitStack) -> Apart:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from livefeed.delivery.framing import websocket_text_frame
 from tests.bench import load
+from tests.bench.peers.livefeed import Livefeed
 from tests.bench.results import OURS, Audience
-from tests.bench.servers import KINDS, Livefeed
+from tests.bench.servers import KINDS
 from tests.bench.turns import progress
 
 if TYPE_CHECKING:
     from tests.bench.parts.part import Bench
-    from tests.bench.servers import Server
+    from tests.bench.peers.server import Server
 
 IDLERS = (OURS, "nginx", "Go net/http")
 IDLE_S = 2
@@ -39,7 +40,7 @@ def measure_idle(bench: Bench) -> None:
     for name in bench.names:
         if name not in IDLERS:
             continue
-        with KINDS[name][0](name, bench.setting) as server:
+        with KINDS[name].kind(name, bench.setting) as server:
             idle = server.memory_bytes()
             pollers = load.Watchers(server.port, None)
             pollers.connect(count)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.bench.peers.server import Setting
     from tests.bench.results import Found
-    from tests.bench.servers import Setting
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tests.bench import load
-from tests.bench.servers import KINDS, Server
+from tests.bench.servers import KINDS
 from tests.bench.turns import progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tests.bench.parts.part import Bench
+    from tests.bench.peers.server import Server
 
 CLOSING_S = 0.001
 """The seconds that a server has for each connection that has ended, before it is paused."""
@@ -61,8 +62,8 @@ def measure_rows(bench: Bench, names: Iterable[str], rows: list[Row]) -> None:
     servers: list[Server] = []
     try:
         for name in names:
-            if name != "nginx + nchan":
-                servers.append(KINDS[name][0](name, bench.setting).__enter__())  # noqa: PERF401 - to end them if one fails
+            if KINDS[name].polled:
+                servers.append(KINDS[name].kind(name, bench.setting).__enter__())  # noqa: PERF401 - to end them if one fails
         able = [(row, server) for row in rows for server in servers if does(server, row)]
         for server in servers:
             server.pause()
@@ -90,7 +91,7 @@ def memory_of(bench: Bench, able: list[tuple[Row, Server]]) -> dict[tuple[str, s
     for row, server in able:
         if row.script == "new connection":
             continue
-        with KINDS[server.name][0](f"{server.name}, new", bench.setting) as new:
+        with KINDS[server.name].kind(f"{server.name}, new", bench.setting) as new:
             held[row.title, server.name] = load.memory_held(
                 new, row.script, connections=row.connections, plain=row.plain
             )

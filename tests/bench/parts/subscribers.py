@@ -11,8 +11,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from livefeed.delivery.framing import websocket_text_frame
-from tests.bench.results import OURS
-from tests.bench.servers import KINDS, ONE_WORKER, OTHER, TWO_WORKERS, LivefeedWorkers
+from tests.bench.peers.livefeed import LivefeedWorkers
+from tests.bench.peers.server import WAITING, WEBSOCKET
+from tests.bench.servers import KINDS
 from tests.bench.turns import RESUMED, Apart, Holder, alternating, progress, publishing
 
 if TYPE_CHECKING:
@@ -20,17 +21,17 @@ if TYPE_CHECKING:
 
     from tests.bench import load
     from tests.bench.parts.part import Bench
-    from tests.bench.servers import Setting
+    from tests.bench.peers.server import Setting
 
 ON_TWISTED = "livefeed, Twisted's transport"
 MOST_ON_TWISTED = 5000
 """The number of subscribers that it can serve in a second; with more, the bench would measure the queue."""
 
+LEAST_BYTES = 16
+"""Shorter messages are no documents: Centrifugo's pings have two bytes."""
+
 POLLED_S = 8
 """The seconds for which other clients poll while versions are pushed."""
-
-HOLDERS = (OURS, OTHER, ON_TWISTED, ONE_WORKER, TWO_WORKERS, "nginx + nchan")
-"""The servers that can have subscribers."""
 
 
 def measure(bench: Bench) -> None:
@@ -42,12 +43,12 @@ def measure(bench: Bench) -> None:
 def measure_waiting(bench: Bench) -> None:
     """Measures long polls."""
     for count in bench.plan.waiting:
-        measure_count(bench, holders_of(bench.names, count), count, waiting=True)
+        measure_count(bench, holders_of(bench.names, count, WAITING), count, waiting=True)
 
 
-def holders_of(names: Iterable[str], count: int) -> list[str]:
-    """Gives the servers that can have `count` subscribers, and prints the others."""
-    holders = [name for name in names if name in HOLDERS]
+def holders_of(names: Iterable[str], count: int, way: str = WEBSOCKET) -> list[str]:
+    """Gives the servers that can have `count` subscribers who follow by a way, and prints those that have too many."""
+    holders = [name for name in names if way in KINDS[name].kind.ways]
     if count > MOST_ON_TWISTED and ON_TWISTED in holders:
         holders.remove(ON_TWISTED)
         print(f"left out: {ON_TWISTED}: {count:,} subscribers take it more than a second", flush=True)
@@ -88,7 +89,7 @@ def measure_count(bench: Bench, names: Iterable[str], count: int, *, waiting: bo
 def hold(setting: Setting, name: str, count: int, stack: ExitStack, *, waiting: bool) -> Holder:
     """Starts a server, gives it subscribers, and pauses it."""
     document = setting.document.read_bytes()
-    server = stack.enter_context(KINDS[name][0](name, setting))
+    server = stack.enter_context(KINDS[name].kind(name, setting))
     if server.publish is not None:
         server.publish(document)
     time.sleep(1)
@@ -96,6 +97,8 @@ def hold(setting: Setting, name: str, count: int, stack: ExitStack, *, waiting: 
     apart = Apart.begin(stack)
     if waiting:
         subscribers: load.Watchers = apart.waiters(server.port, server.wait_path, server.wait_line)
+    elif server.wraps:
+        subscribers = apart.frame_watchers(server.port, server.subscribe_path, LEAST_BYTES)
     else:
         subscribers = apart.watchers(server.port, server.subscribe_path, len(websocket_text_frame(document)))
     holder = Holder(server, subscribers, count)
@@ -106,6 +109,8 @@ def hold(setting: Setting, name: str, count: int, stack: ExitStack, *, waiting: 
 def measure_polls(holder: Holder, seconds: float) -> tuple[float, int]:
     """Gives the milliseconds that 99 of 100 polls take at most while versions are pushed, and how many fail."""
     server = holder.server
+    if not server.polls:
+        return 0, 0
     server.resume()
     with publishing(alternating(server)):
         holder.subscribers.run(RESUMED)
