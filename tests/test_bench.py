@@ -18,8 +18,9 @@ from tests.bench import report
 from tests.bench.deltas import documents_of
 from tests.bench.frames import Frames
 from tests.bench.items import path_of
-from tests.bench.load import Measured, tcp_bytes_received
-from tests.bench.preparing import DOCUMENT_BYTES, check_options, padded
+from tests.bench.load import Measured, lua_of, tcp_bytes_received
+from tests.bench.parts import requests
+from tests.bench.preparing import DOCUMENT_BYTES, check_options, document_of, padded
 from tests.bench.results import BY_SPLICES, FIVE_ITEMS, ONE_ITEM, OURS, Found, Kept, deltas_title, items_title
 from tests.bench.turns import last_delivery
 
@@ -63,6 +64,38 @@ class FramesTests(SynchronousTestCase):
         frames = Frames(least_bytes=3)
         data = b"".join(websocket_text_frame(b"x" * length) for length in (2, 3, 300, 2))
         self.assertEqual([frames.take(data[at : at + 7]) for at in range(0, len(data), 7)].count(1), 2)
+
+
+class RequestsTests(SynchronousTestCase):
+    """The requests that wrk makes."""
+
+    def test_equal_requests_are_made_once(self) -> None:
+        """wrk is faster so."""
+        self.assertEqual(lua_of({"Host": "a"}), "wrk.headers = {['Host'] = 'a'}")
+
+    def test_numbers_are_those_of_each_request(self) -> None:
+        """In the path as in the fields. No run begins with the number of another."""
+        script = lua_of({"Host": "a", "Cookie": "b={n}", "If-None-Match": '"{n}"'}, "/feed?t={n}")
+        self.assertIn("'/feed?t=' .. n, ", script)
+        self.assertIn("['Host'] = 'a', ['Cookie'] = 'b=' .. n, ['If-None-Match'] = '\"' .. n .. '\"'", script)
+        self.assertNotEqual(script, lua_of({"Host": "a", "Cookie": "b={n}"}))
+
+    def test_a_path_that_differs_is_enough(self) -> None:
+        """The fields may be the same."""
+        self.assertIn("'/feed?t=' .. n, {['Host'] = 'a'}", lua_of({"Host": "a"}, "/feed?t={n}"))
+
+    def test_documents_have_their_size(self) -> None:
+        """They are objects, and the same ones in each run."""
+        for row in requests.ROWS:
+            document = document_of(row.size)
+            self.assertEqual(len(document), row.size)
+            self.assertEqual(document, document_of(row.size))
+            self.assertIn("rows", json.loads(document))
+
+    def test_titles_are_those_of_one_row(self) -> None:
+        """Figures are kept by title."""
+        titles = Counter(row.title for row in requests.ROWS)
+        self.assertEqual(max(titles.values()), 1)
 
 
 class BytesTests(SynchronousTestCase):

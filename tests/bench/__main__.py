@@ -72,7 +72,8 @@ def main() -> int:
     print(report.table(found.medians()))
     print("\n".join(report.workers(found.medians(), found.spread)))
     if options.write:
-        kept = Kept.read(KEPT)
+        # A whole run replaces all rows, also those that no part measures any more.
+        kept = Kept() if options.only is None and options.rows == [""] else Kept.read(KEPT)
         kept.merge(found)
         kept.write(KEPT)
         KEPT.with_suffix(".svg").write_text(report.plot(kept.rows, OURS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import re
 import select
 import socket
@@ -63,12 +64,15 @@ BROWSER = {
 """A browser's fields; ``{n}`` is another number in each request."""
 
 LUA = """
-local n = 0
+local n = %d
 function request()
   n = n + 1
-  return wrk.format("GET", "/feed", {%s})
+  return wrk.format("GET", %s, {%s})
 end
 """
+NUMBERS = 10**8, 10**9
+"""The first number of a run is one of these at random, so that no run repeats the requests of another."""
+
 SCRIPTS = {
     "identical": {"Host": HOST},
     "different": BROWSER,
@@ -76,10 +80,15 @@ SCRIPTS = {
     | {"Referer": "https://www.example.org/results", "Cookie": "session={n}"},
     "compressed": BROWSER | {"Accept-Encoding": "gzip"},
     "304": BROWSER | {"If-None-Match": "{etag}"},
+    "unknown query": BROWSER,
+    "unknown tag": BROWSER | {"If-None-Match": '"{n}"'},
     "new connection": {"Host": HOST, "Connection": "close"},
 }
 """The fields of each script's requests; ``{etag}`` is the tag of the server's own answer. In ``cookies``, nothing else
 differs; in ``different``, other fields do as well."""
+
+PATHS = {"unknown query": "/feed?t={n}"}
+"""The paths of scripts that do not ask for ``/feed``."""
 
 
 @dataclass(frozen=True)
@@ -108,10 +117,16 @@ class Measured:
     wire_bytes: float = 0
 
 
-def requests(server: Server, script: str, *, connections: int, seconds: float, plain: bool = False) -> Measured:
-    """Puts wrk on a server for a while, with one thread on the load's core."""
+def requests(
+    server: Server, script: str, *, connections: int, seconds: float, plain: bool = False, warm_up: bool = True
+) -> Measured:
+    """Puts wrk on a server for a while, with one thread on the load's core.
+
+    :param warm_up: whether the server is to answer such requests for a second before they count.
+    """
     with wrk(server, script, connections=connections, plain=plain) as command:
-        subprocess.run(command(WARM_UP_S), capture_output=True, check=True)
+        if warm_up:
+            subprocess.run(command(WARM_UP_S), capture_output=True, check=True)
         seconds += connections / 500  # for the handshakes
         before = server.cpu_seconds()
         run = subprocess.run(command(seconds), capture_output=True, check=True, text=True)
@@ -153,7 +168,7 @@ def memory_held(server: Server, script: str, *, connections: int, plain: bool = 
 def wrk(server: Server, script: str, *, connections: int, plain: bool) -> Iterator[Callable[[float], list[str]]]:
     """Gives a function that makes the command that runs wrk on a server for a number of seconds."""
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as lua:
-        lua.write(lua_of(fields_of(server, script)))
+        lua.write(lua_of(fields_of(server, script), PATHS.get(script, "/feed")))
         lua.flush()
         url = f"http://{HOST}:{server.plain_port}/feed" if plain else f"https://{HOST}:{server.port}/feed"
         command = ["taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{connections}", "--latency", "-s", lua.name]
@@ -169,18 +184,23 @@ def fields_of(server: Server, script: str) -> dict[str, str]:
     return {name: value.replace("{etag}", known.get("etag", '"none"')) for name, value in fields.items()}
 
 
-def lua_of(fields: dict[str, str]) -> str:
+def lua_of(fields: dict[str, str], path: str = "/feed") -> str:
     """Gives the script by which wrk makes its requests: once for all, or, if they differ, each anew."""
-    pairs = ", ".join(
-        f"['{name}'] = " + f"'{value}'".replace("{n}", "' .. n .. '").removesuffix(" .. ''")
-        for name, value in fields.items()
-    )
-    return LUA % pairs if any("{n}" in value for value in fields.values()) else f"wrk.headers = {{{pairs}}}"
+    pairs = ", ".join(f"['{name}'] = {_lua(value)}" for name, value in fields.items())
+    if not any("{n}" in value for value in (path, *fields.values())):
+        return f"wrk.headers = {{{pairs}}}"
+    return LUA % (random.randrange(*NUMBERS), _lua(path), pairs)
 
 
-def ask(server: Server, fields: dict[str, str], *, plain: bool = False) -> tuple[int, dict[str, str]]:
+def _lua(value: str) -> str:
+    return f"'{value}'".replace("{n}", "' .. n .. '").removesuffix(" .. ''")
+
+
+def ask(
+    server: Server, fields: dict[str, str], *, plain: bool = False, path: str = "/feed"
+) -> tuple[int, dict[str, str]]:
     """Asks a server once. Gives the status, and the fields of the answer, whose names are in small letters."""
-    lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items()).replace("{n}", "0")
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with contextlib.ExitStack() as stack:
@@ -188,7 +208,7 @@ def ask(server: Server, fields: dict[str, str], *, plain: bool = False) -> tuple
         sock = stack.enter_context(socket.create_connection((HOST, port), timeout=10))
         if not plain:
             sock = stack.enter_context(context.wrap_socket(sock))
-        sock.sendall(f"GET /feed HTTP/1.1\r\n{lines}\r\n".encode())
+        sock.sendall(f"GET {path} HTTP/1.1\r\n{lines}\r\n".replace("{n}", "0").encode())
         head = b""
         while b"\r\n\r\n" not in head:
             data = sock.recv(65536)

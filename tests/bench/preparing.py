@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import random
 import resource
 import signal
 import sys
+from dataclasses import replace
+from itertools import count
 from typing import TYPE_CHECKING
 
 from livefeed.sources.demo import DemoSource
@@ -39,6 +43,33 @@ def make_setting(directory: Path) -> Setting:
     versions = (demo.document(second) for second in range(0, 10_000, 100))
     document.write_bytes(padded(next(data for data in versions if 4000 < len(data) < MOST_BYTES), DOCUMENT_BYTES))
     return Setting(directory, document, development_certificate(directory / "certs"))
+
+
+def with_document(setting: Setting, size: int) -> Setting:
+    """Gives the setting with a document of a size: that of all comparisons, or of more rows like those it has."""
+    if size == DOCUMENT_BYTES:
+        return setting
+    path = setting.directory / f"document-{size}.json"
+    if not path.exists():
+        path.write_bytes(document_of(size))
+    return replace(setting, document=path)
+
+
+def document_of(size: int) -> bytes:
+    """Gives a document of many rows, of a size in bytes. It compresses to 28 %."""
+    numbers = random.Random(size)
+    rows = (
+        {"id": number, "name": f"District {number}", "votes": [numbers.randrange(10_000) for _ in range(5)]}
+        for number in count()
+    )
+    parts, left = [], size - len(b'{"rows":[]}') - len(PADDING)
+    for row in rows:
+        part = json.dumps(row, separators=(",", ":")).encode()
+        left -= len(part) + 1
+        if left < 0:
+            break
+        parts.append(part)
+    return padded(b'{"rows":[%s]}' % b",".join(parts), size)
 
 
 def padded(document: bytes, size: int) -> bytes:

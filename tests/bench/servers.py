@@ -30,12 +30,15 @@ class Kind:
     :ivar needs: the programs and files that must be installed for it.
     :ivar compared: whether it is in the tables that compare livefeed with others: one process has one core.
     :ivar polled: whether it is in the rows of requests; nchan's answers to polls are nginx's.
+    :ivar some_rows: whether it is only in those rows of requests that all servers are in. It is far from the first, and
+        would take half of the bench's time.
     """
 
     kind: type[Server]
     needs: tuple[str, ...] = ()
     compared: bool = True
     polled: bool = True
+    some_rows: bool = False
 
 
 KINDS = {
@@ -43,13 +46,13 @@ KINDS = {
     "nginx": Kind(Nginx, ("nginx", "gzip")),
     "h2o": Kind(H2o, ("h2o", "gzip")),
     "axum": Kind(Axum, (str(AXUM),)),
-    "Go net/http": Kind(Go, ("go",)),
-    "Caddy": Kind(Caddy, (str(CADDY), "gzip")),
+    "Go net/http": Kind(Go, ("go",), some_rows=True),
+    "Caddy": Kind(Caddy, (str(CADDY), "gzip"), some_rows=True),
     "nginx + nchan": Kind(Nchan, ("nginx", "gzip", NCHAN_MODULE), polled=False),
     "Centrifugo": Kind(Centrifugo, (str(CENTRIFUGO),), polled=False),
-    "varnish behind hitch": Kind(VarnishHitch, ("nginx", "gzip", "varnishd", "hitch")),
-    "twisted.web": Kind(TwistedWeb),
-    "livefeed, Twisted's transport": Kind(LivefeedTwisted),
+    "varnish behind hitch": Kind(VarnishHitch, ("nginx", "gzip", "varnishd", "hitch"), some_rows=True),
+    "twisted.web": Kind(TwistedWeb, some_rows=True),
+    "livefeed, Twisted's transport": Kind(LivefeedTwisted, some_rows=True),
     ONE_WORKER: Kind(LivefeedWorker, compared=False),
     TWO_WORKERS: Kind(LivefeedWorkers, compared=False),
     OTHER: Kind(OtherLivefeed, compared=False),

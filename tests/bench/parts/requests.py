@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from tests.bench import load
+from tests.bench.preparing import DOCUMENT_BYTES, with_document
 from tests.bench.servers import KINDS
 from tests.bench.turns import progress
 
@@ -27,6 +29,9 @@ class Row:
     :ivar script: the kind of requests; see ``load.SCRIPTS``.
     :ivar status: of the answers.
     :ivar coding: of the answers.
+    :ivar size: of the document in bytes.
+    :ivar for_all: whether the row has servers of which not every row is measured.
+    :ivar has_memory: whether the memory of a connection is measured.
     """
 
     title: str
@@ -35,17 +40,25 @@ class Row:
     plain: bool = False
     status: int = 200
     coding: str = ""
+    size: int = DOCUMENT_BYTES
+    for_all: bool = False
+    has_memory: bool = False
 
 
 ROWS = (
-    Row("HTTPS, identical heads, 200 connections", "identical", 200),
-    Row("HTTPS, all heads different, 200 connections", "different", 200),
+    Row("HTTPS, identical heads, 200 connections", "identical", 200, for_all=True, has_memory=True),
+    Row("HTTPS, all heads different, 200 connections", "different", 200, for_all=True, has_memory=True),
     Row("HTTPS, 304, all heads different", "304", 200, status=304),
     Row("HTTPS, distinct cookies, 200 connections", "cookies", 200),
+    Row("HTTPS, a query that was never seen", "unknown query", 200),
+    Row("HTTPS, a tag that was never seen", "unknown tag", 200),
     Row("HTTPS, compressed, all heads different", "compressed", 200, coding="gzip"),
-    Row("HTTPS, all heads different, 2,000 connections", "different", 2000),
-    Row("HTTPS, a new connection for each request", "new connection", 50),
-    Row("HTTP, identical heads, 200 connections", "identical", 200, plain=True),
+    Row("HTTPS, all heads different, 2,000 connections", "different", 2000, has_memory=True),
+    Row("HTTPS, resumed handshake and one request", "new connection", 50),
+    Row("HTTP, identical heads, 200 connections", "identical", 200, plain=True, for_all=True),
+    Row("HTTPS, 20 KB, 200 connections", "different", 200, size=20_000),
+    Row("HTTPS, 100 KB, 200 connections", "different", 200, size=100_000, has_memory=True),
+    Row("HTTPS, 1 MB, 50 connections", "different", 50, size=1_000_000, has_memory=True),
 )
 QUICK_ROWS = ROWS[:3]
 
@@ -56,15 +69,25 @@ def measure(bench: Bench) -> None:
     measure_rows(bench, bench.names, [row for row in rows if bench.plan.has(row.title)])
 
 
-def measure_rows(bench: Bench, names: Iterable[str], rows: list[Row]) -> None:
-    """Measures rows on some servers, in turn. Those whose turn it is not are paused, since all share a core."""
+def measure_rows(bench: Bench, names: Iterable[str], rows: Iterable[Row]) -> None:
+    """Measures rows on some servers: those with documents of one size after the other."""
+    names = list(names)
+    for size, group in groupby(rows, key=lambda row: row.size):
+        setting = with_document(bench.setting, size)
+        measure_group(replace(bench, setting=setting), names, list(group))
+
+
+def measure_group(bench: Bench, names: list[str], rows: list[Row]) -> None:
+    """Measures rows with one document, in turn. Those whose turn it is not are paused, since all share a core."""
     plan, found = bench.plan, bench.found
     servers: list[Server] = []
     try:
         for name in names:
-            if KINDS[name].polled:
+            if KINDS[name].polled and any(takes_part(name, row) for row in rows):
                 servers.append(KINDS[name].kind(name, bench.setting).__enter__())  # noqa: PERF401 - to end them if one fails
-        able = [(row, server) for row in rows for server in servers if does(server, row)]
+        able = [
+            (row, server) for row in rows for server in servers if takes_part(server.name, row) and does(server, row)
+        ]
         for server in servers:
             server.pause()
         held = {} if plan.is_quick else memory_of(bench, able)
@@ -72,8 +95,9 @@ def measure_rows(bench: Bench, names: Iterable[str], rows: list[Row]) -> None:
             for row, server in able:
                 server.resume()
                 got = load.requests(
-                    server, row.script, connections=row.connections, seconds=plan.seconds, plain=row.plain
-                )
+                    server, row.script, connections=row.connections, seconds=plan.seconds, plain=row.plain,
+                    warm_up=not turn,
+                )  # fmt: skip
                 # The server closes these connections now, so that the cost does not count for the next row.
                 time.sleep(row.connections * CLOSING_S)
                 server.pause()
@@ -85,11 +109,16 @@ def measure_rows(bench: Bench, names: Iterable[str], rows: list[Row]) -> None:
             server.stop()
 
 
+def takes_part(name: str, row: Row) -> bool:
+    """Gives whether a server is in a row."""
+    return row.for_all or not KINDS[name].some_rows
+
+
 def memory_of(bench: Bench, able: list[tuple[Row, Server]]) -> dict[tuple[str, str], float]:
-    """Gives the memory of a connection for each row with lasting connections and each server, a new one each time."""
+    """Gives the memory of a connection for some of the rows and each server, a new one each time."""
     held = {}
     for row, server in able:
-        if row.script == "new connection":
+        if not row.has_memory:
             continue
         with KINDS[server.name].kind(f"{server.name}, new", bench.setting) as new:
             held[row.title, server.name] = load.memory_held(
@@ -100,7 +129,9 @@ def memory_of(bench: Bench, able: list[tuple[Row, Server]]) -> dict[tuple[str, s
 
 def does(server: Server, row: Row) -> bool:
     """Gives whether a server answers a row's request as the row requires, and prints a line if it does not."""
-    status, fields = load.ask(server, load.fields_of(server, row.script), plain=row.plain)
+    status, fields = load.ask(
+        server, load.fields_of(server, row.script), plain=row.plain, path=load.PATHS.get(row.script, "/feed")
+    )
     coding = fields.get("content-encoding", "")
     if (status, coding) == (row.status, row.coding):
         return True

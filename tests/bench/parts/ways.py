@@ -10,6 +10,9 @@ from tests.bench.turns import progress
 if TYPE_CHECKING:
     from tests.bench.parts.part import Bench
 
+MIXED_ROUNDS = 3
+"""Each takes a minute, and the row is about a difference that the eye sees."""
+
 
 def measure_deltas(bench: Bench) -> None:
     """Measures pushes of deltas of both demonstrations."""
@@ -31,7 +34,7 @@ def measure_following(bench: Bench) -> None:
     found, count = bench.found, max(bench.plan.subscribers)
     found.wire = following.bytes_on_the_wire(bench.setting)
     print(following.wire_table(found.wire), flush=True)
-    for _ in range(bench.plan.rounds):
+    for _ in range(min(bench.plan.rounds, MIXED_ROUNDS)):
         for kinds, got in following.mixed(bench.setting, count).items():
             found.note(f"livefeed, the demo, {count:,} subscribers", kinds, got, seconds=following.MIXED_S)
             progress("ways", kinds, got)
