@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import resource
 import signal
 import sys
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from livefeed.sources.demo import DemoSource
 from livefeed.tls.development import development_certificate
@@ -36,6 +39,24 @@ def make_setting(directory: Path) -> Setting:
     fitting = (demo.document(second) for second in range(0, 10_000, 100))
     document.write_bytes(next(data for data in fitting if 4000 < len(data) < DOCUMENT_BYTES).ljust(DOCUMENT_BYTES))
     return Setting(directory, document, development_certificate(directory / "certs"))
+
+
+def document_of(size: int) -> bytes:
+    """Gives a document of a size in bytes: a table of results, as large as fits, and spaces."""
+    rows: list[dict[str, object]] = []
+    length = len(msgspec.json.encode({"rows": rows}))
+    for number in itertools.count():
+        row = {
+            "id": number,
+            "name": f"District {number}",
+            "counted": number * 7919 % 100_000,
+            "share": number % 97 / 97,
+        }
+        length += len(msgspec.json.encode(row)) + (number > 0)
+        if length > size:
+            return msgspec.json.encode({"rows": rows}).ljust(size)
+        rows.append(row)
+    raise AssertionError
 
 
 def check_options(parser: ArgumentParser, options: Namespace, servers: list[str]) -> None:

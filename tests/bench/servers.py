@@ -14,7 +14,7 @@ import time
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +26,10 @@ SERVER_CORE, LOAD_CORE = 0, 1
 START_S = 30
 CIPHERSUITE = "TLS_AES_128_GCM_SHA256"
 """The cipher suite of all servers in TLS 1.3. livefeed and Go prefer it by default; OpenSSL prefers a slower one."""
+
+Kind = Literal["request", "websocket", "events"]
+KINDS_OF_FOLLOWING: tuple[Kind, ...] = ("request", "websocket", "events")
+"""Requests that wait for the next version, WebSockets, and event streams."""
 
 FEEDS = ("one", "two", "three", "four", "five")
 
@@ -58,11 +62,15 @@ class Server:
     :ivar publish: makes a new version of the document; ``None`` if it is read from the file.
     """
 
+    followed_by: ClassVar[tuple[Kind, ...]] = ()
+    """The ways in which clients can be sent each new version."""
+
     name: str
     setting: Setting
     port: int = 0
     plain_port: int = 0
     subscribe_path: str = "/feed.ws"
+    events_path: str = "/feed.sse"
     wait_path: str = "/feed"
     wait_line: str = "Prefer: wait=50\r\n"
     publish: Callable[[bytes], None] | None = None
@@ -164,6 +172,7 @@ class Server:
 class Livefeed(Server):
     """livefeed, with one of its transports."""
 
+    followed_by = KINDS_OF_FOLLOWING
     transport = "fast"
     source: str | None = None
     workers = 0
@@ -370,16 +379,20 @@ class Nginx(Server):
 class Nchan(Nginx):
     """nginx with nchan: a publisher's location, and subscribers on WebSockets."""
 
+    followed_by = KINDS_OF_FOLLOWING
     modules = "load_module /usr/lib/nginx/modules/ngx_nchan_module.so;"
     extra = """
         location = /publish {
             nchan_publisher; nchan_channel_id feed; nchan_message_buffer_length 1; client_max_body_size 8m;
         }
         location = /feed.ws {
-            nchan_subscriber websocket; nchan_channel_id feed; nchan_subscriber_first_message newest;
+            nchan_subscriber websocket; nchan_channel_id feed; nchan_subscriber_first_message oldest;
+        }
+        location = /feed.sse {
+            nchan_subscriber eventsource; nchan_channel_id feed; nchan_subscriber_first_message oldest;
         }
         location = /feed.wait {
-            nchan_subscriber longpoll; nchan_channel_id feed; nchan_subscriber_first_message newest;
+            nchan_subscriber longpoll; nchan_channel_id feed; nchan_subscriber_first_message oldest;
         }
     """
 
