@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING
 
 from livefeed.sources.demo import DemoSource
 from tests.bench import report
+from tests.bench.clients import Demand
 from tests.bench.following import DELTA_2
-from tests.bench.load import UPGRADE
 from tests.bench.peers.livefeed import FEEDS, LivefeedFeeds
 from tests.bench.preparing import check_options, make_setting, prepare_process
 from tests.bench.results import FIVE_ITEMS, ONE_ITEM, Found, Kept, items_title
-from tests.bench.turns import Apart, Holder, progress, put
+from tests.bench.turns import Holder, progress, put
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,9 +89,8 @@ def measure(
                 got = holder.take_turn(publish, seconds=seconds, period_s=period_s)
                 progress(f"round {turn + 1}", title, holder.server.name, got)
         for holder, _, _ in holders:
-            errors = holder.subscribers.close()
             for got in holder.rounds:
-                whole = replace(got, memory_bytes=holder.memory_bytes, errors=errors)
+                whole = replace(got, memory_bytes=holder.memory_bytes, errors=holder.clients.errors)
                 found.note(title, holder.server.name, whole, seconds=seconds)
 
 
@@ -105,8 +104,9 @@ def hold(
     idle = server.memory_bytes()
     period_s = interval_s * len(names) / len(FEEDS)
     publish = Publisher(server, names)
-    holder = Holder(server, Apart.begin(stack).frame_watchers(server.port, path_of(names), 0), count * len(names))
-    holder.settle(count, publish, idle=idle, fields=UPGRADE + DELTA_2, period_s=period_s)
+    demand = Demand("subscribe", "websocket", path_of(names), count, fields=DELTA_2)
+    holder = Holder(server, demand, count * len(names))
+    holder.settle(stack, publish, idle=idle, period_s=period_s)
     return holder, publish, period_s
 
 

@@ -24,7 +24,7 @@ ONE_WORKER, TWO_WORKERS, OTHER = "livefeed, one worker", "livefeed, two workers"
 
 
 @dataclass(frozen=True)
-class Kind:
+class Entry:
     """A server of the tables.
 
     :ivar needs: the programs and files that must be installed for it.
@@ -42,20 +42,20 @@ class Kind:
 
 
 KINDS = {
-    "livefeed": Kind(Livefeed),
-    "nginx": Kind(Nginx, ("nginx", "gzip")),
-    "h2o": Kind(H2o, ("h2o", "gzip")),
-    "axum": Kind(Axum, (str(AXUM),)),
-    "Go net/http": Kind(Go, ("go",), some_rows=True),
-    "Caddy": Kind(Caddy, (str(CADDY), "gzip"), some_rows=True),
-    "nginx + nchan": Kind(Nchan, ("nginx", "gzip", NCHAN_MODULE), polled=False),
-    "Centrifugo": Kind(Centrifugo, (str(CENTRIFUGO),), polled=False),
-    "varnish behind hitch": Kind(VarnishHitch, ("nginx", "gzip", "varnishd", "hitch"), some_rows=True),
-    "twisted.web": Kind(TwistedWeb, some_rows=True),
-    "livefeed, Twisted's transport": Kind(LivefeedTwisted, some_rows=True),
-    ONE_WORKER: Kind(LivefeedWorker, compared=False),
-    TWO_WORKERS: Kind(LivefeedWorkers, compared=False),
-    OTHER: Kind(OtherLivefeed, compared=False),
+    "livefeed": Entry(Livefeed),
+    "nginx": Entry(Nginx, ("nginx", "gzip")),
+    "h2o": Entry(H2o, ("h2o", "gzip")),
+    "axum": Entry(Axum, (str(AXUM),)),
+    "Go net/http": Entry(Go, ("go",), some_rows=True),
+    "Caddy": Entry(Caddy, (str(CADDY), "gzip"), some_rows=True),
+    "nginx + nchan": Entry(Nchan, ("nginx", "gzip", NCHAN_MODULE), polled=False),
+    "Centrifugo": Entry(Centrifugo, (str(CENTRIFUGO),), polled=False),
+    "varnish behind hitch": Entry(VarnishHitch, ("nginx", "gzip", "varnishd", "hitch"), some_rows=True),
+    "twisted.web": Entry(TwistedWeb, some_rows=True),
+    "livefeed, Twisted's transport": Entry(LivefeedTwisted, some_rows=True),
+    ONE_WORKER: Entry(LivefeedWorker, compared=False),
+    TWO_WORKERS: Entry(LivefeedWorkers, compared=False),
+    OTHER: Entry(OtherLivefeed, compared=False),
 }
 """The servers, in the order of their turns."""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from livefeed.delivery.framing import websocket_text_frame
 from tests.bench import load
+from tests.bench.clients import Clients, Demand, following
 from tests.bench.peers.livefeed import Livefeed
 from tests.bench.results import OURS, Audience
 from tests.bench.servers import KINDS
@@ -45,32 +45,27 @@ def measure_idle(bench: Bench) -> None:
             continue
         with KINDS[name].kind(name, bench.setting) as server:
             idle = server.memory_bytes()
-            pollers = load.Watchers(server.port, None)
-            pollers.connect(count)
-            time.sleep(IDLE_S)
-            got = load.Measured(memory_bytes=(server.memory_bytes() - idle) / count)
-            pollers.close()
+            with Clients(server, Demand("poll", "request", "/feed", count)):
+                time.sleep(IDLE_S)
+                got = load.Measured(memory_bytes=(server.memory_bytes() - idle) / count)
         bench.found.note(f"HTTPS, {count:,} idle pollers", name, got, seconds=IDLE_S)
         progress("idle pollers", name, got)
 
 
 def measure_crowd(bench: Bench) -> None:
     """Has 15,000 come and go: the collector's longest pause, and whether the memory is given back."""
-    document = bench.setting.document.read_bytes()
     with Livefeed(OURS, bench.setting) as server:
         for turn in (1, 2):
             time.sleep(2)  # excludes the collections of the start
             idle = server.memory_bytes()
             server.longest_pause_ms()
-            subscribers = load.Watchers(server.port, server.subscribe_path, len(websocket_text_frame(document)))
-            subscribers.connect(10_000)
-            pollers = load.Watchers(server.port, None)
-            pollers.connect(5000)
-            arriving_ms = server.longest_pause_ms()
-            subscribers.run(10)
-            staying_ms, full = server.longest_pause_ms(), server.memory_bytes()
-            subscribers.close()
-            pollers.close()
+            with (
+                Clients(server, following(server, "websocket", 10_000, whole=1)) as subscribers,
+                Clients(server, Demand("poll", "request", "/feed", 5000)),
+            ):
+                arriving_ms = server.longest_pause_ms()
+                subscribers.run(10)
+                staying_ms, full = server.longest_pause_ms(), server.memory_bytes()
             left = memory_after_crowd(server, idle)
             leaving_ms = server.longest_pause_ms()
             bench.found.crowd.append(Audience(arriving_ms, staying_ms, leaving_ms, idle, full, left))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from tests.bench.parts import memory, requests, subscribers, ways, workers
+from tests.bench.parts import connecting, memory, requests, subscribers, ways, workers
 from tests.bench.parts.part import Part
 
 PARTS = (
     Part("requests", requests.measure, is_quick=True),
+    Part("connecting", connecting.measure),
     Part("subscribers", subscribers.measure, is_quick=True),
+    Part("streams", subscribers.measure_streams),
     Part("waiting", subscribers.measure_waiting),
+    Part("documents", subscribers.measure_documents),
     Part("deltas", ways.measure_deltas),
     Part("items", ways.measure_items),
     Part("memory", memory.measure),

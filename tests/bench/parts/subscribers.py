@@ -1,4 +1,4 @@
-"""Fan-out: pushes to subscribers, and answers to clients that wait for the next version."""
+"""Fan-out: a new version each second, to clients that follow by messages, by events, or by requests that wait."""
 
 from __future__ import annotations
 
@@ -7,102 +7,167 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from livefeed.delivery.framing import websocket_text_frame
+from tests.bench.clients import ClientsError, following
 from tests.bench.peers.livefeed import LivefeedWorkers
-from tests.bench.peers.server import WAITING, WEBSOCKET
+from tests.bench.preparing import DOCUMENT_BYTES, with_document
 from tests.bench.servers import KINDS
-from tests.bench.turns import RESUMED, Apart, Holder, alternating, progress, publishing
+from tests.bench.turns import RESUMED, Holder, alternating, progress, publishing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tests.bench import load
-    from tests.bench.parts.part import Bench
-    from tests.bench.peers.server import Setting
+    from tests.bench.parts.part import Bench, Plan
+    from tests.bench.peers.server import Kind, Setting
 
 ON_TWISTED = "livefeed, Twisted's transport"
 MOST_ON_TWISTED = 5000
 """The number of subscribers that it can serve in a second; with more, the bench would measure the queue."""
 
-LEAST_BYTES = 16
-"""Shorter messages are no documents: Centrifugo's pings have two bytes."""
-
 POLLED_S = 8
 """The seconds for which other clients poll while versions are pushed."""
 
+FEW = 100
+STREAMS = 5000
+DOCUMENTS = {"20 KB": (20_000, 1000), "100 KB": (100_000, 500), "1 MB": (1_000_000, 100)}
+"""The bytes of large documents, and the number of their subscribers."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Subscribers that servers are given.
+
+    :ivar rounds: the turns of each server.
+    :ivar is_polled: whether other clients poll meanwhile, and on Twisted's transport, too.
+    """
+
+    title: str
+    kind: Kind
+    count: int
+    rounds: int
+    plain: bool = False
+    document_bytes: int = DOCUMENT_BYTES
+    is_polled: bool = False
+
+
+def websockets(plan: Plan) -> list[Row]:
+    """Gives the rows of subscribers by WebSocket."""
+    return [
+        Row(
+            f"WebSocket, {count:,} subscribers with TLS", "websocket", count,
+            plan.rounds if count <= FEW else plan.fan_out_rounds, is_polled=count > FEW,
+        )
+        for count in plan.subscribers
+    ]  # fmt: skip
+
+
+def waiting(plan: Plan) -> list[Row]:
+    """Gives the rows of requests that wait."""
+    return [
+        Row(f"HTTPS, {count:,} long polls", "request", count, plan.rounds, is_polled=True) for count in plan.waiting
+    ]
+
+
+def streams(plan: Plan) -> list[Row]:
+    """Gives the rows of event streams."""
+    return [
+        Row(f"Event streams, {STREAMS:,} without TLS", "events", STREAMS, plan.rounds, plain=True),
+        Row(f"Event streams, {STREAMS:,} with TLS", "events", STREAMS, plan.rounds),
+    ]
+
+
+def documents(plan: Plan) -> list[Row]:
+    """Gives the rows of large documents."""
+    return [
+        Row(f"WebSocket, {size} pushed to {count:,}", "websocket", count, plan.rounds, document_bytes=size_bytes)
+        for size, (size_bytes, count) in DOCUMENTS.items()
+    ]
+
 
 def measure(bench: Bench) -> None:
-    """Measures pushes to each number of subscribers of the plan."""
-    for count in bench.plan.subscribers:
-        measure_count(bench, holders_of(bench.names, count), count)
+    """Measures pushes by WebSocket."""
+    measure_rows(bench, bench.names, websockets(bench.plan))
 
 
 def measure_waiting(bench: Bench) -> None:
     """Measures long polls."""
-    for count in bench.plan.waiting:
-        measure_count(bench, holders_of(bench.names, count, WAITING), count, waiting=True)
+    measure_rows(bench, bench.names, waiting(bench.plan))
 
 
-def holders_of(names: Iterable[str], count: int, way: str = WEBSOCKET) -> list[str]:
-    """Gives the servers that can have `count` subscribers who follow by a way, and prints those that have too many."""
-    holders = [name for name in names if way in KINDS[name].kind.ways]
-    if count > MOST_ON_TWISTED and ON_TWISTED in holders:
+def measure_streams(bench: Bench) -> None:
+    """Measures event streams."""
+    measure_rows(bench, bench.names, streams(bench.plan))
+
+
+def measure_documents(bench: Bench) -> None:
+    """Measures pushes of large documents."""
+    measure_rows(bench, bench.names, documents(bench.plan))
+
+
+def measure_rows(bench: Bench, names: Iterable[str], rows: Iterable[Row]) -> None:
+    """Measures those rows of which the plan has the title."""
+    for row in rows:
+        if bench.plan.has(row.title):
+            measure_row(bench, holders_of(names, row), row)
+
+
+def holders_of(names: Iterable[str], row: Row) -> list[str]:
+    """Gives the servers that can have a row's subscribers, and prints where one of them has too many."""
+    holders = [name for name in names if row.kind in KINDS[name].kind.followed_by]
+    if ON_TWISTED in holders and not (row.is_polled and row.count <= MOST_ON_TWISTED):
         holders.remove(ON_TWISTED)
-        print(f"left out: {ON_TWISTED}: {count:,} subscribers take it more than a second", flush=True)
+        if row.count > MOST_ON_TWISTED:
+            print(f"left out: {ON_TWISTED}: {row.count:,} subscribers take it more than a second", flush=True)
     return holders
 
 
-def measure_count(bench: Bench, names: Iterable[str], count: int, *, waiting: bool = False, more: str = "") -> None:
-    """Measures fan-out: a new version each second, to `count` subscribers; then the latency of other clients' polls.
-
-    Subscribers have WebSockets, or, if they are ``waiting``, ask each time for the next version.
+def measure_row(bench: Bench, names: Iterable[str], row: Row) -> None:
+    """Measures fan-out: a new version each second, then the latency of other clients' polls.
 
     All servers have their subscribers all the time, and are paused but for the one whose turn it is. Turns are short,
     so that the compared servers run in the same conditions. Memory and polls are measured once.
-
-    :param more: the end of the row's title.
     """
     plan, found = bench.plan, bench.found
-    seconds = plan.fan_out_seconds
-    title = (f"HTTPS, {count:,} long polls" if waiting else f"WebSocket, {count:,} subscribers with TLS") + more
+    setting, seconds = with_document(bench.setting, row.document_bytes), plan.fan_out_seconds
     with ExitStack() as stack:
-        holders = [hold(bench.setting, name, count, stack, waiting=waiting) for name in names]
-        for _ in range(plan.fan_out_rounds):
+        holders = [holder for name in names if (holder := hold(setting, name, row, stack))]
+        for turn in range(row.rounds):
             for holder in holders:
-                holder.take_turn(alternating(holder.server), seconds=seconds)
+                got = holder.take_turn(alternating(holder.server), seconds=seconds)
+                progress(f"round {turn + 1}", row.title, holder.server.name, got)
         found.spread += [
             holder.server.connections() for holder in holders if isinstance(holder.server, LivefeedWorkers)
         ]
         for holder in holders:
             # The polls are measured afterwards, so that their cost does not count as deliveries.
-            p99_ms, failed = measure_polls(holder, POLLED_S / 4 if plan.is_quick else POLLED_S)
-            errors = holder.subscribers.close() + failed
+            p99_ms, failed = (
+                measure_polls(holder, POLLED_S / 4 if plan.is_quick else POLLED_S) if row.is_polled else (0, 0)
+            )
+            errors = holder.clients.errors + failed
             for got in holder.rounds:
                 whole = replace(got, p99_ms=p99_ms, memory_bytes=holder.memory_bytes, errors=errors)
-                found.note(title, holder.server.name, whole, seconds=seconds)
-                progress("fan-out", title, holder.server.name, whole)
+                found.note(row.title, holder.server.name, whole, seconds=seconds)
+            progress("fan-out", row.title, holder.server.name, whole)
 
 
-def hold(setting: Setting, name: str, count: int, stack: ExitStack, *, waiting: bool) -> Holder:
-    """Starts a server, gives it subscribers, and pauses it."""
+def hold(setting: Setting, name: str, row: Row, stack: ExitStack) -> Holder | None:
+    """Starts a server, gives it subscribers, and pauses it; ``None`` if it does not serve all of them."""
     document = setting.document.read_bytes()
     server = stack.enter_context(KINDS[name].kind(name, setting))
     if server.publish is not None:
         server.publish(document)
     time.sleep(1)
     idle = server.memory_bytes()
-    apart = Apart.begin(stack)
-    if waiting:
-        subscribers: load.Watchers = apart.waiters(server.port, server.wait_path, server.wait_line)
-    elif server.wraps:
-        subscribers = apart.frame_watchers(server.port, server.subscribe_path, LEAST_BYTES)
-    else:
-        subscribers = apart.watchers(server.port, server.subscribe_path, len(websocket_text_frame(document)))
-    holder = Holder(server, subscribers, count)
-    holder.settle(count, alternating(server), idle=idle)
+    demand = following(server, row.kind, row.count, whole=len(document), plain=row.plain)
+    holder = Holder(server, demand, row.count)
+    try:
+        holder.settle(stack, alternating(server), idle=idle)
+    except ClientsError as error:
+        print(f"left out: {row.title}: {error}", flush=True)
+        server.stop()
+        return None
     return holder
 
 
@@ -113,13 +178,13 @@ def measure_polls(holder: Holder, seconds: float) -> tuple[float, int]:
         return 0, 0
     server.resume()
     with publishing(alternating(server)):
-        holder.subscribers.run(RESUMED)
+        holder.clients.run(RESUMED)
         poller = subprocess.Popen(
             [sys.executable, "-m", "tests.bench.pollers", str(server.port), f"{seconds}"],
             stdout=subprocess.PIPE,
             text=True,
         )
-        holder.subscribers.run(seconds + 1)
+        holder.clients.run(seconds + 1)
         polled = json.loads(poller.communicate()[0])
     server.pause()
     return polled["p99_ms"], polled["errors"]

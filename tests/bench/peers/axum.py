@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from tests.bench.peers.server import BUILT, EVENTS, HOST, WAITING, WEBSOCKET, Server, post
-
-if TYPE_CHECKING:
-    from typing import ClassVar
+from tests.bench.peers.server import BUILT, HOST, KINDS_OF_FOLLOWING, Server, post
 
 AXUM = BUILT / "axum-peer"
 
@@ -15,7 +10,7 @@ AXUM = BUILT / "axum-peer"
 class Axum(Server):
     """A server in Rust with one thread, which has the document in memory."""
 
-    ways: ClassVar[tuple[str, ...]] = (WEBSOCKET, EVENTS, WAITING)
+    followed_by = KINDS_OF_FOLLOWING
 
     def start(self) -> None:
         certificate = self.setting.certificate

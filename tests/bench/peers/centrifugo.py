@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from tests.bench.peers.server import BUILT, EVENTS, HOST, WEBSOCKET, Server, post
-
-if TYPE_CHECKING:
-    from typing import ClassVar
+from tests.bench.peers.server import BUILT, HOST, Server, post
 
 CENTRIFUGO = BUILT / "centrifugo"
 
@@ -20,9 +16,8 @@ CONNECT = quote(json.dumps({"subs": {"feed": {"recover": True}}}, separators=(",
 class Centrifugo(Server):
     """Centrifugo with one core, and with its engine in memory. It answers no polls."""
 
-    polls: ClassVar[bool] = False
-    ways: ClassVar[tuple[str, ...]] = (WEBSOCKET, EVENTS)
-    wraps: ClassVar[bool] = True
+    polls = False
+    followed_by = ("websocket", "events")
 
     def start(self) -> None:
         certificate = self.setting.certificate

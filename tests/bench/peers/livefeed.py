@@ -6,12 +6,8 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from tests.bench.peers.server import EVENTS, HOST, START_S, WAITING, WEBSOCKET, Server
-
-if TYPE_CHECKING:
-    from typing import ClassVar
+from tests.bench.peers.server import HOST, KINDS_OF_FOLLOWING, START_S, Server
 
 FEEDS = ("one", "two", "three", "four", "five")
 
@@ -22,7 +18,7 @@ UNIT = ("PYTHONMALLOC=malloc", "GLIBC_TUNABLES=glibc.malloc.hugetlb=1")
 class Livefeed(Server):
     """livefeed, with one of its transports."""
 
-    ways: ClassVar[tuple[str, ...]] = (WEBSOCKET, EVENTS, WAITING)
+    followed_by = KINDS_OF_FOLLOWING
     transport = "fast"
     source: str | None = None
     workers = 0

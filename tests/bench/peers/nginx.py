@@ -5,12 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
 
-from tests.bench.peers.server import CIPHERSUITE, EVENTS, HOST, WAITING, WEBSOCKET, Server, post
-
-if TYPE_CHECKING:
-    from typing import ClassVar
+from tests.bench.peers.server import CIPHERSUITE, HOST, KINDS_OF_FOLLOWING, Server, post
 
 NCHAN_MODULE = "/usr/lib/nginx/modules/ngx_nchan_module.so"
 
@@ -79,7 +75,7 @@ class Nginx(Server):
 class Nchan(Nginx):
     """nginx with nchan: a publisher's location, and subscribers."""
 
-    ways: ClassVar[tuple[str, ...]] = (WEBSOCKET, EVENTS, WAITING)
+    followed_by = KINDS_OF_FOLLOWING
     modules = f"load_module {NCHAN_MODULE};"
     extra = """
         location = /publish {

@@ -12,7 +12,7 @@ import time
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,8 +26,9 @@ PUBLISH_S = 30
 BUILT = Path(__file__).parents[3] / "build" / "bin"
 """The programs that make targets build for the bench."""
 
-WEBSOCKET, EVENTS, WAITING = "WebSocket", "events", "long polls"
-"""The ways to follow a server."""
+Kind = Literal["request", "websocket", "events"]
+KINDS_OF_FOLLOWING: tuple[Kind, ...] = ("request", "websocket", "events")
+"""Requests that wait for the next version, WebSockets, and event streams."""
 
 CIPHERSUITE = "TLS_AES_128_GCM_SHA256"
 """The cipher suite of all servers in TLS 1.3. livefeed and Go prefer it by default; OpenSSL prefers a slower one."""
@@ -57,13 +58,11 @@ class Server:
     :ivar plain_port: of HTTP; 0 if it has none.
     :ivar publish: makes a new version of the document; ``None`` if it is read from the file.
     :cvar polls: whether it answers polls.
-    :cvar ways: the ways to follow it.
-    :cvar wraps: whether its messages have more than the document in them, so that their lengths differ.
+    :cvar followed_by: the ways in which clients can be sent each new version.
     """
 
     polls: ClassVar[bool] = True
-    ways: ClassVar[tuple[str, ...]] = ()
-    wraps: ClassVar[bool] = False
+    followed_by: ClassVar[tuple[Kind, ...]] = ()
 
     name: str
     setting: Setting
