@@ -17,7 +17,7 @@ from livefeed.document.snapshot import IDENTITY
 from livefeed.web.answers import SERVER, fields_by_name, head_of, http_date
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
+    from collections.abc import Callable, Hashable, Iterable
 
     from livefeed.transport.answer import Select
 
@@ -82,8 +82,11 @@ class PreparedAnswers:
 
     It is emptied when answers are forgotten (:meth:`.Site.forget_answers`): with each version, each change of state,
     and each quarter of a second, since answers tell the time.
+
+    :ivar used: called when it was empty, and is so no more; ``None`` to call nothing.
     """
 
+    used: Callable[[], object] | None = None
     _answers: dict[Hashable, Prepared] = field(default_factory=dict)
 
     def find(self, key: Hashable, basis: tuple[object, ...]) -> Prepared | None:
@@ -98,6 +101,13 @@ class PreparedAnswers:
         """Keeps an answer, unless that would exceed the limit."""
         if len(self._answers) < MAX_PREPARED or key in self._answers:
             self._answers[key] = answer
+            if self.used is not None and len(self._answers) == 1:
+                self.used()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing that tells the time."""
+        return not self._answers
 
     def clear(self) -> None:
         """Forgets all answers."""

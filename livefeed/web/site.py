@@ -82,6 +82,7 @@ class Site(server.Site):
         self._counts: Counter[Any] = Counter()
         self._resting: deque[Channel] = deque()
         self._clearing: IDelayedCall | None = None
+        self._forgets = False  # whether it runs
 
     def configure(self, *, head_timeout_s: float, max_head_bytes: int, idle_timeout_s: float) -> None:
         """Takes other limits, which count from the next request of each connection on."""
@@ -89,11 +90,14 @@ class Site(server.Site):
 
     def startFactory(self) -> None:
         """Factory API. Opens no access log: a log line is for a change of state."""
+        self._forgets = True
         self.prepared = self.make_prepared()
-        self._clear_later()
+        for store in (*self.replays.values(), self.prepared):
+            store.used = self._clear_later
 
     def stopFactory(self) -> None:
         """Factory API."""
+        self._forgets = False
         if self._clearing is not None:
             self._clearing.cancel()
             self._clearing = None
@@ -143,12 +147,17 @@ class Site(server.Site):
         self._counts[label(status, is_secure=channel.isSecure())] += 1
 
     def _clear_later(self) -> None:
+        """Has the answers be forgotten once they are out of date. While there are none, the process can sleep."""
+        if self._clearing is not None or not self._forgets:
+            return
         # At each full second, because Date changes then, and in between for Livefeed-Next. The wall clock is read each
         # time, because it may have been set.
         self._clearing = self.reactor.callLater(FORGET_S - self.wall() % FORGET_S, self._clear)
 
     def _clear(self) -> None:
-        self._clear_later()
+        self._clearing = None
+        if not all(store.is_empty for store in (*self.replays.values(), self.prepared)):
+            self._clear_later()
         self.forget_answers()
 
     def forget_answers(self) -> None:

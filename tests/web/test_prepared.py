@@ -51,6 +51,17 @@ class PreparedTests(SynchronousTestCase):
         self.assertIs(answers.find(MAX_PREPARED - 1, ()), answer)
         self.assertIsNone(answers.find(MAX_PREPARED, ()))
 
+    def test_use_is_told(self) -> None:
+        """The owner learns when there is something to forget, once until it is forgotten."""
+        answers, told = PreparedAnswers(), []
+        answers.used = lambda: told.append(answers.is_empty)
+        for _ in range(2):
+            self.assertTrue(answers.is_empty)
+            answers.keep(1, make())
+            answers.keep(2, make())
+            answers.clear()
+        self.assertEqual(told, [False, False])
+
     def test_nothing(self) -> None:
         """The other store keeps nothing."""
         nothing = NothingPrepared()
@@ -109,8 +120,13 @@ class SiteTests(SynchronousTestCase):
         self.assertEqual(self.ask(), (200, b'{"a": 2}', 2))
         self.feed.mark_stale()
         self.assertEqual(self.ask()[2], 3)
-        self.clock.advance(0.25)
-        self.assertEqual(self.ask()[2], 4)
+        for made in (4, 5, 6):
+            self.clock.advance(0.25)
+            self.assertEqual(self.ask()[2], made)
+        self.clock.pump([0.25, 0.25])
+        # Then the process can sleep. The connections have long timers.
+        soon = self.clock.seconds() + 1
+        self.assertEqual([call for call in self.clock.getDelayedCalls() if call.getTime() < soon], [])
 
     def test_neither_an_older_version_nor_an_earlier_state(self) -> None:
         """An answer counts for its version and state, even if nobody has said that answers are to be forgotten."""
