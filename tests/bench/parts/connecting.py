@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tests.bench import load
-from tests.bench.clients import Clients, Demand, following
+from tests.bench.clients import Clients, Demand, following, whole_of
 from tests.bench.servers import KINDS
 from tests.bench.turns import progress
 
@@ -74,7 +74,7 @@ def is_able(row: Row, server: Server) -> bool:
 
 def demand_of(row: Row, server: Server) -> Demand:
     """Gives the clients of a row."""
-    whole = len(server.setting.document.read_bytes())
+    whole = whole_of(server.setting)
     if row.kind == "request":
         return Demand("connect", "request", "/feed", AT_A_TIME, whole=whole)
     return replace(following(server, row.kind, AT_A_TIME, whole=whole), way="connect")
