@@ -11,8 +11,10 @@ from tests.bench.results import (
     BY_SPLICES,
     CROWD,
     FIVE_ITEMS,
+    FULL_HANDSHAKE,
     ONE_ITEM,
     OURS,
+    WEBSOCKET_CONNECTING,
     WIRE,
     Kept,
     Run,
@@ -21,6 +23,7 @@ from tests.bench.results import (
     reference_of,
 )
 from tests.bench.servers import ONE_WORKER, TWO_WORKERS
+from tests.bench.tables import table
 
 if TYPE_CHECKING:
     from tests.bench.load import Measured
@@ -73,8 +76,14 @@ GOALS = (
     ),
     Goal("five items on a connection, CPU of a delivery: one item", items_title(10_000), ONE_ITEM, 1.2, None,
          ours=FIVE_ITEMS),
-    # nchan took 26 µs a version and client where 35 µs are required, and 22 µs the goal.
-    Goal("HTTPS, 5,000 long polls, CPU: nchan", "HTTPS, 5,000 long polls", "nginx + nchan", 1.35, 0.85),
+    Goal("HTTPS, full handshake and one request, CPU: nginx", FULL_HANDSHAKE, "nginx", 1.1, 1.0),
+    Goal("connecting a WebSocket, CPU: nchan", WEBSOCKET_CONNECTING, "nginx + nchan", 1.6, 1.2),
+    Goal("WebSocket, 100 subscribers, CPU: nchan", "WebSocket, 100 subscribers with TLS", "nginx + nchan", 1.8, 1.2),
+    Goal("1 MB pushed to 100, CPU: nchan", "WebSocket, 1 MB pushed to 100", "nginx + nchan", 1.2, 1.0),
+    Goal(
+        "5,000 event streams without TLS, CPU: nchan", "Event streams, 5,000 without TLS", "nginx + nchan", 0.95, 0.85
+    ),
+    Goal("HTTPS, 10,000 long polls, CPU: nchan", "HTTPS, 10,000 long polls", "nginx + nchan", 1.0, 0.7),
     Goal("memory of a TLS subscriber: nchan", FAN_OUT, "nginx + nchan", 0.9, 0.7, is_memory=True),
     Goal("memory of an idle TLS poller: nginx", "HTTPS, 5,000 idle pollers", "nginx", 1.5, 1.0, is_memory=True),
 )  # fmt: skip
@@ -168,57 +177,6 @@ def _condition(place: str, runs: dict[str, Run], *, name_them: bool) -> str:
     )
     line = ", ".join([place, *versions]) + (f"; runs of {', '.join(lengths)}" if lengths else "")
     return f"{line}: {'; '.join(runs)}." if name_them else f"{line}."
-
-
-def table(medians: Medians) -> str:
-    """Gives the figures as Markdown, one table a row of the bench."""
-    lines: list[str] = []
-    for title, by_name in medians.items():
-        if not any(measured.cpu_us for measured in by_name.values()):
-            lines += ["", f"**{title}**", "", "| server | KB each |", "|---|---|"]
-            lines += [f"| {name} | {measured.memory_bytes / 1024:.1f} |" for name, measured in by_name.items()]
-            continue
-        is_polled = title.startswith("HTTP")
-        what = (
-            ("requests/s", "p50, ms", "p99, ms")
-            if is_polled
-            else ("deliveries/s", "publish to last, ms", "poll p99, ms")
-        )
-        reference = reference_of(by_name)
-        if reference in (BY_SPLICES, FIVE_ITEMS):
-            lines += pushes(title, by_name, reference)
-            continue
-        lines += [
-            "",
-            f"**{title}**",
-            "",
-            f"| server | {what[0]} | CPU, µs each | ours / its CPU | {what[1]} | {what[2]} | KB each |",
-        ]
-        lines.append("|---|---|---|---|---|---|---|")
-        for name, measured in by_name.items():
-            ratio = f"{measured.ratio:.2f}" if measured.ratio else ""
-            memory = f"{measured.memory_bytes / 1024:.1f}" if measured.memory_bytes else ""
-            errors = f" ({measured.errors} errors)" if measured.errors else ""
-            lines.append(
-                f"| {name}{errors} | {measured.rate:,.0f} | {measured.cpu_us:.1f} | {ratio} "
-                f"| {measured.p50_ms:.1f} | {measured.p99_ms:.1f} | {memory} |"
-            )
-    return "\n".join(lines)
-
-
-def pushes(title: str, by_name: dict[str, Measured], reference: str) -> list[str]:
-    """Gives the lines of a row of ways to be pushed to, which differ in the bytes that are sent."""
-    share = f"{reference.removeprefix('livefeed, by ')} / its CPU"
-    lines = ["", f"**{title}**", ""]
-    lines.append(f"| | deliveries/s | CPU, µs each | {share} | bytes each | publish to last, ms | KB each |")
-    lines.append("|---|---|---|---|---|---|---|")
-    for name, measured in by_name.items():
-        errors = f" ({measured.errors} errors)" if measured.errors else ""
-        lines.append(
-            f"| {name}{errors} | {measured.rate:,.0f} | {measured.cpu_us:.1f} | {measured.ratio:.2f} "
-            f"| {measured.wire_bytes:,.0f} | {measured.p50_ms:.1f} | {measured.memory_bytes / 1024:.1f} |"
-        )
-    return lines
 
 
 def plot(medians: Medians, ours: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tests.bench import load
 from tests.bench.clients import Clients, Demand, following, whole_of
+from tests.bench.results import EVENTS_CONNECTING, FULL_HANDSHAKE, WEBSOCKET_CONNECTING
 from tests.bench.servers import KINDS
 from tests.bench.turns import progress
 
@@ -23,9 +24,6 @@ WARM_UP_S = 0.2
 CLOSED_S = 0.1
 """The seconds that a server has for the ends of the last connections, which count."""
 
-FULL_HANDSHAKE = "HTTPS, a full handshake and one request"
-CONNECTING = {"websocket": "WebSocket, connecting", "events": "Event stream, connecting"}
-
 
 @dataclass(frozen=True)
 class Row:
@@ -35,7 +33,11 @@ class Row:
     kind: Kind
 
 
-ROWS = (Row(FULL_HANDSHAKE, "request"), Row(CONNECTING["websocket"], "websocket"), Row(CONNECTING["events"], "events"))
+ROWS = (
+    Row(FULL_HANDSHAKE, "request"),
+    Row(WEBSOCKET_CONNECTING, "websocket"),
+    Row(EVENTS_CONNECTING, "events"),
+)
 
 
 def measure(bench: Bench) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.bench.parts import connecting, memory, requests, subscribers, ways, workers
+from tests.bench.parts import connecting, idle, memory, requests, subscribers, ways, workers
 from tests.bench.parts.part import Part
 
 PARTS = (
@@ -12,6 +12,7 @@ PARTS = (
     Part("streams", subscribers.measure_streams),
     Part("waiting", subscribers.measure_waiting),
     Part("documents", subscribers.measure_documents),
+    Part("idle", idle.measure),
     Part("deltas", ways.measure_deltas),
     Part("items", ways.measure_items),
     Part("memory", memory.measure),
