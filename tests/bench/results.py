@@ -33,6 +33,11 @@ BY_SPLICES = "livefeed, by v2"
 FIVE_ITEMS, ONE_ITEM = "five items each", "one item each"
 REFERENCES = (OURS, BY_SPLICES, FIVE_ITEMS)
 """The names whose processor time is divided by that of the others of the same row: the first that the row has."""
+FULL_HANDSHAKE = "HTTPS, full handshake and one request"
+WEBSOCKET_CONNECTING, EVENTS_CONNECTING = "WebSocket, connecting", "Event stream, connecting"
+CONNECTING = (FULL_HANDSHAKE, WEBSOCKET_CONNECTING, EVENTS_CONNECTING)
+"""The titles of the rows whose clients come, and go."""
+
 NAMES_OF_KINDS = {"election": "the election night", "small": "the small demonstration"}
 
 BENCH = Path(__file__).parent
@@ -190,6 +195,11 @@ def deltas_title(kind: str, count: int) -> str:
 def items_title(count: int) -> str:
     """Gives the title of the row with several items on a connection."""
     return f"WebSocket, {count:,} connections, five items each and one"
+
+
+def idle_title(count: int) -> str:
+    """Gives the title of the row of subscribers who are sent no new document."""
+    return f"WebSocket, {count:,} subscribers of a document that does not change"
 
 
 def reference_of(names: Iterable[str]) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.bench.parts import connecting, memory, pollers, requests, rest, subscribers, ways, workers
+from tests.bench.parts import connecting, idle, memory, pollers, requests, rest, subscribers, ways, workers
 from tests.bench.parts.part import Part
 
 PARTS = (
@@ -13,6 +13,7 @@ PARTS = (
     Part("streams", subscribers.measure_streams),
     Part("waiting", subscribers.measure_waiting),
     Part("documents", subscribers.measure_documents),
+    Part("idle", idle.measure),
     Part("deltas", ways.measure_deltas),
     Part("items", ways.measure_items),
     Part("memory", memory.measure),
