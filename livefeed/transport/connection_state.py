@@ -27,7 +27,7 @@ READ_BYTES = 16_384
 """Upper limit of the bytes of one read, and of small pieces that are joined for one write: the size of a TLS record."""
 
 WRITE_BYTES = 65_536
-"""Upper limit of the bytes of one write of kept data, and of the bytes kept back while a protocol is called."""
+"""Upper limit of the bytes that are kept back while a protocol is called."""
 
 # The states of the server's side, in the order in which they can follow each other. Reading ends independently of them.
 # They are plain integers: a comparison with a member of an enumeration takes four times as long.

@@ -63,8 +63,8 @@ GOALS = (
         "HTTPS, all heads different, 2,000 connections", "nginx", 1.0, 0.85,
     ),
     Goal(
-        "HTTPS, a new connection for each request, CPU: nginx",
-        "HTTPS, a new connection for each request", "nginx", 1.2, 1.0,
+        "HTTPS, resumed handshake and one request, CPU: nginx",
+        "HTTPS, resumed handshake and one request", "nginx", 1.2, 1.0,
     ),
     Goal("WebSocket, 10,000 subscribers, CPU: nchan", FAN_OUT, "nginx + nchan", 0.9, 0.7),
     Goal(

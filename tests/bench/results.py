@@ -19,6 +19,7 @@ from OpenSSL import SSL
 import livefeed
 import twisted
 from tests.bench.load import Measured
+from tests.bench.peers.server import BUILT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,8 +33,14 @@ REFERENCES = (OURS, BY_SPLICES, FIVE_ITEMS)
 """The names whose processor time is divided by that of the others of the same row: the first that the row has."""
 NAMES_OF_KINDS = {"election": "the election night", "small": "the small demonstration"}
 
+BENCH = Path(__file__).parent
+
 COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
     "Go net/http": {"Go": ("go", "version")},
+    "h2o": {"h2o": ("h2o", "--version")},
+    "axum": {"axum": ("grep", "^axum =", f"{BENCH}/peers/rust/Cargo.toml")},
+    "Caddy": {"Caddy": ("cat", f"{BUILT}/caddy.version")},
+    "Centrifugo": {"Centrifugo": ("cat", f"{BUILT}/centrifugo.version")},
     "nginx": {"nginx": ("nginx", "-v")},
     "nginx + nchan": {"nginx": ("nginx", "-v"), "nchan": ("dpkg-query", "-W", "libnginx-mod-nchan")},
     "varnish behind hitch": {"Varnish": ("varnishd", "-V"), "hitch": ("hitch", "--version")},
