@@ -20,6 +20,7 @@ from livefeed.web.negotiation import (
     choose_coding,
     coding_ranks,
     coding_weights,
+    preferred_coding,
     preferred_wait_s,
 )
 from livefeed.web.replay import KEYED
@@ -163,6 +164,16 @@ class ChooseCodingTests(SynchronousTestCase):
             self.assertEqual(chosen(b"gzip" + before + b"q=1", ("gzip",)), "gzip", before)
             self.assertEqual(chosen(b"gzip;" + before + b"q=1", ("gzip",)), "identity", before)
             self.assertEqual(chosen(b"gzip" + before + b"q=1;", ("gzip",)), "identity", before)
+
+    @given(
+        st.one_of(st.none(), st.sampled_from((b"gzip", b"br;q=0.5, zstd", b"identity", b"*;q=0", b"gzip;q=0, *", b""))),
+        st.lists(st.sampled_from(("identity", "br", "zstd", "gzip")), unique=True),
+    )
+    def test_choice_by_the_value(self, field: bytes | None, available: list[str]) -> None:
+        """It is the same by the value of the field, where identity may be among the codings that are there."""
+        others = [coding for coding in available if coding != "identity"]
+        for _ in range(2):
+            self.assertEqual(preferred_coding(field, tuple(available)), chosen(field, others))
 
 
 class PreferTests(SynchronousTestCase):
