@@ -323,6 +323,24 @@ class FieldsTests(SynchronousTestCase):
         self.assertEqual(fields.keyed.persistence(), b"Keep-Alive , CLOSE")
         self.assertEqual(self.fields(b"If-None-Match:  * ").tags, [b"*"])
 
+    def test_refused_names(self) -> None:
+        """Of a name that a field has several times the first counts (RFC 9110, 12.4.2)."""
+        self.assertFalse(self.fields(b"Accept: text/event-stream;q=0, text/event-stream").accepts_events)
+        self.assertEqual(self.fields(b"A-IM: json-patch;q=0, livefeed-splices").manipulation, b"livefeed-splices")
+        self.assertIsNone(self.fields(b"A-IM: x, json-patch;q=0").manipulation)
+
+    def test_end_of_the_connection(self) -> None:
+        """twisted.web finds "close" between blanks as well, in the first line, and obeys it in HTTP/1.1."""
+        for lines, expected in (
+            ((b"Connection: x close",), True),
+            ((b"Connection: TE, CLOSE",), True),
+            ((b"Connection: keep-alive", b"Connection: close"), True),
+            ((b"Connection: keep-alive", b"Connection: x close"), False),
+            ((b"Connection: closed",), False),
+        ):
+            self.assertEqual((lines, self.fields(*lines).asks_to_close), (lines, expected))
+        self.assertFalse(self.fields(b"Connection: x close", version=b"HTTP/1.0").asks_to_close)
+
     def test_websocket(self) -> None:
         """Any member of Upgrade counts, in any case, but not in HTTP/1.0 (RFC 9110, 7.8)."""
         self.assertTrue(self.fields(b"Upgrade: h2c, WebSocket").asks_for_websocket)
