@@ -21,4 +21,5 @@
 - ``resources``: the base of all resources, and small content such as pages.
 - ``site``: the factory of channels.
 - ``uncounted``: a site for the requests with which livefeed checks itself.
+- ``upgrades``: handshakes of WebSockets that are accepted without a channel.
 """

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
 from livefeed.transport.answer import Repeatable
 from livefeed.web.site import FORGET_S, Site
+from tests.helpers.handshake_heads import head
 
 NOW = 1_700_000_000.875
 
@@ -53,3 +57,25 @@ class ForgettingTests(SynchronousTestCase):
         self.site.stopFactory()
         self.site.stopFactory()
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class UpgradeTests(SynchronousTestCase):
+    """Handshakes that are accepted without a channel."""
+
+    def test_accepted_handshakes_are_counted_until_a_stop(self) -> None:
+        """Each as an answer with status 101; what is left to a channel is not counted here."""
+        site = Site(Resource(), reactor=Clock())
+        assert site.upgrades is not None
+        begun: Any = (object(), object())
+        site.upgrades.learn(b"/feed.ws", SimpleNamespace(accept=lambda handshake: begun))
+        self.assertIs(site.upgrade(head(), True), begun)
+        self.assertIs(site.upgrade(head(), False), begun)
+        self.assertIsNone(site.upgrade(b"", False))
+        counts = {(101, "https", "identity"): 1, (101, "http", "identity"): 1}
+        self.assertEqual(site.counts(), counts)
+        site.forget_answers()
+        self.assertIsNone(site.upgrade(head(), False))
+        site.announce_returns(lambda: 1)
+        site.forget_answers()
+        self.assertIsNone(site.upgrade(head(), False))
+        self.assertEqual(site.counts(), counts)
