@@ -107,6 +107,8 @@ class TLSCallsTests(SynchronousTestCase):
                 calls.fail(connection, calls.read(handle, calls.buffer, RECORD_BYTES))
             with self.assertRaises(SSL.WantReadError):
                 calls.fail(connection, calls.write(handle, b"x", 1))
+            with self.assertRaises(SSL.WantReadError):
+                calls.fail(connection, calls.write_from(handle, calls.view(b"xyz"), 1, 2))
 
 
 def self_signed(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:

@@ -589,6 +589,66 @@ class PublicCallsTests(TLSTestCase, ConnectionContract):
             seen.clear()
             self.connection.resumeProducing()
 
+    def test_large_answer_goes_out_at_once(self) -> None:
+        """All records are written by one call, and nothing is held back after it."""
+        body = LARGE[:100_000]
+        self.assertEqual(self.connection._send_both(b"head", body), 4 + len(body))
+        self.assertEqual(self.connection.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CORK), 0)
+        self.receive(4 + len(body))
+        self.assertEqual(self.client.received, b"head" + body)
+
+    def test_head_of_more_than_a_record(self) -> None:
+        """The records are in order."""
+        head, body = b"h" * (READ_BYTES + 9), LARGE[:100_000]
+        self.connection.write_large_or_end(head, body)
+        self.receive(len(head) + len(body))
+        self.assertEqual(self.client.received, head + body)
+
+    def test_large_answer_to_a_socket_that_holds_nothing_back(self) -> None:
+        """Such as a Unix socket: the option is none of its options."""
+        self.patch(tls_connection, "TCP_CORK", 9999)
+        self.connection.write_large_or_end(b"head", LARGE)
+        self.receive(4 + len(LARGE))
+        self.assertEqual(self.client.received, b"head" + LARGE)
+
+    def test_large_answer_is_not_held_back_when_its_writing_breaks(self) -> None:
+        """The connection that breaks is ended, and what it has written goes out."""
+
+        def fail(*_: object) -> int:
+            raise MemoryError
+
+        self.patch(tls_connection, "TLS_CALLS", replace(tls_connection.TLS_CALLS, write_from=fail))
+        with self.assertRaises(MemoryError):
+            self.connection._send_both(b"head", LARGE)
+        self.assertEqual(self.connection.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CORK), 0)
+        with self.assertRaises(MemoryError):
+            self.connection._send_from(LARGE, 1)
+        self.assertEqual(self.connection.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CORK), 0)
+
+    def test_large_answer_to_a_client_that_is_gone(self) -> None:
+        """The connection is lost between two records."""
+
+        def lose(*_: object) -> int:
+            raise SSL.SysCallError(32, "EPIPE")
+
+        self.patch(tls_connection, "TLS_CALLS", replace(tls_connection.TLS_CALLS, write_from=lose))
+        self.connection.write_large_or_end(b"head", LARGE)
+        self.assert_lost(ConnectionLost)
+
+    def test_large_answer_waits_until_something_can_be_read(self) -> None:
+        """The rest is sent after that."""
+        calls = tls_connection.TLS_CALLS
+
+        def cross(*_: object) -> int:
+            raise SSL.WantReadError
+
+        self.patch(tls_connection, "TLS_CALLS", replace(calls, write_from=cross))
+        self.connection.write_large_or_end(b"head", LARGE)
+        self.patch(tls_connection, "TLS_CALLS", calls)
+        self.client.send(b"x")
+        self.receive(4 + len(LARGE))
+        self.assertEqual(self.client.received, b"head" + LARGE)
+
     def test_half_closed(self) -> None:
         """The server ends its side with a goodbye, and goes on reading."""
         self.protocol_class = HalfCloseableRecorder

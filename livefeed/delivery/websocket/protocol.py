@@ -55,8 +55,8 @@ PINGS_UNANSWERED = 2
 waits behind a document."""
 
 PINGS_SPARED = 3
-"""Number of consecutive pings that are skipped while documents are pushed, which keep a connection alive as well. With
-10,000 subscribers, a ping every 25 s and its pong took 2 of the 18 µs that each push takes."""
+"""Number of consecutive pings that are skipped while documents or heartbeats are pushed: these keep a connection alive
+as well. With 10,000 subscribers, a ping every 25 s and its pong took 2 of the 18 µs that each push takes."""
 
 PUSHED_S = 4
 """Seconds after the last push for which pings are skipped: the next ping then comes within 30 s of that push."""
@@ -183,7 +183,7 @@ class SubscriberProtocol(FramedSubscriber):
         """Member API. Sends a ping, or aborts the connection if the last pings were followed by no sign of life."""
         if self._paused:
             self._note_progress()
-        elif -PINGS_SPARED < self._silent <= 0 and self._pushed_at() > self._factory.clock.seconds() - PUSHED_S:
+        elif -PINGS_SPARED < self._silent <= 0 and self._sent_at() > self._factory.clock.seconds() - PUSHED_S:
             self._silent -= 1
             return
         if self._silent >= PINGS_UNANSWERED:
@@ -195,10 +195,13 @@ class SubscriberProtocol(FramedSubscriber):
         if self.is_open and not self._paused:
             self.transport.write(_PING)
 
-    def _pushed_at(self) -> float:
-        """Gives when a push of something that the client follows began."""
+    def _sent_at(self) -> float:
+        """Gives when a push of something that the client follows began, or of a heartbeat about it."""
         following = self._subscription
-        return following.pushed_at() if isinstance(following, Items) else self.delivery.feed.pushed_at
+        if isinstance(following, Items):
+            return following.sent_at()
+        feed = self.delivery.feed
+        return feed.fanout.sent_at if isinstance(self._outlet, MessageOutlet) else feed.pushed_at
 
     def send_away(self, delay_ms: int) -> None:
         """Socket API. Begins the closing handshake (RFC 6455, 7.1.1). A client without an answer is aborted after 2 s.

@@ -375,7 +375,7 @@ class QuickHandshakeTests(QuickTestCase):
             self.assertIsNotNone(self.quickly(head(b"Sec-WebSocket-Protocol: chat-%d" % number)))
 
     def test_paths_are_forgotten_with_the_answers(self) -> None:
-        """With each version, each change of state, and each quarter of a second."""
+        """With each version, and with each change of state."""
         self.assertIsNotNone(self.quickly(head()))
         publish(self.feed, SECOND)
         self.assert_left(head())

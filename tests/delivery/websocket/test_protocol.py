@@ -251,6 +251,20 @@ class ItemTests(WebSocketTestCase):
             counts.append(pings)
         self.assertEqual(counts, [0, 1])
 
+    def test_heartbeats_spare_pings(self) -> None:
+        """They keep a connection alive where only changes are pushed; a client of plain documents has pings alone."""
+        self.feed.push = "change"
+        followed = (("/feed.ws", DELTA), ("/feed.ws", DELTA_2), ("/feed.ws/a", DELTA_2))
+        clients = [Client(self.site, path=path, subprotocols=[Subprotocol(name)]) for path, name in followed]
+        pings = dict.fromkeys([*clients, Client(self.site)], 0)
+        for _ in range(90):
+            publish(self.feed, b'{"a": 1, "b": 2}')
+            self.clock.pump([0.25] * 4)
+            for client in pings:
+                pings[client] += [opcode for opcode, _ in client.receive()].count(Opcode.PING)
+                client.send()
+        self.assertEqual([*pings.values()], [0, 0, 0, 3])
+
 
 class LivenessTests(WebSocketTestCase):
     def test_subscriber_is_pinged(self) -> None:
