@@ -14,7 +14,7 @@ from xml.etree import ElementTree as ET
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.bench import report
+from tests.bench import report, standing
 from tests.bench.clients import Demand, Ran, following
 from tests.bench.deltas import documents_of
 from tests.bench.items import path_of
@@ -22,7 +22,19 @@ from tests.bench.load import Measured, lua_of
 from tests.bench.parts import requests
 from tests.bench.peers.server import Server
 from tests.bench.preparing import DOCUMENT_BYTES, check_options, document_of, padded
-from tests.bench.results import BY_SPLICES, FIVE_ITEMS, ONE_ITEM, OURS, Found, Kept, deltas_title, items_title
+from tests.bench.results import (
+    BY_SPLICES,
+    FIVE_ITEMS,
+    FULL_HANDSHAKE,
+    ONE_ITEM,
+    OURS,
+    Found,
+    Kept,
+    deltas_title,
+    idle_title,
+    items_title,
+)
+from tests.bench.tables import table
 from tests.bench.turns import last_delivery
 
 if TYPE_CHECKING:
@@ -151,8 +163,25 @@ class RowsTests(SynchronousTestCase):
         page = report.document(Kept.read(self.path))
         self.assertIn("election night by v2, CPU: nchan's plain push | 0.80 | 0.9 | 0.8 |", page)
         self.assertIn("CPU of a delivery: one item | 1.10 | 1.2 |  |", page)
-        self.assertIn("| nginx + nchan | 10,000 | 20.0 | 0.80 | 600 | 0.0 | 2.0 |", page)
+        self.assertIn("| nginx + nchan | 10,000 | 20.0 | 0.80 | 600 | 2.0 |", page)
         self.assertIn("five items each / its CPU", page)
+
+    def test_each_kind_of_row_has_its_columns(self) -> None:
+        """Columns without a figure are left out."""
+        polled = Measured(cpu_us=1, rate=2, p50_ms=3, p99_ms=4, ratio=1)
+        pushed = Measured(cpu_us=1, rate=2, ratio=1, wire_bytes=5, p50_ms=3)
+        for title, measured, head in (
+            ("HTTPS", polled, "requests/s | CPU, µs each | ours / its CPU | p50, ms | p99, ms"),
+            (FULL_HANDSHAKE, polled, "connections/s | CPU, µs each | ours / its CPU | p50, ms | p99, ms"),
+            (
+                "HTTPS, 9 long polls",
+                pushed,
+                "deliveries/s | CPU, µs each | ours / its CPU | bytes each | publish to last, ms",
+            ),
+            (idle_title(9), Measured(core_percent=1, mbit_s=2), "% of a core | Mbit/s | messages/s"),
+            ("pollers", Measured(memory_bytes=9), "KB each"),
+        ):
+            self.assertIn(f"\n| server | {head} |\n", table({title: {OURS: measured}}))
 
     def test_the_plot_has_a_bar_for_each_figure(self) -> None:
         """One bar of each row is livefeed's: that of the row's reference."""
@@ -162,7 +191,7 @@ class RowsTests(SynchronousTestCase):
 
     def test_rows_that_were_not_measured_say_so(self) -> None:
         """The goals are there before the first run."""
-        self.assertEqual(report.standing(Kept()).count(f"| {report.ABSENT} |"), len(report.GOALS) + 3)
+        self.assertEqual(standing.standing(Kept()).count(f"| {standing.ABSENT} |"), len(standing.GOALS) + 7)
 
     def test_a_second_run_replaces_its_rows_only(self) -> None:
         """The rows of a part that runs alone are put beside the others."""

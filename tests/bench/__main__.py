@@ -10,12 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.bench import report
-from tests.bench.parts import requests
 from tests.bench.parts.part import Bench, Plan
 from tests.bench.parts.registry import PARTS, chosen
 from tests.bench.preparing import installed, make_setting, prepare_process
 from tests.bench.results import OURS, Found, Kept
 from tests.bench.servers import COMPARED, KINDS, OTHER, missing_tools
+from tests.bench.tables import table
 
 KEPT = Path(__file__).parents[2] / "docs" / "benchmarks.json"
 
@@ -28,8 +28,8 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=1, help="how long each measurement of requests takes")
     parser.add_argument("--fan-out-rounds", type=int, default=30, help="of subscribers")
     parser.add_argument("--fan-out-seconds", type=int, default=2, help="how many versions count in each")
-    parser.add_argument("--subscribers", type=int, nargs="*", default=[1000, 10000])
-    parser.add_argument("--waiting", type=int, nargs="*", default=[5000], help="long polls at a time")
+    parser.add_argument("--subscribers", type=int, nargs="*", default=[100, 1000, 10000])
+    parser.add_argument("--waiting", type=int, nargs="*", default=[10000], help="long polls at a time")
     parser.add_argument("--servers", nargs="*", default=list(COMPARED), choices=list(KINDS), metavar="NAME")
     parser.add_argument(
         "--other",
@@ -52,9 +52,6 @@ def main() -> int:
             parser.error("--other needs --only requests or --only subscribers, and is not kept")
         options.servers = [OURS, OTHER]
     plan = plan_of(options)
-    if not any(plan.has(row.title) for row in requests.ROWS):
-        titles = "; ".join(row.title for row in requests.ROWS)
-        parser.error(f"--rows: no title has {' or '.join(options.rows)} in it: {titles}")
     if absent := missing_tools():
         print(
             f"the bench needs {', '.join(absent)}, which is not installed (make bench-peers says how)", file=sys.stderr
@@ -69,7 +66,9 @@ def main() -> int:
             began = time.monotonic()
             part.measure(bench)
             print(f"{part.name}: {(time.monotonic() - began) / 60:.1f} minutes", file=sys.stderr, flush=True)
-    print(report.table(found.medians()))
+    if not (found.rounds or found.rest):
+        parser.error(f"--rows: no title of the measured parts has {' or '.join(options.rows)} in it")
+    print(table(found.medians()))
     print("\n".join(report.workers(found.medians(), found.spread)))
     if options.write:
         # A whole run replaces all rows, also those that no part measures any more.

@@ -16,7 +16,7 @@ from tests.helpers import go_programs
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tests.bench.peers.server import Server
+    from tests.bench.peers.server import Server, Setting
 
 Way = Literal["connect", "poll", "subscribe"]
 
@@ -98,6 +98,14 @@ def following(server: Server, kind: Kind, count: int, *, whole: int, fields: str
         "subscribe", kind, paths[kind], count,
         fields=fields + (server.wait_line if is_waiting else ""), whole=whole, condition=is_waiting, plain=plain,
     )  # fmt: skip
+
+
+def whole_of(setting: Setting) -> int:
+    """Gives the bytes from which on a message counts as the setting's document.
+
+    Centrifugo parses documents, and sends them without their spaces; pings of its own are messages, too.
+    """
+    return setting.document.stat().st_size // 2
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from livefeed.sources.demo import DemoSource
-from tests.bench import report
 from tests.bench.clients import following
 from tests.bench.following import DEFLATED, DELTA, DELTA_2
 from tests.bench.peers.livefeed import LivefeedAnnounced
 from tests.bench.peers.nginx import Nchan
 from tests.bench.preparing import check_options, installed, make_setting, prepare_process
 from tests.bench.results import BY_SPLICES, Found, Kept, deltas_title
+from tests.bench.tables import table
 from tests.bench.turns import Holder, progress, put
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def main() -> int:
             measure(
                 setting, kind, count=options.subscribers, rounds=options.rounds, seconds=options.seconds, found=found
             )
-            print(report.table(found.medians()), flush=True)
+            print(table(found.medians()), flush=True)
             if options.json:
                 Kept.put(found, options.json)
     return 0

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from livefeed.sources.demo import DemoSource
-from tests.bench import report
 from tests.bench.clients import Demand
 from tests.bench.following import DELTA_2
 from tests.bench.peers.livefeed import FEEDS, LivefeedFeeds
 from tests.bench.preparing import check_options, make_setting, prepare_process
 from tests.bench.results import FIVE_ITEMS, ONE_ITEM, Found, Kept, items_title
+from tests.bench.tables import table
 from tests.bench.turns import Holder, progress, put
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def main() -> int:
             versions=options.versions,
             interval_s=options.interval,
         )
-    print(report.table(found.medians()))
+    print(table(found.medians()))
     if options.json:
         Kept.put(found, options.json)
     return 0

@@ -86,7 +86,9 @@ class Measured:
     :ivar first_ms: processor time per second of the process that was started first, in milliseconds, where it was
         measured: of the parent, if there are workers.
     :ivar ratio: livefeed's processor time divided by the server's in the same round; 0 if it is not known.
-    :ivar wire_bytes: the bytes of each delivery, with those of TLS, where they were counted.
+    :ivar wire_bytes: the bytes of each delivery or connection, with those of TLS, where they were counted.
+    :ivar core_percent: the server's processor time as a part of a core, where there is nothing to divide it by.
+    :ivar mbit_s: the megabits per second that all clients were sent, with those of TLS, where they were counted.
     """
 
     rate: float = 0
@@ -98,6 +100,8 @@ class Measured:
     first_ms: float = 0
     ratio: float = 0
     wire_bytes: float = 0
+    core_percent: float = 0
+    mbit_s: float = 0
 
 
 def requests(

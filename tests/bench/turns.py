@@ -165,7 +165,9 @@ def progress(*parts: object) -> None:
     *words, got = parts
     assert isinstance(got, load.Measured)
     print(
-        f"{': '.join(map(str, words))}: {got.cpu_us:.1f} µs, {got.rate:,.0f}/s"
+        f"{': '.join(map(str, words))}: {got.rate:,.0f}/s"
+        + (f", {got.cpu_us:.1f} µs" if got.cpu_us else "")
+        + (f", {got.core_percent:.2f} % of a core, {got.mbit_s:.1f} Mbit/s" if got.core_percent else "")
         + (f", p99 {got.p99_ms:.1f} ms" if got.p99_ms else "")
         + (f", {got.wire_bytes:,.0f} bytes each" if got.wire_bytes else "")
         + (f", {got.memory_bytes / 1024:.1f} KB each" if got.memory_bytes else "")

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tests.bench import load
-from tests.bench.clients import Clients, Demand, following
+from tests.bench.clients import Clients, Demand, following, whole_of
+from tests.bench.results import EVENTS_CONNECTING, FULL_HANDSHAKE, WEBSOCKET_CONNECTING
 from tests.bench.servers import KINDS
 from tests.bench.turns import progress
 
@@ -23,9 +24,6 @@ WARM_UP_S = 0.2
 CLOSED_S = 0.1
 """The seconds that a server has for the ends of the last connections, which count."""
 
-FULL_HANDSHAKE = "HTTPS, a full handshake and one request"
-CONNECTING = {"websocket": "WebSocket, connecting", "events": "Event stream, connecting"}
-
 
 @dataclass(frozen=True)
 class Row:
@@ -35,7 +33,11 @@ class Row:
     kind: Kind
 
 
-ROWS = (Row(FULL_HANDSHAKE, "request"), Row(CONNECTING["websocket"], "websocket"), Row(CONNECTING["events"], "events"))
+ROWS = (
+    Row(FULL_HANDSHAKE, "request"),
+    Row(WEBSOCKET_CONNECTING, "websocket"),
+    Row(EVENTS_CONNECTING, "events"),
+)
 
 
 def measure(bench: Bench) -> None:
@@ -74,7 +76,7 @@ def is_able(row: Row, server: Server) -> bool:
 
 def demand_of(row: Row, server: Server) -> Demand:
     """Gives the clients of a row."""
-    whole = len(server.setting.document.read_bytes())
+    whole = whole_of(server.setting)
     if row.kind == "request":
         return Demand("connect", "request", "/feed", AT_A_TIME, whole=whole)
     return replace(following(server, row.kind, AT_A_TIME, whole=whole), way="connect")

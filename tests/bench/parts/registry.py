@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from tests.bench.parts import connecting, memory, requests, subscribers, ways, workers
+from tests.bench.parts import connecting, idle, memory, pollers, requests, rest, subscribers, ways, workers
 from tests.bench.parts.part import Part
 
 PARTS = (
     Part("requests", requests.measure, is_quick=True),
     Part("connecting", connecting.measure),
+    Part("pollers", pollers.measure),
     Part("subscribers", subscribers.measure, is_quick=True),
     Part("streams", subscribers.measure_streams),
     Part("waiting", subscribers.measure_waiting),
     Part("documents", subscribers.measure_documents),
+    Part("idle", idle.measure),
     Part("deltas", ways.measure_deltas),
     Part("items", ways.measure_items),
     Part("memory", memory.measure),
+    Part("rest", rest.measure),
     Part("following", ways.measure_following),
     Part("workers", workers.measure),
 )

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tests.bench.clients import ClientsError, following
+from tests.bench.clients import ClientsError, following, whole_of
 from tests.bench.peers.livefeed import LivefeedWorkers
 from tests.bench.preparing import DOCUMENT_BYTES, with_document
 from tests.bench.servers import KINDS
@@ -160,7 +160,7 @@ def hold(setting: Setting, name: str, row: Row, stack: ExitStack) -> Holder | No
         server.publish(document)
     time.sleep(1)
     idle = server.memory_bytes()
-    demand = following(server, row.kind, row.count, whole=len(document), plain=row.plain)
+    demand = following(server, row.kind, row.count, whole=whole_of(setting), plain=row.plain)
     holder = Holder(server, demand, row.count)
     try:
         holder.settle(stack, alternating(server), idle=idle)

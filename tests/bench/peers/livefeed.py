@@ -22,6 +22,7 @@ class Livefeed(Server):
     transport = "fast"
     source: str | None = None
     workers = 0
+    variables = UNIT
 
     def root(self) -> Path:
         """Gives the directory with the source code."""
@@ -29,16 +30,24 @@ class Livefeed(Server):
 
     def start(self) -> None:
         certificate = self.setting.certificate
-        pauses = self.setting.directory / "pauses"
-        arguments: list[str | Path] = [sys.executable, "-m", "tests.bench.paused", pauses]
-        arguments += ["--nodaemon", "--pidfile=", "livefeed"]
+        arguments: list[str | Path] = [*self.program(), "--nodaemon", "--pidfile=", "livefeed"]
         arguments += [*self.source_arguments(), "--transport", self.transport]
         arguments += ["--listen", f"tls:{self.port}:interface={HOST}"]
         arguments += ["--listen", f"tcp:{self.plain_port}:interface={HOST}"]
         arguments += ["--cert", certificate.cert, "--key", certificate.key]
         arguments += self.more_arguments()
         root = self.root()
-        self.run("env", f"PYTHONPATH={root}", *UNIT, *arguments, directory=root)
+        # As an installed livefeed it finds its byte code, also where the environment keeps Python from writing any.
+        kept = ["-u", "PYTHONDONTWRITEBYTECODE", f"PYTHONPYCACHEPREFIX={self.setting.directory / 'pycache'}"]
+        self.run("env", *kept, f"PYTHONPATH={root}", *self.variables, *arguments, directory=root)
+
+    def program(self) -> list[str | Path]:
+        """Gives the beginning of the command, up to the options of twistd."""
+        return [self.interpreter(), "-m", "tests.bench.paused", self.setting.directory / "pauses"]
+
+    def interpreter(self) -> str | Path:
+        """Gives the Python that runs it."""
+        return sys.executable
 
     def source_arguments(self) -> list[str]:
         """Gives the options that name the sources."""
@@ -76,11 +85,13 @@ class LivefeedAnnounced(Livefeed):
 class LivefeedFeeds(LivefeedAnnounced):
     """livefeed with several feeds, each of which is a file."""
 
+    names: tuple[str, ...] = FEEDS
+
     def files(self) -> dict[str, Path]:
         """Gives the file of each feed, by the feed's name."""
         directory = self.setting.directory / self.slug
         directory.mkdir(exist_ok=True)
-        return {name: directory / f"{name}.json" for name in FEEDS}
+        return {name: directory / f"{name}.json" for name in self.names}
 
     def source_arguments(self) -> list[str]:
         config = self.setting.directory / f"{self.slug}.toml"
@@ -89,6 +100,22 @@ class LivefeedFeeds(LivefeedAnnounced):
             path.write_bytes(self.setting.document.read_bytes())
         config.write_text("".join(f'[feeds.{name}]\nsource = "file:{path}"\n' for name, path in files.items()))
         return ["--config", str(config)]
+
+
+class LivefeedManyFeeds(LivefeedFeeds):
+    """livefeed with many feeds, and with the default settings."""
+
+    names = tuple(f"feed-{number}" for number in range(64))
+
+    def more_arguments(self) -> list[str]:
+        return Livefeed.more_arguments(self)
+
+
+class LivefeedAsInstalled(Livefeed):
+    """livefeed as its unit starts it: nothing of the bench is in its process."""
+
+    def program(self) -> list[str | Path]:
+        return [Path(sys.executable).with_name("twistd")]
 
 
 class OtherLivefeed(Livefeed):

@@ -56,6 +56,7 @@ class Server:
     :ivar name: its name in the tables.
     :ivar port: of HTTPS.
     :ivar plain_port: of HTTP; 0 if it has none.
+    :ivar started: when its first process was started, by :func:`time.monotonic`.
     :ivar publish: makes a new version of the document; ``None`` if it is read from the file.
     :cvar polls: whether it answers polls.
     :cvar followed_by: the ways in which clients can be sent each new version.
@@ -74,6 +75,7 @@ class Server:
     wait_line: str = "Prefer: wait=50\r\n"
     publish: Callable[[bytes], None] | None = None
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    started: float = 0
 
     def start(self) -> None:
         """Starts the processes."""
@@ -126,6 +128,7 @@ class Server:
 
     def run(self, *arguments: str | Path, directory: Path | None = None) -> None:
         """Starts a process on the servers' core."""
+        self.started = self.started or time.monotonic()
         log = (self.setting.directory / f"{self.slug}.log").open("ab")
         with log:
             process = subprocess.Popen(
@@ -160,12 +163,14 @@ class Server:
 
     def memory_bytes(self) -> int:
         """Gives the memory in bytes that they have in use, with shared memory counted once."""
-        total = 0
-        for pid in self.pids():
-            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                if line.startswith("Pss:"):
-                    total += int(line.split()[1]) * 1024
-        return total
+        return self.memory("Pss")
+
+    def memory(self, *fields: str) -> int:
+        """Gives the sum of some fields of ``smaps_rollup`` (proc_pid_smaps(5)) in bytes, of all processes."""
+        lines = (
+            line.split() for pid in self.pids() for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        )
+        return sum(int(words[1]) * 1024 for words in lines if words[0].rstrip(":") in fields)
 
 
 def _cpu_seconds(pid: int) -> float:
