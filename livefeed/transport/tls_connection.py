@@ -149,7 +149,9 @@ class TLSConnection(Connection):
         replay = self._answers
         answer = replay.find(data)  # type: ignore[union-attr] # there is a store at each boundary
         if answer is None:
-            self._deliver(data, replay.missed)  # type: ignore[union-attr]
+            missed = replay.missed  # type: ignore[union-attr]
+            if missed is None or not replay.join(missed, self):  # type: ignore[union-attr]
+                self._deliver(data, missed)
             return
         self._active_at = self.pool.now
         if answer.at_once:
