@@ -14,14 +14,14 @@ CLIENTS := $(if $(shell command -v npm),tests/clients/node_modules/.package-lock
 # the tests start many hundreds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run certs chaos churn kills ferretdb test test-integration test-browsers test-sources test-workers test-twisted test-unit test-unit-debian bench bench-quick bench-there bench-quick-there bench-peers bench-patches check format lint types docs wheel-test coverage soak recorded-hour mutants lock pictures clean help
+.PHONY: run certs chaos churn kills ferretdb test test-integration test-browsers test-sources test-workers test-twisted test-unit test-unit-debian bench bench-quick bench-there bench-quick-there bench-peers bench-build bench-patches check format lint types docs wheel-test coverage soak recorded-hour mutants lock pictures clean help
 
 help:
 	@echo "make run      serve the demo feed on http://localhost:$(PLAIN_PORT)/ and https://localhost:$(PORT)/"
 	@echo "make test     run the test suite"
 	@echo "make check    format, lint, types, docs, all tests, and the integration tests on Twisted's transport and with workers: what CI runs"
 	@echo "make test-workers  run the integration tests with two workers"
-	@echo "make bench    compare with nginx, Go, nchan, Varnish; bench-quick in two minutes, bench-peers for what to install; bench-patches HISTORY=FILE"
+	@echo "make bench    compare with nginx, h2o, nchan, Go, Rust; bench-quick in three minutes, bench-peers and bench-build for what to install; bench-patches HISTORY=FILE"
 	@echo "make ferretdb build a server with MongoDB's protocol for the tests, with Go, in two minutes"
 	@echo "make wheel-test  build the wheel, install it into an environment of its own and try it; part of make test"
 	@echo "make coverage measure the branch coverage of each module by its own test file, and compare it with tests/coverage.toml"
@@ -162,10 +162,23 @@ bench-quick-there: $(READY)
 bench-patches: $(READY)
 	$(BIN)/python -m tests.bench.patches $(HISTORY)
 
+# Servers that no package of Debian has, for the comparisons of the bench. The first build takes ten minutes.
+build/bin/centrifugo build/bin/caddy: build/bin/%: tests/bench/peers/build_go
+	$< $*
+
+build/bin/axum-peer: $(wildcard tests/bench/peers/rust/src/*.rs tests/bench/peers/rust/Cargo.*)
+	cargo build --quiet --locked --release --manifest-path tests/bench/peers/rust/Cargo.toml --target-dir build/rust
+	@mkdir -p $(@D)
+	cp build/rust/release/axum-peer $@
+
+bench-build: build/bin/centrifugo build/bin/caddy build/bin/axum-peer
+
 bench-peers:
 	@echo "The servers that livefeed is compared with, and the load generator, are Debian's packages:"
-	@echo "  apt install nginx libnginx-mod-nchan varnish hitch wrk golang-go"
-	@echo "Stop those that Debian starts by itself: systemctl disable --now nginx varnish hitch"
+	@echo "  apt install nginx libnginx-mod-nchan h2o varnish hitch wrk golang-go"
+	@echo "Stop those that Debian starts by itself: systemctl disable --now nginx h2o varnish hitch"
+	@echo "make bench-build builds the others, of which Debian has none: Centrifugo and Caddy with Go, axum with cargo."
+	@echo "Servers that are missing are left out, and named."
 
 # The longest of them first: with --jobs, no other is left to run beside the last one.
 check: lint test-integration test-workers test-twisted test-browsers test-sources test-unit types docs

@@ -16,10 +16,11 @@ from zope.interface import implementer
 
 from livefeed.transport.answer import MAX_ANSWER_BYTES, in_pieces
 from livefeed.transport.connection_state import DRAINING, LOST, OPEN, WRITE_BYTES
-from livefeed.transport.groups import ConnectionGroup
+from livefeed.transport.groups import ConnectionGroup, DirectGroup
 from livefeed.transport.interfaces import IReplayed
 from livefeed.transport.reading import Reading
 from livefeed.transport.rooms import Room
+from livefeed.transport.sockets import send_to_all
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +66,7 @@ class Connection(Reading):
     @staticmethod
     def make_group() -> ConnectionGroup[Any]:
         """Gives an empty group of connections of this class."""
-        return ConnectionGroup()
+        return DirectGroup(list, send_to_all)
 
     @staticmethod
     def write_to_all(connections: Sequence[Any], data: bytes) -> None:

@@ -396,3 +396,21 @@ class Writable(Protocol):
 
     def write_or_end(self, data: bytes, sent: int = 0, /) -> None:
         """Writes data. An exception ends the connection, and is not raised."""
+
+
+class WritingGroup(Protocol):
+    """A group that writes to the handles of connections that can send."""
+
+    def take_aside(self, connection: Any, /) -> None:
+        """Has a connection written to by its own methods from now on, instead of by its handle."""
+
+
+class DirectlyWritable(Writable, Protocol):
+    """A connection of a group that writes to its handle while it can send."""
+
+    _handle: Any
+    _can_send: bool
+    _writing_group: WritingGroup | None
+
+    def _protocol_failed(self, where: str, /) -> None:
+        """Handles the current exception: it is logged, and the connection is lost."""

@@ -18,6 +18,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from livefeed.clocks import Beat
 from livefeed.transport.rooms import Turns
 from livefeed.transport.sockets import reset_when_closed
 from livefeed.transport.traffic import Traffic
@@ -181,7 +182,7 @@ class Pool:
         self.turns = Turns(self.reactor)
         self.unreported = Unreported(self.reactor, self.doRead)
         self._sweeping = LoopingCall(self.sweep)
-        self._sweeping.clock = cast("IReactorTime", self.reactor)
+        self._sweeping.clock = cast("IReactorTime", Beat(cast("IReactorTime", self.reactor)))
 
     def listen(
         self,

@@ -18,12 +18,12 @@ from zope.interface import implementer
 from livefeed.tls.openssl import RECORD_BYTES, choose_calls
 from livefeed.transport.connection import Connection
 from livefeed.transport.connection_state import LOST, READY
-from livefeed.transport.groups import ConnectionGroup
+from livefeed.transport.groups import ConnectionGroup, DirectGroup
 from livefeed.transport.interfaces import IPlainListener
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from twisted.internet.interfaces import IProtocolFactory
 
@@ -49,67 +49,6 @@ _UNFINISHED = (HANDSHAKING, FAILED)
 _GONE = {errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ECONNABORTED, errno.EHOSTUNREACH}
 
 
-class TLSGroup(ConnectionGroup["TLSConnection"]):
-    """A group that writes to connections that can send without a look at any of them. A fan-out consists of this.
-
-    With thousands of connections, none of their memory is in a cache. So the group keeps the handles that OpenSSL is
-    called with. A connection that cannot send any more calls :meth:`take_aside`, and is written to by its own methods
-    until it can send again.
-
-    :param pack: joins many handles, see :class:`livefeed.tls.openssl.TLSCalls`.
-    :param write_all: writes to joined handles, see there.
-    """
-
-    __slots__ = ("_direct", "_handles", "_pack", "_write_all")
-
-    def __init__(self, pack: Callable[[list[Any]], Any], write_all: Callable[[Any, bytes, int], list[int]]) -> None:
-        super().__init__()
-        self._pack = pack
-        self._write_all = write_all
-        self._direct: list[TLSConnection] = []
-        self._handles: Any = None  # the joined handles of _direct; None while they have to be joined anew
-
-    def discard(self, connection: TLSConnection) -> None:
-        """Removes a connection that was added."""
-        if connection._direct_group is self:
-            self.take_aside(connection)
-        super().discard(connection)
-
-    def take_aside(self, connection: TLSConnection) -> None:
-        """Has a connection written to by its own methods from now on, instead of by its handle."""
-        self._direct.remove(connection)
-        self._handles = None
-        connection._direct_group = None
-        self._singly.append(connection)
-
-    def write(self, data: bytes) -> None:
-        """Writes to each as its ``write`` would."""
-        # A connection that is taken aside below has been written to, and is not in this copy.
-        singly = tuple(self._singly)
-        if self._direct and data:
-            if self._handles is None:
-                self._handles = self._pack([each._handle for each in self._direct])
-            try:
-                counts = self._write_all(self._handles, data, len(data))
-            except Exception:
-                # It is not known which connections have been written to.
-                counts = []
-                for connection in tuple(self._direct):
-                    connection._protocol_failed("write")
-            if counts:
-                for connection, sent in zip(tuple(self._direct), counts, strict=True):
-                    if sent != len(data):
-                        # A socket that has taken nothing is full or broken: another write tells which.
-                        connection.write_or_end(data, sent)
-        for connection in singly:
-            connection.write_or_end(data)
-            if connection._can_send and connection._direct_group is None:
-                self._singly.remove(connection)
-                self._direct.append(connection)
-                self._handles = None
-                connection._direct_group = self
-
-
 @implementer(INegotiated)
 class TLSConnection(Connection):
     """A connection with TLS, by pyOpenSSL on the socket itself: ``ISSLTransport`` and ``INegotiated``.
@@ -119,7 +58,7 @@ class TLSConnection(Connection):
 
     secure = True
 
-    __slots__ = ("_close_notify_sent", "_direct_group", "_ssl")
+    __slots__ = ("_close_notify_sent", "_ssl")
 
     def __init__(
         self, pool: ConnectionPool, sock: socket.socket, peer: object, factory: IProtocolFactory, context: SSL.Context
@@ -127,7 +66,6 @@ class TLSConnection(Connection):
         super().__init__(pool, sock, peer, factory)
         self._tls_state = HANDSHAKING
         self._close_notify_sent = False
-        self._direct_group: TLSGroup | None = None  # the group that writes to the handle, only while it can send
         self._ssl: Any = SSL.Connection(context, sock)
         self._handle = TLS_CALLS.handle(self._ssl)
         self._ssl.set_accept_state()
@@ -137,7 +75,7 @@ class TLSConnection(Connection):
     @staticmethod
     def make_group() -> ConnectionGroup[Any]:
         """Gives an empty group of connections of this class."""
-        return ConnectionGroup() if TLS_CALLS.write_all is None else TLSGroup(TLS_CALLS.pack, TLS_CALLS.write_all)
+        return ConnectionGroup() if TLS_CALLS.write_all is None else DirectGroup(TLS_CALLS.pack, TLS_CALLS.write_all)
 
     @staticmethod
     def write_to_all(connections: Sequence[Any], data: bytes) -> None:
@@ -150,13 +88,13 @@ class TLSConnection(Connection):
         try:
             counts = TLS_CALLS.write_all(handles, data, len(data))
         except Exception:
-            # As in TLSGroup.
+            # As in DirectGroup.
             for connection in clear:
                 connection._protocol_failed("write")
             return
         for connection, sent in zip(clear, counts, strict=bool(counts)):
             if sent != len(data):
-                # As in TLSGroup.
+                # As in DirectGroup.
                 connection.write_or_end(data, sent)
 
     def getHandle(self) -> object:
@@ -367,11 +305,6 @@ class TLSConnection(Connection):
         """
         with suppress(OSError):  # a Unix socket
             self.sock.setsockopt(IPPROTO_TCP, TCP_CORK, held)
-
-    def _clear_can_send(self) -> None:
-        self._can_send = False
-        if self._direct_group is not None:
-            self._direct_group.take_aside(self)
 
     def _cross(self, event: int) -> None:
         """Waits for this event alone: the kernel would report any other again and again."""

@@ -18,7 +18,7 @@ from livefeed.threads import defer_to_new_thread
 try:
     from twisted.internet import inotify
 
-    from livefeed.sources.file.watch import FileWatch, places_of
+    from livefeed.sources.file.watch import FileWatch, is_still_at, places_of
 except ImportError:  # not on Linux
     inotify = None  # type: ignore[assignment]
 
@@ -163,8 +163,11 @@ class FileSource:
             self._why_unwatched = "there is no inotify"
         if inotify is None or self._changed is None or self._new_watch is not None:
             return
+        watch = None if self._watch is None or self._watch.is_over else self._watch
+        if watch is not None and is_still_at(watch.places, self.path):
+            return
         places = places_of(self.path)
-        if self._watch is not None and self._watch.places == places and not self._watch.is_over:
+        if watch is not None and watch.places == places:
             return
         watch = FileWatch(cast("IReactorFDSet", self.reactor), places, self._changed)
         try:

@@ -6,25 +6,20 @@ Rule: nothing depends on them. A change that the kernel does not report is seen 
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from twisted.internet import inotify
-from twisted.python.filepath import FilePath
+
+from livefeed.sources.file.notifications import GONE, WRITTEN, INotifyError, Notifications
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from twisted.internet.interfaces import IReactorFDSet
 
-# A file has been written when its writer has closed it, or has put it in its place by rename.
-_WRITTEN = inotify.IN_CLOSE_WRITE | inotify.IN_MOVED_TO
-_GONE = inotify.IN_DELETE_SELF | inotify.IN_MOVE_SELF | inotify.IN_UNMOUNT | inotify.IN_IGNORED
-_MASK = _WRITTEN | inotify.IN_MODIFY | inotify.IN_DELETE_SELF | inotify.IN_MOVE_SELF | inotify.IN_ONLYDIR
-
-_NO_WATCH = 0xFFFFFFFF
-"""The watch descriptor of the event that reports lost events, which belongs to no directory (inotify(7),
-IN_Q_OVERFLOW)."""
+    from livefeed.sources.file.notifications import Interest
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +56,29 @@ def places_of(path: str) -> tuple[Place, ...]:
     return tuple(found.values())
 
 
+def is_still_at(places: tuple[Place, ...], path: str) -> bool:
+    """Tells whether places are still the directories of a path, if two calls of the system can tell.
+
+    That is so for a file that is no link, whose directory is the one that was found. To find all directories again
+    takes five times as long.
+    """
+    directory, name = os.path.split(path)
+    if len(places) != 1 or places[0].has_link or places[0].name != name:
+        return False
+    try:
+        if stat.S_ISLNK(os.lstat(path).st_mode):
+            return False
+    except FileNotFoundError:
+        pass  # a file that is not there is no link
+    except OSError:
+        return False
+    try:
+        status = os.stat(directory)
+    except OSError:
+        return False
+    return (status.st_dev, status.st_ino) == (places[0].device, places[0].inode)
+
+
 @dataclass(eq=False, slots=True)
 class FileWatch:
     """Watches some directories.
@@ -83,59 +101,58 @@ class FileWatch:
     is_over: bool = False
     is_writing: bool = False
     writes: int = 0
-    _events: inotify.INotify | None = None
-    _by_path: dict[bytes, Place] = field(default_factory=dict)
+    _notifications: Notifications = field(init=False)
+    _interests: list[Interest] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._notifications = Notifications.of(self.reactor)
 
     def open(self) -> None:
-        """Opens the kernel's watches, which collect events from then on.
+        """Opens the kernel's watches, whose events count from then on.
 
-        :raises INotifyError: if the kernel has no more watches, or a directory has been removed.
+        :raises INotifyError: if the kernel has no more watches, or a directory has been removed. None is open then.
         """
-        if not self.places:
-            return
-        self._events = events = inotify.INotify(self.reactor)
+        add = self._notifications.add
         try:
             for place in self.places:
-                directory = FilePath(os.fsencode(place.path))
-                self._by_path[directory.path] = place
-                events.watch(directory, _MASK, callbacks=[self._happened])
-        except BaseException:
-            os.close(events.fileno())
-            self._events = None
+                self._interests.append(add(place.path, place.name, self, wants_others=place.has_link))
+        except INotifyError:
+            self._discard()
             raise
-        # Twisted ignores events of watches that it does not know.
-        events._watchpoints[_NO_WATCH] = inotify._Watch(directory, callbacks=[self._lost])  # noqa: SLF001
 
     def start(self) -> None:
         """Begins to report events."""
-        if self._events is not None:
-            self._events.startReading()
+        self._notifications.read_or_not()
 
     def look(self) -> None:
         """Reads the kernel's pending events now, instead of waiting for the reactor."""
-        if self._events is not None and self._events.connected:
-            self._events.doRead()
+        self._notifications.doRead()
 
     def close(self) -> None:
         """Ends the watch. A second call does nothing."""
         self.changed = _nothing
-        if self._events is not None:
-            self._events.loseConnection()
+        self._discard()
+        self._notifications.read_or_not()
 
-    def _happened(self, _: object, path: FilePath[bytes], mask: int) -> None:
-        if mask & _GONE:
+    def _discard(self) -> None:
+        interests, self._interests = self._interests, []
+        for each in interests:
+            self._notifications.discard(each)
+
+    def happened(self, mask: int, *, is_it: bool) -> None:
+        """Listener API."""
+        if mask & GONE:
             self.is_over, self.is_writing = True, False
             return
-        place = self._by_path[path.dirname()]
-        is_it = path.basename() == os.fsencode(place.name)
         if is_it and not mask & inotify.IN_MOVED_TO:
             self.writes += 1
             self.is_writing = bool(mask & inotify.IN_MODIFY)
-        if mask & _WRITTEN and (is_it or (place.has_link and mask & inotify.IN_MOVED_TO)):
+        if mask & WRITTEN:
             self.is_writing = False
             self.changed()
 
-    def _lost(self, _: object, __: object, ___: int) -> None:
+    def lost(self) -> None:
+        """Listener API."""
         self.is_writing = False
         self.changed()
 

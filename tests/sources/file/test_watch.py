@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 from unittest.mock import patch
 
 from twisted.internet import inotify
 from twisted.logger import capturedLogs, eventAsText
+from twisted.python import _inotify
 
 from livefeed.exceptions import SourceError
 from livefeed.sources.file import source as source_module
 from livefeed.sources.file.source import ATTEMPTS, SETTLE_S
-from livefeed.sources.file.watch import places_of
+from livefeed.sources.file.watch import FileWatch, is_still_at, places_of
 from tests.helpers.file_source import FileTestCase
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
+    from twisted.internet.interfaces import IReactorFDSet
 
 
 def open_files() -> int:
@@ -115,7 +118,10 @@ class ChangeTests(WatchTestCase):
         """An overflow of the kernel's queue counts as a change, because an event of the file may have been lost."""
         self.begin()
         (reader,) = self.reactor.getReaders()
-        reader._doRead(b"\xff\xff\xff\xff" + inotify.IN_Q_OVERFLOW.to_bytes(4, "little") + bytes(8))
+        with patch.object(
+            os, "read", return_value=b"\xff\xff\xff\xff" + inotify.IN_Q_OVERFLOW.to_bytes(4, "little") + bytes(8)
+        ):
+            reader.doRead()
         self.assertEqual(self.changes(), 1)
 
 
@@ -224,13 +230,13 @@ class NoInotifyTests(WatchTestCase):
 
     def test_no_more_room(self) -> None:
         """Its limits may be reached by others: the ticks go on."""
-        with patch.object(inotify.INotify, "__init__", side_effect=inotify.INotifyError("no room")):
+        with patch.object(_inotify, "init", side_effect=inotify.INotifyError("no room")):
             self.assert_read_and_told_once()
 
     def test_directory_that_cannot_be_watched(self) -> None:
         """The descriptor is closed then."""
         before = open_files()
-        with patch.object(inotify.INotify, "watch", side_effect=inotify.INotifyError("not here")):
+        with patch.object(_inotify, "add", side_effect=inotify.INotifyError("not here")):
             self.assert_read_and_told_once()
         self.assertEqual(open_files(), before)
 
@@ -267,3 +273,42 @@ class ThreadTests(WatchTestCase):
         (place,) = places_of(str(self.directory / "beside"))
         self.assertEqual((place.name, place.has_link), ("results.json", True))
         self.assertEqual(places_of(str(self.directory / "missing" / "x")), ())
+
+    def test_places_that_stay(self) -> None:
+        """Only a file that is no link, in the directory that was found, is known to be where it was."""
+        path = str(self.path)
+        places = places_of(path)
+        self.assertTrue(is_still_at(places, path))
+        self.path.unlink()
+        self.assertTrue(is_still_at(places, path))
+        self.path.symlink_to("elsewhere")
+        self.assertFalse(is_still_at(places, path))
+        self.assertFalse(is_still_at(places_of(path), path))
+        self.path.unlink()
+        self.assertFalse(is_still_at(places, str(self.directory / "other")))
+        self.assertFalse(is_still_at((), path))
+        self.assertFalse(is_still_at(places, f"{path}{'x' * 300}/results.json"))
+        # The old one stays, so that the new one has another number.
+        self.directory.rename(self.directory.with_suffix(".old"))
+        self.addCleanup(shutil.rmtree, self.directory.with_suffix(".old"))
+        self.assertFalse(is_still_at(places, path))
+        self.directory.mkdir()
+        self.assertFalse(is_still_at(places, path))
+
+    def test_watch_that_cannot_be_opened_whole(self) -> None:
+        """Of a link to another directory, neither directory is watched if one cannot be."""
+        (self.directory / "sub").mkdir()
+        link = self.directory / "sub" / "link"
+        link.symlink_to(self.path)
+        before, add, made = open_files(), _inotify.add, []
+
+        def fail_at_second(*arguments: Any) -> int:
+            made.append(arguments)
+            if len(made) > 1:
+                raise inotify.INotifyError("no room")
+            return add(*arguments)
+
+        with patch.object(_inotify, "add", fail_at_second):
+            watch = FileWatch(cast("IReactorFDSet", self.reactor), places_of(str(link)), self.changed)
+            self.assertRaises(inotify.INotifyError, watch.open)
+        self.assertEqual(open_files(), before)
