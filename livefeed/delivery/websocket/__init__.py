@@ -4,6 +4,7 @@
 - ``connection``: a connection with limits, without feeds. The only module that imports Autobahn.
 - ``handshake``: judges a request, and agrees on extension and subprotocol. Knows no Autobahn.
 - ``outlets``: the frames that subscribers are sent, past Autobahn.
+- ``subscribers``: the subscribers of a process. Imports Autobahn with the first of them.
 - ``protocol``: the connection of a subscriber, which follows a feed or several items.
 - ``resource``: the path at which WebSockets are opened.
 """
