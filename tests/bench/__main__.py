@@ -26,7 +26,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="three rows and 1,000 subscribers: under two minutes")
     parser.add_argument("--rounds", type=int, default=9, help="of each part but subscribers")
     parser.add_argument("--seconds", type=float, default=1, help="how long each measurement of requests takes")
-    parser.add_argument("--fan-out-rounds", type=int, default=30, help="of subscribers")
+    parser.add_argument("--fan-out-rounds", type=int, default=12, help="of subscribers")
     parser.add_argument("--fan-out-seconds", type=int, default=2, help="how many versions count in each")
     parser.add_argument("--subscribers", type=int, nargs="*", default=[100, 1000, 10000])
     parser.add_argument("--waiting", type=int, nargs="*", default=[10000], help="long polls at a time")
@@ -36,6 +36,9 @@ def main() -> int:
         type=Path,
         metavar="DIRECTORY",
         help="compare with the livefeed of another checkout",
+    )
+    parser.add_argument(
+        "--python", type=Path, metavar="FILE", help="another Python with livefeed's packages, for the claims about it"
     )
     parser.add_argument(
         "--rows", nargs="*", default=[""], metavar="WORDS", help="of the requests: with this in the title"
@@ -60,7 +63,11 @@ def main() -> int:
     prepare_process()
     found = Found()
     with tempfile.TemporaryDirectory() as directory:
-        setting = replace(make_setting(Path(directory)), other=options.other and options.other.resolve())
+        setting = replace(
+            make_setting(Path(directory)),
+            other=options.other and options.other.resolve(),
+            python=options.python and options.python.absolute(),  # not resolved: an environment is found by its link
+        )
         bench = Bench(setting, tuple(installed(options.servers)), plan, found)
         for part in chosen(options.only, is_quick=options.quick):
             began = time.monotonic()
