@@ -5,21 +5,56 @@ from __future__ import annotations
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.selectreactor import SelectReactor
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, LoopingCall
 from twisted.logger import capturedLogs, eventAsText
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed import clocks
-from livefeed.clocks import STEP_S, Boot, Moment, measure_by_monotonic_clock, monotonic
+from livefeed.clocks import BEAT_S, STEP_S, Beat, Boot, Moment, measure_by_monotonic_clock, monotonic
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
 
 NOW = 1_700_000_000.25
 SECONDS = st.floats(0, 1e7)
 STEPS = st.floats(-1e8, 1e8)
+
+
+class BeatTests(SynchronousTestCase):
+    """Beat."""
+
+    def test_regular_calls_come_together(self) -> None:
+        """Calls that began at different times come at the same beats, once in each of their periods."""
+        clock = Clock()
+        clock.advance(7.03)
+        beats: dict[str, list[float]] = {"half": [], "full": [], "late": []}
+        for name, period_s, begins_s in (("half", BEAT_S, 0.2), ("full", 2 * BEAT_S, 0.4), ("late", BEAT_S, 0.9)):
+            loop = LoopingCall(lambda times: times.append(clock.seconds()), beats[name])
+            loop.clock = cast("IReactorTime", Beat(clock))
+            clock.callLater(begins_s, loop.start, period_s, now=False)
+            self.addCleanup(loop.stop)
+        for _ in range(400):
+            clock.advance(0.01)
+        at = {name: [int(when / BEAT_S) for when in times] for name, times in beats.items()}
+        self.assertEqual(at["half"], [16, 17, 18, 19, 20, 21, 22])
+        self.assertEqual(at["full"], [17, 19, 21])
+        self.assertEqual(at["late"], [17, 18, 19, 20, 21, 22])
+
+    @given(st.floats(0, 1e9), st.floats(0, 1e4))
+    def test_a_call_comes_at_a_beat(self, now_s: float, delay_s: float) -> None:
+        """It comes later, after the delay, and less than a beat after that."""
+        clock = Clock()
+        clock.rightNow = now_s
+        due_s = Beat(clock).callLater(delay_s, list).getTime()
+        self.assertGreater(due_s, now_s)
+        self.assertLess(abs(due_s / BEAT_S - round(due_s / BEAT_S)), 1e-6)
+        self.assertTrue(now_s + delay_s - 1e-6 <= due_s <= now_s + delay_s + BEAT_S + 1e-6)
+        self.assertEqual(Beat(clock).seconds(), now_s)
 
 
 class MonotonicTests(SynchronousTestCase):

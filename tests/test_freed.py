@@ -18,7 +18,7 @@ from twisted.internet.task import Clock
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from livefeed.delivery.websocket.handshake import DELTA
-from livefeed.process.memory import PERIOD_S, Collector
+from livefeed.process.memory import MAX_PUT_OFF, PERIOD_S, Collector
 from livefeed.testing import make_site, publish
 from livefeed.tls.options import server_options
 from livefeed.web.reconnect_slots import ReconnectSlots
@@ -212,7 +212,7 @@ class FreedTests(CertificateTestCase):
 
         def abort(server: Server) -> None:
             for subscriber in tuple(server.factory.protocols_open):
-                subscriber.dropConnection(abort=True)
+                subscriber.transport.abortConnection()
 
         for end in (
             say_goodbye,
@@ -258,7 +258,7 @@ class FreedTests(CertificateTestCase):
             clock.pump([PERIOD_S] * 2)
             self.leave(server)
             server.settle()
-            clock.advance(PERIOD_S)
+            clock.pump([PERIOD_S] * (MAX_PUT_OFF + 1))
             self.assertEqual(collector.full, 0)
             self.assertEqual({each() for each in left}, {None})
         finally:

@@ -12,7 +12,7 @@ import ssl
 import time
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from twisted.application.service import Service
@@ -21,6 +21,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from livefeed.auth.material import keys_of
+from livefeed.clocks import Beat
 from livefeed.exceptions import ConfigurationError, LivefeedError
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ class KeyFetching(Service):
 
     def __post_init__(self) -> None:
         self._loop = LoopingCall(self._look)
-        self._loop.clock = self.clock
+        self._loop.clock = cast("IReactorTime", Beat(self.clock))
 
     def startService(self) -> None:
         """IService API."""

@@ -12,11 +12,13 @@ import re
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from twisted.application.service import Service
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+
+from livefeed.clocks import Beat
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -41,8 +43,11 @@ RELIEF_S = 30.0
 keep the memory. If it is not enough, the next shortage follows, with two lines in the log a minute at most."""
 
 CHECK_S = 1.0
-"""Seconds between two looks at the memory. At 1,000 new connections per second it falls by 48 MB in between, a fifth of
-the largest reserve; a look took 0.6 ms of a busy processor."""
+"""Seconds between two looks at the memory while connections come. At 1,000 new connections per second it falls by 48 MB
+in between, a fifth of the largest reserve; a look took 0.6 ms of a busy processor."""
+
+CALM_CHECK_S = 10.0
+"""Seconds between two looks while no connections come. Nothing has to be held back then."""
 
 _MAX_FILE_BYTES = 65_536
 _NO_LIMIT = 1 << 60  # version 1 writes a number of this size for "no limit"
@@ -211,6 +216,10 @@ class LimitedPool(Protocol):
     limits: Limits
 
     @property
+    def count(self) -> int:
+        """The number of connections."""
+
+    @property
     def max_files(self) -> int:
         """The limit of connections by open files."""
 
@@ -245,12 +254,14 @@ class MemoryWatch(Service):
     # internal state
     is_short: bool = False
     _enough_since: float | None = None  # in a shortage, by the clock
+    _looked_at: float = -inf  # by the clock
+    _count: int = 0  # of the connections then
     capacity: Capacity = field(default_factory=lambda: Capacity(0, ""))
     _loop: LoopingCall = field(init=False)
 
     def __post_init__(self) -> None:
         self._loop = LoopingCall(self.look)
-        self._loop.clock = self.clock
+        self._loop.clock = cast("IReactorTime", Beat(self.clock))
 
     def startService(self) -> None:
         """IService API."""
@@ -284,7 +295,15 @@ class MemoryWatch(Service):
             self._loop.stop()
 
     def look(self) -> None:
-        """Looks at the memory that is left. The end of the last of several shortages ends the hold."""
+        """Looks at the memory that is left, if connections have come or it is time to.
+
+        The end of the last of several shortages ends the hold.
+        """
+        now, count = self.clock.seconds(), self.pool.count
+        if not self.is_short and count <= self._count and now - self._looked_at < CALM_CHECK_S:
+            self._count = count
+            return
+        self._looked_at, self._count = now, count
         memories = self.files.read()
         if self.is_short:
             if self._is_relieved(memories):

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 from twisted.application.service import Service
 
+from livefeed.clocks import BEAT_S, Beat
+
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-PERIOD_S = 0.5
+PERIOD_S = BEAT_S
 """Seconds between two measurements. One takes some microseconds."""
 
 
@@ -50,8 +52,8 @@ class LoopLag(Service):
             self._call = None
 
     def _schedule(self) -> None:
-        self._due_at = self.clock.seconds() + PERIOD_S
-        self._call = self.clock.callLater(PERIOD_S, self._measure)
+        self._call = Beat(self.clock).callLater(PERIOD_S, self._measure)
+        self._due_at = self._call.getTime()
 
     def _measure(self) -> None:
         late_s = max(0.0, self.clock.seconds() - self._due_at)

@@ -17,10 +17,12 @@ import resource
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from twisted.application.service import Service
 from twisted.internet.task import LoopingCall
+
+from livefeed.clocks import Beat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +34,11 @@ PERIOD_S = 0.5
 
 NEW_OBJECTS = 20_000
 """Number of new objects after which they are collected within a period as well. It takes some milliseconds."""
+
+FEW_OBJECTS, MAX_PUT_OFF = 200, 20
+"""Fewer new objects than these are not worth a collection, which is then put off by this many periods at most.
+
+A process at rest makes fewer."""
 
 NEVER = 2**31 - 1
 """Threshold of the older generations. Each collection of new objects counts as one, twice a second."""
@@ -114,6 +121,7 @@ class Collector(Service):
     _loop: LoopingCall = field(init=False)
     _were_many: bool = False
     _most: int = 0  # largest number of connections since the last full collection
+    _put_off: int = 0  # number of periods since new objects were last collected
     _few_for: int = 0  # number of periods for which there have been few connections
     _full_at: float = 0.0  # time of the last full collection, by the clock
     _last_s: float = 0.0  # its seconds
@@ -123,7 +131,7 @@ class Collector(Service):
 
     def __post_init__(self) -> None:
         self._loop = LoopingCall(self.collect)
-        self._loop.clock = self.clock
+        self._loop.clock = cast("IReactorTime", Beat(self.clock))
 
     def startService(self) -> None:
         """IService API."""
@@ -159,8 +167,11 @@ class Collector(Service):
                 _advise(NO_HUGE_PAGES)
         elif self._is_due(count):
             self._collect_all(count)
-        else:
+        elif gc.get_count()[0] >= FEW_OBJECTS or self._put_off >= MAX_PUT_OFF:
+            self._put_off = 0
             gc.collect(1)
+        else:
+            self._put_off += 1
 
     def _is_due(self, count: int) -> bool:
         """Tells whether a full collection is due although no crowd has gone."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -61,7 +61,7 @@ class CertificateRenewal(Service):
 
     def __post_init__(self) -> None:
         self._loop = LoopingCall(self._begin)
-        self._loop.clock = self.clock
+        self._loop.clock = cast("IReactorTime", clocks.Beat(self.clock))
 
     def startService(self) -> None:
         """IService API."""

@@ -18,6 +18,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from livefeed.clocks import Beat
 from livefeed.transport.rooms import Turns
 from livefeed.transport.sockets import reset_when_closed
 from livefeed.transport.traffic import Traffic
@@ -177,7 +178,7 @@ class Pool:
         self._epoll = select.epoll()
         self.turns = Turns(self.reactor)
         self._sweeping = LoopingCall(self.sweep)
-        self._sweeping.clock = cast("IReactorTime", self.reactor)
+        self._sweeping.clock = cast("IReactorTime", Beat(cast("IReactorTime", self.reactor)))
 
     def listen(
         self,

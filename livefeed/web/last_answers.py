@@ -56,6 +56,11 @@ class LastAnswers:
         """AnswerStore API."""
         return self._replay.generation
 
+    @property
+    def is_empty(self) -> bool:
+        """See :class:`.replay.Replay`."""
+        return self._replay.is_empty
+
     def find(self, head: bytes, /) -> Answer | None:
         """AnswerStore API. It takes 6 µs more than that of the other store."""
         answer = self._replay.find(head)

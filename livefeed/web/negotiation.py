@@ -88,7 +88,8 @@ class RequestFields:
     :ivar asks_for_websocket: whether the request asks to become a WebSocket (RFC 6455, 4.1). In HTTP/1.0 none can
         (RFC 9110, 7.8).
     :ivar is_preflight: whether a browser asks if a page of another origin may send its request (Fetch standard, 3.2.2).
-    :ivar last_event_ids: the lines of ``Last-Event-ID``.
+    :ivar asks_to_close: whether the client closes the connection after the answer (RFC 9112, 9.6). twisted.web finds
+        ``close`` also between blanks of the first line of ``Connection``, and obeys it in HTTP/1.1.
     """
 
     keyed: KeyedFields
@@ -101,7 +102,7 @@ class RequestFields:
     if_match: bytes | None
     asks_for_websocket: bool
     is_preflight: bool
-    last_event_ids: Sequence[bytes]
+    asks_to_close: bool
 
     @classmethod
     def of(cls, headers: Headers, method: bytes, version: bytes) -> RequestFields:
@@ -113,6 +114,33 @@ class RequestFields:
         """
         keyed = KeyedFields._make([field_of(headers, name) for name in KEYED])
         upgrade = field_of(headers, b"Upgrade")
+        first_line = headers.getRawHeaders(b"Connection", [b""])[0] if version == b"HTTP/1.1" else b""
+        return cls.of_keyed(
+            keyed,
+            if_match=field_of(headers, b"If-Match"),
+            asks_for_websocket=(upgrade is not None and version != b"HTTP/1.0" and b"websocket" in names_of(upgrade)),
+            is_preflight=method == b"OPTIONS" and headers.hasHeader(b"Access-Control-Request-Method"),
+            first_line=first_line,
+        )
+
+    @classmethod
+    def of_keyed(
+        cls,
+        keyed: KeyedFields,
+        *,
+        if_match: bytes | None = None,
+        asks_for_websocket: bool = False,
+        is_preflight: bool = False,
+        first_line: bytes | None = None,
+    ) -> RequestFields:
+        """Parses the keyed fields of a request.
+
+        :param if_match: the field ``If-Match``; ``None`` if it was not sent.
+        :param first_line: the first line of ``Connection`` where twisted.web obeys it; ``None`` if there is no other
+            line.
+        """
+        options = names_of(keyed.connection)
+        first_line = keyed.connection or b"" if first_line is None else first_line
         return cls(
             keyed,
             keyed.accepts_events(),
@@ -120,11 +148,11 @@ class RequestFields:
             listed_tags(keyed.if_none_match),
             preferred_wait_s(keyed.prefer),
             keyed.manipulation(),
-            names_of(keyed.connection),
-            field_of(headers, b"If-Match"),
-            upgrade is not None and version != b"HTTP/1.0" and b"websocket" in names_of(upgrade),
-            method == b"OPTIONS" and headers.hasHeader(b"Access-Control-Request-Method"),
-            headers.getRawHeaders(b"Last-Event-ID", []),
+            options,
+            if_match,
+            asks_for_websocket,
+            is_preflight,
+            b"close" in options or b"close" in first_line.lower().split(b" "),
         )
 
 

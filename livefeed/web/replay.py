@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from livefeed.transport.answer import MAX_ANSWER_BYTES, Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Hashable
+    from collections.abc import Callable, Collection, Hashable
 
     from twisted.internet.interfaces import IAddress
 
@@ -116,6 +116,7 @@ class Replay:
 
     :ivar rooms: the requests that wait, by the keys of their rooms; see :mod:`livefeed.transport.rooms`.
     :ivar generation: how often it was emptied.
+    :ivar used: called when it was empty, and is so no more; ``None`` to call nothing.
     :ivar missed: the key of the last request that had no stored answer; ``None`` if replay must not answer it at all.
     :ivar peer: the peer that asks, as connections with an access log set it.
     """
@@ -124,6 +125,7 @@ class Replay:
     peer: int | IAddress = 0
     rooms: dict[bytes, WaitingRoom] = field(default_factory=dict)
     generation: int = 0
+    used: Callable[[], object] | None = None
     _forgotten: Counter[Hashable] = field(default_factory=Counter)
     _stored: list[Answer] = field(default_factory=list)
     _answers: dict[bytes, Answer] = field(default_factory=dict)  # by key
@@ -183,6 +185,8 @@ class Replay:
         answer = self._answers[key] = Answer(data, repeatable.label, last, body)
         self._stored.append(answer)
         self._bytes += size
+        if self.used is not None and len(self._stored) == 1:
+            self.used()
         if repeatable.select is not None:
             target, fields = _parts_of(key)
             variant = repeatable.select(fields)
@@ -214,6 +218,8 @@ class Replay:
     def open_room(self, room: WaitingRoom) -> None:
         """Lets requests into a room. It replaces another room for the same requests."""
         self.rooms[room.key] = room
+        if self.used is not None:
+            self.used()
         target, fields = _parts_of(room.key)
         variant = room.host.select(fields)
         if variant is not None:
@@ -244,6 +250,11 @@ class Replay:
             if answer.times:
                 counts[answer.label] += answer.times
         return counts
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing that tells the time: no answer, and no room with requests that wait for one."""
+        return not (self._stored or self.rooms)
 
     def clear(self) -> None:
         """Forgets all answers."""

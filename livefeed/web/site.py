@@ -16,6 +16,7 @@ from livefeed.transport.interfaces import IPlainListener, IReplayed
 from livefeed.web.channel import HEAD_TIMEOUT_S, MAX_HEAD_BYTES, Channel
 from livefeed.web.last_answers import LastAnswers
 from livefeed.web.plain_http import answer_to_plain_http
+from livefeed.web.prepared import NothingPrepared, PreparedAnswers
 from livefeed.web.reconnect_slots import RefusalSlots
 from livefeed.web.replay import Replay
 from livefeed.web.request import Request, label
@@ -50,13 +51,17 @@ class Site(server.Site):
         replay does not check it.
     :ivar refusal_slots: the reconnect slots of the clients whose event streams are refused.
     :ivar replays: the answers that may be repeated, without TLS (``False``) and with TLS (``True``).
+    :ivar prepared: the prepared answers of documents. There are none while the site does not listen, since no timer
+        would forget them in time.
+    :ivar make_prepared: makes their store.
     :ivar wall: gives the time of ``Date``, in seconds since 1970.
     """
 
     protocol = Channel  # type: ignore[assignment]
-    requestFactory = Request
+    requestFactory = Request  # type: ignore[assignment]
     noisy = False
     wall: Callable[[], float] = staticmethod(time.time)
+    make_prepared: Callable[[], PreparedAnswers] = PreparedAnswers
 
     def __init__(
         self,
@@ -73,9 +78,11 @@ class Site(server.Site):
         self.max_head_bytes = max_head_bytes
         self.refusal_slots = RefusalSlots(reactor)
         self.replays: dict[bool, Any] = {False: Replay(), True: Replay()}
+        self.prepared: PreparedAnswers = NothingPrepared()
         self._counts: Counter[Any] = Counter()
         self._resting: deque[Channel] = deque()
         self._clearing: IDelayedCall | None = None
+        self._forgets = False  # whether it runs
 
     def configure(self, *, head_timeout_s: float, max_head_bytes: int, idle_timeout_s: float) -> None:
         """Takes other limits, which count from the next request of each connection on."""
@@ -83,13 +90,18 @@ class Site(server.Site):
 
     def startFactory(self) -> None:
         """Factory API. Opens no access log: a log line is for a change of state."""
-        self._clear_later()
+        self._forgets = True
+        self.prepared = self.make_prepared()
+        for store in (*self.replays.values(), self.prepared):
+            store.used = self._clear_later
 
     def stopFactory(self) -> None:
         """Factory API."""
+        self._forgets = False
         if self._clearing is not None:
             self._clearing.cancel()
             self._clearing = None
+        self.prepared = NothingPrepared()
 
     def plain_answer(self, rest: bytes) -> bytes:
         """IPlainListener API."""
@@ -135,12 +147,17 @@ class Site(server.Site):
         self._counts[label(status, is_secure=channel.isSecure())] += 1
 
     def _clear_later(self) -> None:
+        """Has the answers be forgotten once they are out of date. While there are none, the process can sleep."""
+        if self._clearing is not None or not self._forgets:
+            return
         # At each full second, because Date changes then, and in between for Livefeed-Next. The wall clock is read each
         # time, because it may have been set.
         self._clearing = self.reactor.callLater(FORGET_S - self.wall() % FORGET_S, self._clear)
 
     def _clear(self) -> None:
-        self._clear_later()
+        self._clearing = None
+        if not all(store.is_empty for store in (*self.replays.values(), self.prepared)):
+            self._clear_later()
         self.forget_answers()
 
     def forget_answers(self) -> None:
@@ -150,6 +167,7 @@ class Site(server.Site):
         """
         for replay in self.replays.values():
             replay.clear()
+        self.prepared.clear()
 
     def announce_returns(self, take_s: Callable[[], int]) -> None:
         """Ends each connection with its next answer, which says when the client comes back.

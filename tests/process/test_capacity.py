@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.process.capacity import (
     BYTES_PER_CONNECTION,
+    CALM_CHECK_S,
     CHECK_S,
     MAX_RESERVE,
     RELIEF_S,
@@ -168,6 +169,14 @@ class FakePool:
         self.accept_rate = 1234.5
         self.by_memory: int | None = None
         self.held = False
+        self.is_calm = False
+        self._count = 0
+
+    @property
+    def count(self) -> int:
+        """Another connection has come at each look, unless it is calm."""
+        self._count += not self.is_calm
+        return self._count
 
     def limit_by_memory(self, connections: int) -> None:
         self.by_memory = connections
@@ -250,6 +259,29 @@ class WatchTests(FilesTestCase):
                 )
         self.watch.stopService()
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_no_look_while_no_connection_comes(self) -> None:
+        """Nothing has to be held back then. It looks from time to time, in a shortage, and at once when one comes."""
+        pool = FakePool()
+        self.machine(1000, 700)
+        self.start(pool)
+        self.after_a_check()
+        pool.is_calm = True
+        self.machine(1000, 99)
+        for _ in range(int(CALM_CHECK_S) - 1):
+            self.after_a_check()
+            self.assertFalse(pool.held)
+        self.after_a_check()
+        self.assertTrue(pool.held)
+        self.machine(1000, 200)
+        self.after_a_check()
+        self.assertFalse(pool.held)
+        self.machine(1000, 99)
+        self.after_a_check()
+        self.assertFalse(pool.held)
+        pool.is_calm = False
+        self.after_a_check()
+        self.assertTrue(pool.held)
 
     def test_others_keep_the_memory(self) -> None:
         """Clients are not held off for ever: after some time the reserve is enough."""

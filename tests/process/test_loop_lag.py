@@ -17,7 +17,8 @@ class LoopLagTests(SynchronousTestCase):
         lag = LoopLag(clock)
         lag.startService()
         found = []
-        for seconds in (PERIOD_S, PERIOD_S + 0.25, PERIOD_S + 2, PERIOD_S):
+        # The next measurement is due at the first beat that is a period later.
+        for seconds in (PERIOD_S, PERIOD_S + 0.25, 0.75 + 2, 0.5):
             clock.advance(seconds)
             found.append((lag.measured, lag.late_s, lag.latest_s))
         self.assertEqual(found, [(1, 0.0, 0.0), (2, 0.25, 0.25), (3, 2.25, 2.0), (4, 2.25, 2.0)])

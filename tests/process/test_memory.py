@@ -20,10 +20,12 @@ from livefeed.process.memory import (
     BYTES_PER_CONNECTION,
     CALM_PERIODS,
     CROWD_FACTOR,
+    FEW_OBJECTS,
     GROWTH_FACTOR,
     HUGE_PAGES_FROM,
     INTERVAL_PER_PAUSE,
     MAX_INTERVAL_S,
+    MAX_PUT_OFF,
     MIN_CROWD,
     MIN_INTERVAL_S,
     PAUSE_PER_CONNECTION_S,
@@ -69,12 +71,22 @@ class CollectorTests(SynchronousTestCase):
     def kept_for_a_while(self) -> weakref.ref[Knot]:
         """Gives a knot that was in use for longer than a period, and is garbage now."""
         knot = Knot()
-        self.advance(2)
+        for _ in range(2):
+            others = [[] for _ in range(2 * FEW_OBJECTS)]  # type: list[list[object]]
+            self.advance()
+            del others
         return weakref.ref(knot)
 
     def test_new_garbage_is_freed(self) -> None:
-        """New garbage is freed at the next period."""
+        """New garbage is freed at the next period, and a few objects some periods later."""
+        knots = [Knot() for _ in range(2 * FEW_OBJECTS)]
+        knot = weakref.ref(knots[0])
+        del knots
+        self.advance()
+        self.assertIsNone(knot())
         knot = weakref.ref(Knot())
+        self.advance(MAX_PUT_OFF)
+        self.assertIsNotNone(knot())
         self.advance()
         self.assertIsNone(knot())
 

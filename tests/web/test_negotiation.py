@@ -286,9 +286,8 @@ class FieldsTests(SynchronousTestCase):
             fields.accepts_events or fields.manipulation or fields.asks_for_websocket or fields.is_preflight
         )
         self.assertEqual((fields.wait_s, fields.if_match), (None, None))
-        self.assertEqual(
-            (fields.tags, fields.codings, fields.connection_options, fields.last_event_ids), ([], {}, [], [])
-        )
+        self.assertEqual((fields.tags, fields.codings, fields.connection_options), ([], {}, []))
+        self.assertFalse(fields.asks_to_close)
 
     def test_all_fields(self) -> None:
         """Each is parsed, and the lines of one field are one list."""
@@ -302,12 +301,12 @@ class FieldsTests(SynchronousTestCase):
             b"Prefer: x, wait=7",
             b"A-IM: json-patch",
             b'If-Match: "c"',
-            b"Last-Event-ID: d",
         )
         self.assertEqual((fields.accepts_events, fields.manipulation), (True, JSON_PATCH))
         self.assertEqual(fields.codings, {"gzip": 1.0, "br": 0.5})
         self.assertEqual((fields.tags, fields.if_match), ([b'"a"', b'"b"'], b'"c"'))
-        self.assertEqual((fields.wait_s, fields.last_event_ids), (7, [b"d"]))
+        self.assertEqual(fields.wait_s, 7)
+        self.assertTrue(fields.asks_to_close)
         self.assertEqual(fields.connection_options, [b"keep-alive", b"close"])
         self.assertEqual(fields.keyed.accept, b"text/html, TEXT/event-stream;q=0.5")
         self.assertEqual(fields.keyed.persistence(), b"Keep-Alive , CLOSE")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
 from livefeed.transport.answer import Repeatable
 from livefeed.web.site import FORGET_S, Site
+
+if TYPE_CHECKING:
+    from livefeed.transport.interfaces import WaitingRoom
 
 NOW = 1_700_000_000.875
 
@@ -29,7 +34,7 @@ class ForgettingTests(SynchronousTestCase):
         replay.store(b"GET /\r", b"data", Repeatable("label"))
         self.wall.advance(seconds)
         self.clock.advance(seconds)
-        return not replay._answers
+        return bool(replay.is_empty)
 
     def test_with_each_full_second(self) -> None:
         """Answers go at full seconds of the wall clock, since Date changes then, and in between for Livefeed-Next."""
@@ -48,8 +53,37 @@ class ForgettingTests(SynchronousTestCase):
             self.assertFalse(self.advance(left_s - 0.01))
             self.assertTrue(self.advance(0.02))
 
+    def test_nothing_to_forget(self) -> None:
+        """A site without an answer, and without requests that wait for one, schedules nothing."""
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertTrue(self.advance(FORGET_S))
+        self.clock.advance(FORGET_S)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.site.replays[False].used()
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+
+    def test_room(self) -> None:
+        """An answer to requests that wait tells the time, too, so the generations go on while any wait."""
+        replay = self.site.replays[False]
+        replay.rooms[b"key"] = cast("WaitingRoom", object())
+        replay.used()
+        for generation in (1, 2, 3):
+            self.clock.advance(FORGET_S)
+            self.assertEqual(replay.generation, generation)
+        del replay.rooms[b"key"]
+        self.clock.advance(FORGET_S)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_last_answers(self) -> None:
+        """They are forgotten in time as well."""
+        self.site.announce_returns(lambda: 1)
+        self.assertTrue(self.advance(FORGET_S))
+        self.assertTrue(self.site.replays[True].is_empty)
+
     def test_it_ends(self) -> None:
         """A stopped site schedules nothing; to stop it twice is no error."""
+        self.advance(0)
         self.site.stopFactory()
         self.site.stopFactory()
+        self.advance(0)
         self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -1,7 +1,6 @@
 """The server's side of the opening handshake (RFC 6455, 4.2): a request is accepted or refused, and the rest is agreed.
 
-Rule: twisted.web has parsed the request. A refusal is an ordinary HTTP answer, so the WebSocket library only receives
-handshakes that it accepts.
+Rule: twisted.web has parsed the request. A refusal is an ordinary HTTP answer. The WebSocket library takes no part.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from twisted.web.server import NOT_DONE_YET
 
 from livefeed.delivery.items import Visit
+from livefeed.delivery.websocket.agreement import DEFLATE, FULL_WINDOW, Agreement
 from livefeed.document.codings import MAX_PARAMETERS, members_of
 from livefeed.document.snapshot import named_version
 from livefeed.feed.state import State
@@ -22,8 +22,6 @@ from livefeed.web.answers import refuse, refuse_expired, refuse_one_more, refuse
 from livefeed.web.negotiation import field_of
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IProtocol
-
     from livefeed.delivery.delivery import Delivery
     from livefeed.feed.feed import Feed
     from livefeed.web.cors import Origins
@@ -41,9 +39,6 @@ KEY_BYTES = 16
 
 _SUBPROTOCOLS = (DELTA.encode(), DELTA_2.encode())
 
-_DEFLATE = b"permessage-deflate; server_no_context_takeover; client_no_context_takeover"
-_FULL_WINDOW = b"; server_max_window_bits=15"
-
 # The parameters of an offer that is accepted (RFC 7692, 7.1). A value may be quoted. A window of 15 bits for the server
 # is no limit, and some clients ask for it by default.
 _DEFLATE_PARAMETER = re.compile(
@@ -60,6 +55,13 @@ _EXTENSION = rb"%s(?>[ \t]*+;[ \t]*+%s(?>%s)?+)*+" % (_TOKEN, _TOKEN, _VALUE)
 _EXTENSIONS = re.compile(rb"[ \t,]*+%s(?>[ \t]*+,[ \t,]*+%s)*+[ \t,]*+" % (_EXTENSION, _EXTENSION))
 
 
+class Subscriber(Protocol):
+    """The connection of one client; a protocol of Twisted's."""
+
+    def open(self, answer: bytes, /) -> None:
+        """Sends the answer to the handshake, and begins to follow the feed."""
+
+
 class ConnectionFactory(Protocol):
     """Makes connections, as :class:`livefeed.delivery.websocket.protocol.SubscriberFactory` does.
 
@@ -70,12 +72,12 @@ class ConnectionFactory(Protocol):
     slots: ReconnectSlots | None
 
     def build(
-        self, address: Any, delivery: Delivery, have: str | None, visit: Visit | None, permit: Permit | None, /
-    ) -> IProtocol:
-        """Makes the connection of one client, which reads a handshake request first and answers it with 101.
+        self, delivery: Delivery, agreement: Agreement, have: str | None, visit: Visit | None, permit: Permit | None, /
+    ) -> Subscriber:
+        """Makes the connection of one client.
 
-        :param address: the client's address: one of Twisted's.
         :param delivery: the ways to follow the feed that the client asks for.
+        :param agreement: the agreement of the handshake.
         :param have: the version that the client has already; ``None`` if it has none.
         :param visit: the facts about a client that speaks ``livefeed.delta.v2``; ``None`` for others.
         :param permit: the permission to follow the feed; ``None`` for a public one.
@@ -84,7 +86,7 @@ class ConnectionFactory(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Handshakes:
-    """Judges handshakes, and hands an accepted connection over to the WebSocket library.
+    """Judges handshakes, and hands an accepted connection over to its subscriber.
 
     :ivar factory: makes the connections.
     :ivar origins: the origins whose pages may subscribe. They can be replaced at any time.
@@ -134,10 +136,11 @@ class Handshakes:
             return refuse_one_more(request)
         have = named_version(request.args.get(b"have"))
         visit = Visit.of(request, delivery.directory().cookie_names()) if subprotocol == DELTA_2 else None
-        connection = self.factory.build(request.getClientAddress(), delivery, have, visit, request.permit)
+        agreement = Agreement(subprotocol, accepted_extension(extensions))
+        connection: Any = self.factory.build(delivery, agreement, have, visit, request.permit)
         request.setResponseCode(101)
         request.channel.hand_over(connection)
-        connection.dataReceived(_accepted_request(keys[0], accepted_extension(extensions), subprotocol))
+        connection.open(agreement.answer(keys[0]))
         return NOT_DONE_YET
 
 
@@ -149,22 +152,6 @@ def _refuse_hidden(request: Request, feed: Feed) -> int:
         return refuse_withdrawn(request, [state])
     feed.tally.refused["expired"] += 1
     return refuse_expired(request, feed.next_tick_s(), [state])
-
-
-def _accepted_request(key: bytes, extension: bytes, subprotocol: str | None) -> bytes:
-    """Gives an accepted handshake as the WebSocket library reads it: only the key is copied from the client's request.
-
-    :param extension: the extension that is used, written as an offer; empty for none.
-    :param subprotocol: the subprotocol that is spoken; ``None`` for none.
-    """
-    return b"GET / HTTP/1.1\r\nHost: livefeed\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" + (
-        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n%s%s\r\n"
-        % (
-            key,
-            b"Sec-WebSocket-Extensions: %s\r\n" % extension if extension else b"",
-            b"Sec-WebSocket-Protocol: %s\r\n" % subprotocol.encode() if subprotocol else b"",
-        )
-    )
 
 
 def accepted_subprotocol(offered: bytes | None) -> str | None:
@@ -195,7 +182,7 @@ def accepted_extension(offered: bytes | None) -> bytes:
         names = [parameter.partition(b"=")[0].strip() for parameter in parameters]
         known = all(map(_DEFLATE_PARAMETER.fullmatch, parameters))
         if name == b"permessage-deflate" and known and len(set(names)) == len(names):
-            return _DEFLATE + (_FULL_WINDOW if b"server_max_window_bits" in names else b"")
+            return DEFLATE + (FULL_WINDOW if b"server_max_window_bits" in names else b"")
     return b""
 
 
