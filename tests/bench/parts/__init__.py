@@ -10,5 +10,6 @@
 - ``rest``: a process without clients, and livefeed with many feeds that change.
 - ``memory``: of idle pollers, and of a crowd that comes and goes.
 - ``ways``: the ways to follow livefeed: deltas, several items on a connection, bytes on the wire.
+- ``claims``: livefeed with other pages, another Python, another OpenSSL.
 - ``workers``: livefeed in one process, and with workers.
 """
