@@ -154,7 +154,7 @@ bench bench-quick:
 	@$(MAKE) --no-print-directory VENV=build/bench PYTHON=$(or $(BENCH_PYTHON),$(PYTHON)) $@-there
 
 bench-there: $(READY)
-	$(BIN)/python -m tests.bench --write
+	$(BIN)/python -m tests.bench --write $(addprefix --python=,$(wildcard .venv/bin/python))
 
 bench-quick-there: $(READY)
 	$(BIN)/python -m tests.bench --quick
@@ -171,7 +171,11 @@ build/bin/axum-peer: $(wildcard tests/bench/peers/rust/src/*.rs tests/bench/peer
 	@mkdir -p $(@D)
 	cp build/rust/release/axum-peer $@
 
+build/openssl3/bin/python: tests/bench/peers/build_openssl3 $(READY)
+	$< $(BIN)/python
+
 bench-build: build/bin/centrifugo build/bin/caddy build/bin/axum-peer
+	@$(MAKE) --no-print-directory VENV=build/bench PYTHON=$(or $(BENCH_PYTHON),$(PYTHON)) build/openssl3/bin/python
 
 bench-peers:
 	@echo "The servers that livefeed is compared with, and the load generator, are Debian's packages:"

@@ -87,8 +87,11 @@ class Holder:
             server.pause()
             elapsed, cpu = time.monotonic() - started, server.cpu_seconds() - before
             first = server.first_cpu_seconds() - first
-        # Deliveries that are under way count, since their processor time does.
-        drained = clients.run(DRAINED_S)
+            # Deliveries that are under way count, since their processor time does.
+            drained = clients.run(DRAINED_S)
+            # A server that is paused would not answer the publisher.
+            server.resume()
+        server.pause()
         done = ran.done() + drained.done()
         got = load.Measured(
             rate=len(done) / elapsed,
