@@ -339,6 +339,17 @@ class IReplayed(Interface):
     replays: Mapping[bool, AnswerStore] = Attribute("the stores of answers, without TLS (False) and with it (True)")
 
 
+class IUpgrading(Interface):
+    """A factory that may have another protocol than its own for the first request that replay does not answer."""
+
+    def upgrade(head: bytes, secure: bool) -> tuple[Any, Callable[[bytes], object]] | None:  # noqa: N805
+        """Gives the protocol, and the function that is given the data once the protocol is connected; or ``None``.
+
+        :param head: all data that has come since the last answer.
+        :param secure: whether the connection has TLS.
+        """
+
+
 class IDeadlineListener(Interface):
     """A protocol that decides what happens when the deadline of its connection passes."""
 
