@@ -147,8 +147,7 @@ test-unit-debian:
 	@$(MAKE) --no-print-directory test-unit VENV=build/debian PYTHON=/usr/bin/python3
 
 # The servers for comparison are Debian's packages, so livefeed runs there with Debian's Python, if that is new enough.
-# A Python that was compiled without profiles, as tools that build Pythons do by default, takes 6 to 24 % more time for
-# each request.
+# `--only claims` compares it with that of .venv, which may be one that was compiled without profiles.
 BENCH_PYTHON = $(shell /usr/bin/python3 -c 'import ensurepip, sys; sys.version_info >= (3, 11) and print(sys.executable)' 2>/dev/null)
 bench bench-quick:
 	@$(MAKE) --no-print-directory VENV=build/bench PYTHON=$(or $(BENCH_PYTHON),$(PYTHON)) $@-there

@@ -37,7 +37,7 @@ from tests.bench.results import (
     items_title,
 )
 from tests.bench.tables import table
-from tests.bench.turns import last_delivery
+from tests.bench.turns import last_delivery, rotated, rows_in_turn
 
 if TYPE_CHECKING:
     from tests.bench.peers.server import Setting
@@ -115,6 +115,20 @@ class RequestsTests(SynchronousTestCase):
         """Figures are kept by title."""
         titles = Counter(row.title for row in requests.ROWS)
         self.assertEqual(max(titles.values()), 1)
+
+
+class TurnsTests(SynchronousTestCase):
+    """The order of the servers in a round."""
+
+    def test_each_server_is_the_first_of_a_row_in_turn(self) -> None:
+        """The rows stay one after the other."""
+        self.assertEqual([rotated("abc", turn) for turn in (0, 1, 5)], [[*"abc"], [*"bca"], [*"cab"]])
+        self.assertEqual(rotated((), 3), [])
+        one, two = requests.ROWS[:2]
+        servers = [Server(name, cast("Setting", None)) for name in "ab"]
+        able = [(row, server) for row in (one, two) for server in servers]
+        titles = [(row.title, server.name) for row, server in rows_in_turn(able, 1)]
+        self.assertEqual(titles, [(one.title, "b"), (one.title, "a"), (two.title, "b"), (two.title, "a")])
 
 
 class LastDeliveryTests(SynchronousTestCase):
