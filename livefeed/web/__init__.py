@@ -23,5 +23,6 @@
 - ``resources``: the base of all resources, and small content such as pages.
 - ``site``: the factory of channels.
 - ``uncounted``: a site for the requests with which livefeed checks itself.
+- ``upgrades``: handshakes of WebSockets that are accepted without a channel.
 - ``whole_heads``: plain request heads that arrive whole, read in one pass.
 """

@@ -455,6 +455,7 @@ class LoggedSite(Site):
         self._forwarded = forwarded
         make_replay = partial(LoggedReplay, log) if forwarded is None else partial(ForwardedReplay, log, forwarded)
         self.replays = {secure: make_replay() for secure in (False, True)}
+        self.upgrades = None  # a line needs the request
 
     def log(self, request: Request) -> None:  # type: ignore[override]
         """HTTPFactory API. Counts an answer, and adds its line."""

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IAddress, IProtocol
 
+    from livefeed.web.upgrades import Upgrades
+
 
 @runtime_checkable
 class TimedTransport(Protocol):
@@ -107,6 +109,10 @@ class PreparedStore(Protocol):
 
 class RequestSite(Protocol):
     """The site of a request, as the request and its resources require it."""
+
+    @property
+    def upgrades(self) -> Upgrades | None:
+        """The paths at which handshakes of WebSockets are accepted without a channel; ``None`` where none is."""
 
     @property
     def refusal_slots(self) -> RefusalSlots:

@@ -9,6 +9,7 @@ import base64
 import binascii
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.web.server import NOT_DONE_YET
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from livefeed.web.interfaces import Permit
     from livefeed.web.reconnect_slots import ReconnectSlots
     from livefeed.web.request import Request
+    from livefeed.web.upgrades import Begun, Handshake
 
 DELTA, DELTA_2 = "livefeed.delta.v1", "livefeed.delta.v2"
 """The subprotocols of :mod:`livefeed.delivery.messages` and :mod:`livefeed.delivery.item_messages`."""
@@ -36,6 +38,9 @@ MAX_OFFERS_BYTES = 2048
 """Limit of ``Sec-WebSocket-Extensions`` in bytes: ten times the longest real offers; 15 KB took 2 ms to parse."""
 
 KEY_BYTES = 16
+
+AGREEMENTS = 64
+"""Upper limit of the agreements that are remembered, by offers of 2 KB at most: clients of one kind have the same."""
 
 _SUBPROTOCOLS = (DELTA.encode(), DELTA_2.encode())
 
@@ -134,14 +139,58 @@ class Handshakes:
         if delivery.full():
             delivery.feed.tally.refused["limit"] += 1
             return refuse_one_more(request)
+        self._accept(request, delivery, keys[0], Agreement(subprotocol, accepted_extension(extensions)))
+        return NOT_DONE_YET
+
+    def _accept(self, request: Request, delivery: Delivery, key: bytes, agreement: Agreement) -> None:
+        upgrades = request.channel.site.upgrades
+        is_public = request.permit is None and not request.access_fields
+        if upgrades is not None and is_public and delivery.whole is None:
+            upgrades.learn(request.uri.partition(b"?")[0], PublicPath(self, delivery))
         have = named_version(request.args.get(b"have"))
-        visit = Visit.of(request, delivery.directory().cookie_names()) if subprotocol == DELTA_2 else None
-        agreement = Agreement(subprotocol, accepted_extension(extensions))
+        is_visit = agreement.subprotocol == DELTA_2
+        visit = Visit.of(request, delivery.directory().cookie_names()) if is_visit else None
         connection: Any = self.factory.build(delivery, agreement, have, visit, request.permit)
         request.setResponseCode(101)
         request.channel.hand_over(connection)
-        connection.open(agreement.answer(keys[0]))
-        return NOT_DONE_YET
+        connection.open(agreement.answer(key))
+
+
+@dataclass(frozen=True, slots=True)
+class PublicPath:
+    """The path of a public feed: accepts what :meth:`Handshakes.answer` would accept, and leaves all else to it."""
+
+    _handshakes: Handshakes
+    _delivery: Delivery
+
+    def accept(self, handshake: Handshake) -> Begun | None:
+        """KnownPath API."""
+        delivery, factory = self._delivery, self._handshakes.factory
+        agreement = _agreement(handshake.subprotocols, handshake.extensions)
+        if agreement is None or factory.slots is not None or delivery.full():
+            return None
+        if agreement.subprotocol is None and delivery.feed.is_gone():
+            return None
+        if not self._handshakes.origins.allows_handshake(handshake.origin, handshake.host):
+            return None
+        connection: Any = factory.build(delivery, agreement, handshake.have, None, None)
+        answer = agreement.answer(handshake.key)
+        return connection, lambda _: connection.open(answer)
+
+
+def _agreement(subprotocols: bytes | None, extensions: bytes | None) -> Agreement | None:
+    """Gives the agreement with a client that offers these; ``None`` if its request has to be looked at."""
+    if len(subprotocols or b"") + len(extensions or b"") > MAX_OFFERS_BYTES:
+        return None
+    return _remembered_agreement(subprotocols, extensions)
+
+
+@lru_cache(AGREEMENTS)
+def _remembered_agreement(subprotocols: bytes | None, extensions: bytes | None) -> Agreement | None:
+    if extensions and not _EXTENSIONS.fullmatch(extensions):
+        return None
+    subprotocol = accepted_subprotocol(subprotocols)
+    return None if subprotocol == DELTA_2 else Agreement(subprotocol, accepted_extension(extensions))
 
 
 def _refuse_hidden(request: Request, feed: Feed) -> int:
