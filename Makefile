@@ -14,14 +14,14 @@ CLIENTS := $(if $(shell command -v npm),tests/clients/node_modules/.package-lock
 # the tests start many hundreds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run certs chaos churn kills ferretdb test test-integration test-browsers test-sources test-workers test-twisted test-unit test-unit-debian bench bench-quick bench-there bench-quick-there bench-peers bench-patches check format lint types docs wheel-test coverage soak recorded-hour mutants lock pictures clean help
+.PHONY: run certs chaos churn kills ferretdb test test-integration test-browsers test-sources test-workers test-twisted test-unit test-unit-debian bench bench-quick bench-there bench-quick-there bench-peers bench-build bench-patches check format lint types docs wheel-test coverage soak recorded-hour mutants lock pictures clean help
 
 help:
 	@echo "make run      serve the demo feed on http://localhost:$(PLAIN_PORT)/ and https://localhost:$(PORT)/"
 	@echo "make test     run the test suite"
 	@echo "make check    format, lint, types, docs, all tests, and the integration tests on Twisted's transport and with workers: what CI runs"
 	@echo "make test-workers  run the integration tests with two workers"
-	@echo "make bench    compare with nginx, Go, nchan, Varnish; bench-quick in two minutes, bench-peers for what to install; bench-patches HISTORY=FILE"
+	@echo "make bench    compare with nginx, h2o, nchan, Go, Rust; bench-quick in three minutes, bench-peers and bench-build for what to install; bench-patches HISTORY=FILE"
 	@echo "make ferretdb build a server with MongoDB's protocol for the tests, with Go, in two minutes"
 	@echo "make wheel-test  build the wheel, install it into an environment of its own and try it; part of make test"
 	@echo "make coverage measure the branch coverage of each module by its own test file, and compare it with tests/coverage.toml"
@@ -147,14 +147,13 @@ test-unit-debian:
 	@$(MAKE) --no-print-directory test-unit VENV=build/debian PYTHON=/usr/bin/python3
 
 # The servers for comparison are Debian's packages, so livefeed runs there with Debian's Python, if that is new enough.
-# A Python that was compiled without profiles, as tools that build Pythons do by default, takes 6 to 24 % more time for
-# each request.
+# `--only claims` compares it with that of .venv, which may be one that was compiled without profiles.
 BENCH_PYTHON = $(shell /usr/bin/python3 -c 'import ensurepip, sys; sys.version_info >= (3, 11) and print(sys.executable)' 2>/dev/null)
 bench bench-quick:
 	@$(MAKE) --no-print-directory VENV=build/bench PYTHON=$(or $(BENCH_PYTHON),$(PYTHON)) $@-there
 
 bench-there: $(READY)
-	$(BIN)/python -m tests.bench --write
+	$(BIN)/python -m tests.bench --write $(addprefix --python=,$(wildcard .venv/bin/python))
 
 bench-quick-there: $(READY)
 	$(BIN)/python -m tests.bench --quick
@@ -162,10 +161,27 @@ bench-quick-there: $(READY)
 bench-patches: $(READY)
 	$(BIN)/python -m tests.bench.patches $(HISTORY)
 
+# Servers that no package of Debian has, for the comparisons of the bench. The first build takes ten minutes.
+build/bin/centrifugo build/bin/caddy: build/bin/%: tests/bench/peers/build_go
+	$< $*
+
+build/bin/axum-peer: $(wildcard tests/bench/peers/rust/src/*.rs tests/bench/peers/rust/Cargo.*)
+	cargo build --quiet --locked --release --manifest-path tests/bench/peers/rust/Cargo.toml --target-dir build/rust
+	@mkdir -p $(@D)
+	cp build/rust/release/axum-peer $@
+
+build/openssl3/bin/python: tests/bench/peers/build_openssl3 $(READY)
+	$< $(BIN)/python
+
+bench-build: build/bin/centrifugo build/bin/caddy build/bin/axum-peer
+	@$(MAKE) --no-print-directory VENV=build/bench PYTHON=$(or $(BENCH_PYTHON),$(PYTHON)) build/openssl3/bin/python
+
 bench-peers:
 	@echo "The servers that livefeed is compared with, and the load generator, are Debian's packages:"
-	@echo "  apt install nginx libnginx-mod-nchan varnish hitch wrk golang-go"
-	@echo "Stop those that Debian starts by itself: systemctl disable --now nginx varnish hitch"
+	@echo "  apt install nginx libnginx-mod-nchan h2o varnish hitch wrk golang-go"
+	@echo "Stop those that Debian starts by itself: systemctl disable --now nginx h2o varnish hitch"
+	@echo "make bench-build builds the others, of which Debian has none: Centrifugo and Caddy with Go, axum with cargo."
+	@echo "Servers that are missing are left out, and named."
 
 # The longest of them first: with --jobs, no other is left to run beside the last one.
 check: lint test-integration test-workers test-twisted test-browsers test-sources test-unit types docs

@@ -35,7 +35,11 @@ _PARAMETERS = {
     ),
     "feed": "name of the feed: document at /NAME, WebSocket at /NAME.ws [default: feed]",
     "interval": "seconds from one pull to the next [default: 1.0]",
-    "push": "when subscribers receive the document: at each good pull (tick) or new version (change) [default: tick]",
+    "push": (
+        "when subscribers receive the document: at each good pull (tick), or each new version (change), with small "
+        "signs of life by delta in between. 10,000 idle subscribers of 4 KB cost 12 % of a core and 338 Mbit/s by "
+        "tick, 4 % and 6 Mbit/s by change and delta [default: tick]"
+    ),
     "state-dir": "folder in which the last versions are kept for the next start",
     "transport": "transport of the connections: fast (Linux) or twisted [default: fast]",
     "max-connections": "connections at a time; 0: as many as open files and memory allow (fast transport) [default: 0]",

@@ -1,76 +1,134 @@
 """The parts of the bench that count and compute."""
 
+import json
 import os
-import socket
 import tempfile
 from argparse import ArgumentParser, Namespace
 from collections import Counter
-from contextlib import ExitStack, redirect_stderr
+from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 from xml.etree import ElementTree as ET
 
+import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.delivery.framing import websocket_text_frame
-from tests.bench import report
+from tests.bench import page, report, standing
+from tests.bench.clients import Demand, Ran, following
 from tests.bench.deltas import documents_of
-from tests.bench.frames import Frames
 from tests.bench.items import path_of
-from tests.bench.load import Measured, tcp_bytes_received
-from tests.bench.preparing import check_options
-from tests.bench.results import BY_SPLICES, FIVE_ITEMS, ONE_ITEM, OURS, Found, Kept, deltas_title, items_title
-from tests.bench.turns import last_delivery
+from tests.bench.load import Measured, lua_of
+from tests.bench.parts import requests
+from tests.bench.peers.server import Server
+from tests.bench.preparing import DOCUMENT_BYTES, check_options, document_of, padded
+from tests.bench.results import (
+    BY_SPLICES,
+    FIVE_ITEMS,
+    FULL_HANDSHAKE,
+    MANY_FEEDS,
+    ONE_ITEM,
+    OURS,
+    Found,
+    Kept,
+    Rest,
+    deltas_title,
+    idle_title,
+    items_title,
+)
+from tests.bench.tables import table
+from tests.bench.turns import last_delivery, rotated, rows_in_turn
 
-PING = b"\x89\x03abc"
+if TYPE_CHECKING:
+    from tests.bench.peers.server import Setting
+
 NCHAN = "nginx + nchan"
 
 
-class FramesTests(SynchronousTestCase):
-    """Messages in the bytes of frames."""
+class ClientsTests(SynchronousTestCase):
+    """The clients that are asked for, and what they tell."""
 
-    def count(self, data: bytes, size: int) -> tuple[int, list[bytes]]:
-        """Gives the messages and pings in data that comes in pieces of a size."""
-        frames = Frames()
-        messages = sum(frames.take(data[at : at + size]) for at in range(0, len(data), size))
-        return messages, frames.pings
+    def test_options_are_those_of_the_program(self) -> None:
+        """Truth is in small letters, and times have a unit."""
+        demand = Demand("poll", "request", "/feed", 7, fields="A: b\r\n", whole=9, every_s=0.5, condition=True)
+        self.assertEqual(
+            demand.options(443),
+            [
+                "-address=127.0.0.1:443", "-way=poll", "-kind=request", "-path=/feed", "-count=7", "-fields=A: b\r\n",
+                "-whole=9", "-every=0.5s", "-condition=true", "-plain=false",
+            ],
+        )  # fmt: skip
 
-    def test_messages_of_all_lengths_are_counted_in_pieces_of_any_length(self) -> None:
-        """Heads have 2, 4 or 10 bytes, and may be cut anywhere."""
-        data = b"".join(websocket_text_frame(b"x" * length) for length in (0, 1, 125, 126, 65_535, 65_536)) + PING
-        for size in (1, 2, 3, 7, 125, 16_384, len(data)):
-            self.assertEqual(self.count(data, size), (6, [b"abc"]))
+    def test_moments_are_those_of_the_clock(self) -> None:
+        """Each document has the time at which it was complete; some may be from before the run."""
+        line = (
+            b'{"seconds": 2, "began": 100, "count": 4, "errors": 0, "error": "", "bytes": 9, "p50_ms": 0, "p99_ms": 0,'
+            b' "max_ms": 0, "late_p99_ms": 0, "moments": [[-5000, 1], [20, 3]]}'
+        )
+        done = msgspec.json.decode(line, type=Ran).done()
+        for at, wanted in zip(done, [99.5, 100.002, 100.002, 100.002], strict=True):
+            self.assertAlmostEqual(at, wanted)
 
-    def test_a_message_counts_when_it_is_complete(self) -> None:
-        """One that has begun does not count yet."""
-        frames, frame = Frames(), websocket_text_frame(b"x" * 300)
-        self.assertEqual(frames.take(frame * 2 + frame[:-1]), 2)
-        self.assertEqual(frames.take(frame[-1:]), 1)
+    def test_each_kind_of_subscriber_has_a_path(self) -> None:
+        """Those that wait say so, and send the validators of the answer before."""
+        server = Server("a", cast("Setting", None))
+        self.assertEqual(following(server, "events", 7, whole=9).path, "/feed.sse")
+        waiting = following(server, "request", 7, whole=9, fields="A: b\r\n")
+        self.assertEqual((waiting.fields, waiting.condition), ("A: b\r\nPrefer: wait=50\r\n", True))
 
-    def test_fragments_are_one_message(self) -> None:
-        """Only the last frame of a message has the bit FIN. A ping may come between them."""
-        data = b"\x01\x02ab" + PING + b"\x00\x01c" + b"\x80\x01d" + websocket_text_frame(b"e")
-        for size in (1, 4, len(data)):
-            self.assertEqual(self.count(data, size), (2, [b"abc"]))
-
-    def test_deflated_messages_and_other_control_frames(self) -> None:
-        """The bit RSV1 changes nothing, and a close frame is no message."""
-        self.assertEqual(self.count(b"\xc1\x02ab" + b"\x88\x02\x03\xe8" + b"\x8a\x00", 64), (1, []))
+    def test_documents_have_their_size(self) -> None:
+        """They are JSON, with as many rows as fit."""
+        for size in (1000, 20_000, 100_000):
+            document = document_of(size)
+            self.assertEqual(len(document), size)
+            self.assertGreater(len(msgspec.json.decode(document)["rows"]), size // 100)
+            self.assertLess(len(document) - len(document.rstrip()), 100)
 
 
-class BytesTests(SynchronousTestCase):
-    """The kernel's count of bytes."""
+class RequestsTests(SynchronousTestCase):
+    """The requests that wrk makes."""
 
-    def test_the_kernel_counts_the_bytes_that_came(self) -> None:
-        """They count when they have come, whether or not they were read."""
-        with ExitStack() as stack:
-            server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-            client = stack.enter_context(socket.create_connection(server.getsockname()))
-            other = stack.enter_context(server.accept()[0])
-            self.assertEqual(tcp_bytes_received(client), 0)
-            other.sendall(b"x" * 12_345)
-            client.recv(12_345, socket.MSG_WAITALL)
-            self.assertEqual(tcp_bytes_received(client), 12_345)
+    def test_equal_requests_are_made_once(self) -> None:
+        """wrk is faster so."""
+        self.assertEqual(lua_of({"Host": "a"}), "wrk.headers = {['Host'] = 'a'}")
+
+    def test_numbers_are_those_of_each_request(self) -> None:
+        """In the path as in the fields. No run begins with the number of another."""
+        script = lua_of({"Host": "a", "Cookie": "b={n}", "If-None-Match": '"{n}"'}, "/feed?t={n}")
+        self.assertIn("'/feed?t=' .. n, ", script)
+        self.assertIn("['Host'] = 'a', ['Cookie'] = 'b=' .. n, ['If-None-Match'] = '\"' .. n .. '\"'", script)
+        self.assertNotEqual(script, lua_of({"Host": "a", "Cookie": "b={n}"}))
+
+    def test_a_path_that_differs_is_enough(self) -> None:
+        """The fields may be the same."""
+        self.assertIn("'/feed?t=' .. n, {['Host'] = 'a'}", lua_of({"Host": "a"}, "/feed?t={n}"))
+
+    def test_documents_have_their_size(self) -> None:
+        """They are objects, and the same ones in each run."""
+        for row in requests.ROWS:
+            document = document_of(row.size)
+            self.assertEqual(len(document), row.size)
+            self.assertEqual(document, document_of(row.size))
+            self.assertIn("rows", json.loads(document))
+
+    def test_titles_are_those_of_one_row(self) -> None:
+        """Figures are kept by title."""
+        titles = Counter(row.title for row in requests.ROWS)
+        self.assertEqual(max(titles.values()), 1)
+
+
+class TurnsTests(SynchronousTestCase):
+    """The order of the servers in a round."""
+
+    def test_each_server_is_the_first_of_a_row_in_turn(self) -> None:
+        """The rows stay one after the other."""
+        self.assertEqual([rotated("abc", turn) for turn in (0, 1, 5)], [[*"abc"], [*"bca"], [*"cab"]])
+        self.assertEqual(rotated((), 3), [])
+        one, two = requests.ROWS[:2]
+        servers = [Server(name, cast("Setting", None)) for name in "ab"]
+        able = [(row, server) for row in (one, two) for server in servers]
+        titles = [(row.title, server.name) for row, server in rows_in_turn(able, 1)]
+        self.assertEqual(titles, [(one.title, "b"), (one.title, "a"), (two.title, "b"), (two.title, "a")])
 
 
 class LastDeliveryTests(SynchronousTestCase):
@@ -118,11 +176,28 @@ class RowsTests(SynchronousTestCase):
     def test_the_page_has_them(self) -> None:
         """A file of results that was written and read again has the goals, the tables and the bytes."""
         Kept.put(self.found(), self.path)
-        page = report.document(Kept.read(self.path))
-        self.assertIn("election night by v2, CPU: nchan's plain push | 0.80 | 0.9 | 0.8 |", page)
-        self.assertIn("CPU of a delivery: one item | 1.10 | 1.2 |  |", page)
-        self.assertIn("| nginx + nchan | 10,000 | 20.0 | 0.80 | 600 | 0.0 | 2.0 |", page)
-        self.assertIn("five items each / its CPU", page)
+        text = "\n".join(make(Kept.read(self.path)) for make in page.PARTS.values())
+        self.assertIn("election night by v2, CPU: nchan's plain push | 0.80 | 0.9 | 0.8 |", text)
+        self.assertIn("CPU of a delivery: one item | 1.10 | 1.2 |  |", text)
+        self.assertIn("| nginx + nchan | 10,000 | 20.0 | 0.80 | 600 | 2.0 |", text)
+        self.assertIn("five items each / its CPU", text)
+
+    def test_each_kind_of_row_has_its_columns(self) -> None:
+        """Columns without a figure are left out."""
+        polled = Measured(cpu_us=1, rate=2, p50_ms=3, p99_ms=4, ratio=1)
+        pushed = Measured(cpu_us=1, rate=2, ratio=1, wire_bytes=5, p50_ms=3)
+        for title, measured, head in (
+            ("HTTPS", polled, "requests/s | CPU, µs each | ours / its CPU | p50, ms | p99, ms"),
+            (FULL_HANDSHAKE, polled, "connections/s | CPU, µs each | ours / its CPU | p50, ms | p99, ms"),
+            (
+                "HTTPS, 9 long polls",
+                pushed,
+                "deliveries/s | CPU, µs each | ours / its CPU | bytes each | publish to last, ms",
+            ),
+            (idle_title(9), Measured(core_percent=1, mbit_s=2), "% of a core | Mbit/s | messages/s"),
+            ("pollers", Measured(memory_bytes=9), "KB each"),
+        ):
+            self.assertIn(f"\n| server | {head} |\n", table({title: {OURS: measured}}))
 
     def test_the_plot_has_a_bar_for_each_figure(self) -> None:
         """One bar of each row is livefeed's: that of the row's reference."""
@@ -130,9 +205,44 @@ class RowsTests(SynchronousTestCase):
         kinds = Counter(each.get("class") for each in svg.iter("{http://www.w3.org/2000/svg}rect"))
         self.assertEqual(kinds, {"ground": 1, "ours": 3, "other": 4})
 
+    def test_the_pages_have_the_figures_of_the_last_run(self) -> None:
+        """``python -m tests.bench --write`` makes these parts; a figure that somebody has typed is lost or wrong."""
+        kept = Kept.read(page.KEPT)
+        for path in page.PAGES:
+            text = path.read_text()
+            self.assertIn("<!-- bench: ", text)
+            self.assertEqual(page.fill(text, kept), text)
+
+    def test_parts_of_pages_are_replaced_and_nothing_else(self) -> None:
+        """A mark that names no part is an error."""
+        text = "before\n<!-- bench: standing -->\nold\n<!-- bench: end -->\nafter\n"
+        filled = page.fill(text, Kept())
+        self.assertEqual(filled, page.fill(filled, Kept()))
+        self.assertNotIn("old", filled)
+        self.assertTrue(filled.startswith("before\n<!-- bench: standing -->\n| | ours / theirs |"))
+        self.assertTrue(filled.endswith("|\n<!-- bench: end -->\nafter\n"))
+        self.assertRaises(KeyError, page.fill, text.replace("standing", "nothing"), Kept())
+
+    def test_rows_with_marks_are_in_parts_of_their_own(self) -> None:
+        """Their titles stand without the marks there."""
+        found = Found()
+        for title in ("a", "a; surroundings", "a; with workers"):
+            found.note(title, OURS, Measured(cpu_us=7), seconds=1)
+        kept = Kept(rows=found.medians())
+        self.assertEqual([*page.rows_of(kept, None)], ["a"])
+        self.assertEqual([*page.rows_of(kept, "; surroundings")], ["a"])
+
+    def test_a_process_at_rest_has_a_table(self) -> None:
+        """Feeds that change have no start."""
+        found = Found(rest={OURS: Rest(0.25, 0.0005, 40 << 20, 39 << 20, 60 << 20), MANY_FEEDS: Rest(0, 0.04, 1, 1, 1)})
+        kept = Kept(rest=found.rest, runs=found.runs())
+        self.assertIn("| livefeed | 0.25 | 0.05% | 40.0 | 39.0 | 60.0 |", page.PARTS["tables"](kept))
+        self.assertIn("| 64 feeds that change each second, of a core | 4.0% | 6 % | 4 % |", standing.standing(kept))
+        self.assertIn("| a process at rest, memory | 40 MB | 50 MB | 40 MB |", standing.standing(kept))
+
     def test_rows_that_were_not_measured_say_so(self) -> None:
         """The goals are there before the first run."""
-        self.assertEqual(report.standing(Kept()).count(f"| {report.ABSENT} |"), len(report.GOALS) + 3)
+        self.assertEqual(standing.standing(Kept()).count(f"| {standing.ABSENT} |"), len(standing.GOALS) + 7)
 
     def test_a_second_run_replaces_its_rows_only(self) -> None:
         """The rows of a part that runs alone are put beside the others."""
@@ -156,6 +266,12 @@ class DocumentsTests(SynchronousTestCase):
             for documents in rounds:
                 self.assertEqual(len({*documents}), 5)
 
+    def test_padding_is_a_member_of_the_object(self) -> None:
+        """The document has the size of all comparisons, and is still one."""
+        document = padded(b'{"a":1}', DOCUMENT_BYTES)
+        self.assertEqual(len(document), DOCUMENT_BYTES)
+        self.assertEqual(json.loads(document)["a"], 1)
+
     def test_the_path_of_several_items(self) -> None:
         """The first item is that of the path, and all others are parameters."""
         self.assertEqual(path_of(("a",)), "/a.ws")
@@ -169,7 +285,7 @@ class OptionsTests(SynchronousTestCase):
         """Gives the error about options."""
         said = StringIO()
         with redirect_stderr(said):
-            self.assertRaises(SystemExit, check_options, ArgumentParser(), Namespace(**{"json": None, **options}), [])
+            self.assertRaises(SystemExit, check_options, ArgumentParser(), Namespace(**{"json": None, **options}))
         return said.getvalue()
 
     def test_numbers_that_measure_nothing_are_refused(self) -> None:

@@ -212,7 +212,7 @@ class FreedTests(CertificateTestCase):
 
         def abort(server: Server) -> None:
             for subscriber in tuple(server.factory.protocols_open):
-                subscriber.dropConnection(abort=True)
+                subscriber.transport.abortConnection()
 
         for end in (
             say_goodbye,

@@ -93,6 +93,7 @@ class OperatorChannel(Channel):
     :ivar number: counts the connections of the site in their order.
     """
 
+    reads_whole_heads = False  # the path and the content decide about a request before it is processed
     is_known = False
     number = 0
     site: OperatorSite

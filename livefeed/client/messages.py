@@ -64,6 +64,7 @@ class Message:
     :ivar reason: why the document is in its state; ``""`` if the server does not say it.
     :ivar waiting_ms: milliseconds for which a newer document has been held back; ``None`` if none waits.
     :ivar overlay: pointers to the values that an editor has put in the place of those of the source.
+    :ivar heartbeat_ms: milliseconds within which another message comes; ``None`` if one comes at each tick.
     :ivar signed: the signed statement, which is not verified yet; ``None`` for none.
     """
 
@@ -87,6 +88,7 @@ class Message:
     waiting_ms: int | None = None
     overlay: tuple[str, ...] = ()
     signed: Signed | None = None
+    heartbeat_ms: int | None = None
 
 
 def read_message(data: str | bytes) -> Message | None:
@@ -136,6 +138,7 @@ def read_message(data: str | bytes) -> Message | None:
         milliseconds_of(value.get("waiting")),
         pointers_of(value.get("overlay")),
         Signed.of_member(value.get("signed")),
+        milliseconds_of(value.get("heartbeat")),
     )
 
 

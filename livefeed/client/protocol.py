@@ -76,7 +76,8 @@ MAX_TICK_S = 3600.0
 document live that nobody confirms."""
 
 GRACE_S = 3.0
-"""Without a word for two ticks and this time, a document is not live, and a connection is dead."""
+"""Without a word for two ticks and this time, a document is not live, and a connection is dead. If heartbeats are rarer
+than ticks, two of them take the place of two ticks."""
 
 UNKNOWN_SILENCE_S = 60.0
 """The same for a server that never names its next tick."""
@@ -189,7 +190,7 @@ class Protocol:
         if self._phase is _Phase.OPEN:
             self._line, self._problem = Line.OPEN, ""
             if message.kind != "refused":  # which says nothing about the document that is shown
-                self._hear(message.next_ms, now)
+                self._hear(message.next_ms, now, message.heartbeat_ms)
             self._due_at = self._silent_at or now + UNKNOWN_SILENCE_S
             if self._is_over():
                 actions += [Disconnect(), *self._rest(now)]
@@ -446,14 +447,19 @@ class Protocol:
         item.overlay = answer.overlay
         return True
 
-    def _hear(self, next_ms: int | None, now: float) -> None:
-        """Takes note of a sign of life."""
+    def _hear(self, next_ms: int | None, now: float, heartbeat_ms: int | None = None) -> None:
+        """Takes note of a sign of life.
+
+        :param heartbeat_ms: milliseconds within which another one comes; ``None`` if one comes at each tick.
+        """
+        heartbeats_s = 0.0 if heartbeat_ms is None else 2 * min(heartbeat_ms / 1000, MAX_TICK_S)
         if next_ms is None:
-            self._silent_at = now + (2 * self._interval_s + GRACE_S if self._interval_s else UNKNOWN_SILENCE_S)
+            silence_s = 2 * self._interval_s + GRACE_S if self._interval_s else UNKNOWN_SILENCE_S
+            self._silent_at = now + max(silence_s, heartbeats_s + GRACE_S)
             return
         next_s = min(next_ms / 1000, MAX_TICK_S)
         self._interval_s = max(next_s, self._interval_s * 0.9)
-        self._silent_at = now + next_s + self._interval_s + GRACE_S
+        self._silent_at = now + max(next_s + self._interval_s, heartbeats_s) + GRACE_S
 
     def _stop(self, error: FollowError) -> list[Action]:
         was_connected = self._phase in (_Phase.CONNECTING, _Phase.OPEN)

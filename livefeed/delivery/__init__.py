@@ -4,6 +4,7 @@
 - ``delivery``: the ways in which one feed, or one part of a document, is followed.
 - ``directory``: the items that one connection may follow: every feed, and every part of it.
 - ``document``: the document itself, by GET, and the choice among the ways to follow it.
+- ``event_outlets``: the events that streams of documents are sent, alone and in groups.
 - ``events``: server-sent events.
 - ``feed_resource``: the base of a feed's resources, with the parts of the document below them.
 - ``figures``: watchers, deliveries and delays of the last minutes, for everybody if the operator allows it.

@@ -34,14 +34,16 @@ from livefeed.web.negotiation import (
     choose_coding,
     coding_ranks,
     coding_weights,
+    preferred_coding,
     preferred_wait_s,
 )
+from livefeed.web.prepared import Prepared
 from livefeed.web.refusals import refuse_events
 from livefeed.web.resources import METHODS, Node
 from livefeed.web.site import FORGET_S
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Hashable, Iterator, Mapping, Sequence
+    from collections.abc import Container, Hashable, Iterator, Sequence
 
     from twisted.web.resource import IResource
 
@@ -194,7 +196,7 @@ class DocumentResource(FeedResource):
 
         The version in the query counts for nothing: a page that begins with it would see an error, and no event.
         """
-        snapshot, named = self._feed.snapshot, request.fields.last_event_ids
+        snapshot, named = self._feed.snapshot, _last_event_ids(request)
         if snapshot is None or self._feed.is_missing or not named or Visit.of(request).wishes:
             return False
         return named_version(named) == snapshot.version
@@ -203,23 +205,24 @@ class DocumentResource(FeedResource):
         snapshot, fields = self._feed.snapshot, request.fields
         if snapshot is None or self._feed.is_missing or self._feed.is_gone():
             return self._nothing(request)
-        selected = _selected(snapshot, fields.codings)
+        # A request that may wait gets something else each time.
+        basis = (snapshot, self._feed.told, self._access) if request.is_plain and fields.wait_s is None else None
+        if basis is not None:
+            prepared: Prepared | None = request.channel.site.prepared.find(
+                (self._delivery, self._form, fields.keyed), basis
+            )
+            if prepared is not None:
+                request.repeat(prepared)
+                return NOT_DONE_YET
+        selected = _selected(snapshot, fields.keyed.accept_encoding)
         known = _known(snapshot, selected, fields.tags)
         if is_another(fields.if_match, selected.etag):
             refused = (*self._shared(request), *self._state())
             return refuse(request, 412, "The document is not the one that If-Match names.", refused)
-        headers = [
-            *self._shared(request),
-            *self._state(),
-            (b"Cache-Control", self._cache_control()),
-            (b"Livefeed-Version", snapshot.version.encode()),
-            (b"Livefeed-Sequence", str(snapshot.sequence).encode()),
-        ]
-        signed = self._feed.signed()
-        if signed is not None:
-            headers += signed.fields()
-        headers += self._ended_fields({name for name, _ in headers})
+        if basis is not None:
+            return self._prepare(request, snapshot, selected, known, basis)
         request.select = partial(self._variant, snapshot)
+        headers = self._fields_of_document(request, snapshot)
         wait_s = fields.wait_s
         if wait_s is not None:
             may_wait = may_wait and not request.channel.has_waited
@@ -232,10 +235,50 @@ class DocumentResource(FeedResource):
                 headers.append((b"Retry-After", b"%d" % slots.retry_after_s()))
                 if may_wait:
                     slots.add()  # those that have waited are counted where they are released
-        if known is not None:
-            # The tag that the client has, so that a cache knows which of its answers is confirmed (RFC 9111, 4.3.4).
-            return answer(request, 304, [*headers, (b"ETag", known)], None)
-        return self._content(request, snapshot, selected, headers)
+        return answer(request, *self._content(request, snapshot, selected, known, headers))
+
+    def _fields_of_document(self, request: Request, snapshot: Snapshot) -> list[tuple[bytes, bytes]]:
+        """Gives the fields of every answer with a version, or with the news that a client has it."""
+        headers = [
+            *self._shared(request),
+            *self._state(),
+            (b"Cache-Control", self._cache_control()),
+            (b"Livefeed-Version", snapshot.version.encode()),
+            (b"Livefeed-Sequence", str(snapshot.sequence).encode()),
+        ]
+        signed = self._feed.signed()
+        if signed is not None:
+            headers += signed.fields()
+        headers += self._ended_fields({name for name, _ in headers})
+        return headers
+
+    def _prepare(
+        self,
+        request: Request,
+        snapshot: Snapshot,
+        selected: Representation,
+        known: bytes | None,
+        basis: tuple[object, ...],
+    ) -> int:
+        """Answers now, with the answer to requests that mean the same as this one, and keeps it for others.
+
+        Most values of a field change nothing, so the letter of the fields is the key of a second look-up alone.
+        """
+        keyed, answers = request.fields.keyed, request.channel.site.prepared
+        manipulation = request.fields.manipulation if known is None else None
+        permission = tuple(self._origins.response_headers(keyed.origin))
+        delta = None if manipulation is None else (manipulation, keyed.if_none_match, keyed.accept_encoding)
+        key = self._delivery, self._form, selected.coding, known, permission, delta
+        prepared: Prepared | None = answers.find(key, basis)
+        if prepared is None:
+            headers = self._fields_of_document(request, snapshot)
+            status, fields, body = self._content(request, snapshot, selected, known, headers)
+            select = partial(self._variant, snapshot)
+            prepared = Prepared.of(status, fields, body, select=select, basis=basis)
+            answers.keep(key, prepared)
+        answers.keep((self._delivery, self._form, keyed), prepared)
+        request.repeat(prepared)
+        return NOT_DONE_YET
 
     def _hold(self, request: Request, snapshot: Snapshot, wait_s: int) -> int:
         """Lets a request wait for the next version, or refuses it if the limit of subscribers is reached."""
@@ -262,7 +305,7 @@ class DocumentResource(FeedResource):
         fields = KeyedFields._make(values)
         if self._form == "either" and fields.accepts_events():
             return None
-        selected = _selected(snapshot, coding_weights(fields.accept_encoding))
+        selected = _selected(snapshot, fields.accept_encoding)
         known = _known(snapshot, selected, listed_tags(fields.if_none_match))
         wait_s = preferred_wait_s(fields.prefer)
         if wait_s and known is not None:
@@ -326,9 +369,23 @@ class DocumentResource(FeedResource):
         return refuse_nothing(request, self._feed.next_tick_s(), headers)
 
     def _content(
-        self, request: Request, snapshot: Snapshot, selected: Representation, headers: list[tuple[bytes, bytes]]
-    ) -> int:
-        """Answers with the newest version, or with the delta from the client's version to the newest."""
+        self,
+        request: Request,
+        snapshot: Snapshot,
+        selected: Representation,
+        known: bytes | None,
+        headers: list[tuple[bytes, bytes]],
+    ) -> tuple[int, list[tuple[bytes, bytes]], bytes | None]:
+        """Gives the status, the fields and the content of an answer.
+
+        It has the newest version, the delta from the client's version to the newest, or neither.
+
+        :param known: the tag by which the client has the newest version; ``None`` if it does not have it.
+        :param headers: the fields of every answer, to which more are added.
+        """
+        if known is not None:
+            # The tag that the client has, so that a cache knows which of its answers is confirmed (RFC 9111, 4.3.4).
+            return 304, [*headers, (b"ETag", known)], None
         manipulation = request.fields.manipulation
         delta = None if manipulation is None else self._delta(request, selected, _DELTAS[manipulation][0])
         if manipulation is not None and delta is not None:
@@ -343,7 +400,7 @@ class DocumentResource(FeedResource):
             ]
             if coding != IDENTITY:
                 headers.append((b"Content-Encoding", coding.encode()))
-            return answer(request, 226, headers, data)
+            return 226, headers, data
         headers += [
             (b"ETag", selected.etag),
             (b"Repr-Digest", selected.digest),
@@ -351,7 +408,7 @@ class DocumentResource(FeedResource):
         ]
         if selected.coding != IDENTITY:
             headers.append((b"Content-Encoding", selected.coding.encode()))
-        return answer(request, 200, headers, selected.data)
+        return 200, headers, selected.data
 
     def _delta(self, request: Request, selected: Representation, form: DeltaForm) -> tuple[bytes, str, bytes] | None:
         """Gives the delta that a client asks for (RFC 3229), after the tag of its base and its content coding.
@@ -467,13 +524,13 @@ def _reason_field(reason: str) -> bytes:
     return b'"%b"' % quote(reason, safe=_PLAIN).encode("ascii")
 
 
-def _selected(snapshot: Snapshot, codings: Mapping[str, float]) -> Representation:
+def _selected(snapshot: Snapshot, accept_encoding: bytes | None) -> Representation:
     """Gives the representation that is selected for a client.
 
-    :param codings: the weights of the content codings, by their names.
+    :param accept_encoding: the field ``Accept-Encoding``; ``None`` if it was not sent.
     """
-    coded = [coding for coding in snapshot.representations if coding != IDENTITY]
-    return snapshot.representations[choose_coding(codings, coded)]
+    made = snapshot.representations
+    return made[preferred_coding(accept_encoding, tuple(made))]
 
 
 def _known(snapshot: Snapshot, selected: Representation, tags: Sequence[bytes]) -> bytes | None:
@@ -481,8 +538,12 @@ def _known(snapshot: Snapshot, selected: Representation, tags: Sequence[bytes]) 
 
     :param tags: the tags in ``If-None-Match``.
     """
-    # The tags of all codings: some codings are made later, or were made by another process.
-    return matching_tag(tags, [selected.etag, *snapshot.etags()])
+    version = snapshot.version.encode()
+    for tag in tags:
+        if version in tag or tag == b"*":
+            # The tags of all codings: some codings are made later, or were made by another process.
+            return matching_tag(tags, [selected.etag, *snapshot.etags()])
+    return None
 
 
 def _wants_events(form: Form, fields: RequestFields) -> bool:
@@ -491,4 +552,9 @@ def _wants_events(form: Form, fields: RequestFields) -> bool:
 
 def _last_event_id(request: Request) -> str | None:
     """Gives the version that a client has: from the field, or from the query, because a page can set no field."""
-    return named_version(request.fields.last_event_ids or request.args.get(b"last-event-id"))
+    return named_version(_last_event_ids(request) or request.args.get(b"last-event-id"))
+
+
+def _last_event_ids(request: Request) -> Sequence[bytes]:
+    """Gives the lines of ``Last-Event-ID``, which only streams read."""
+    return request.lines_of(b"Last-Event-ID")

@@ -8,16 +8,19 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING
 
 from twisted.internet.protocol import Protocol
 from twisted.web.server import NOT_DONE_YET
 
+from livefeed.delivery.event_outlets import EventAudience, EventOutlet
 from livefeed.delivery.flow_control import PausableSubscriber
-from livefeed.delivery.framing import chunked_document_event, document_event, http_chunk, server_sent_event
+from livefeed.delivery.framing import http_chunk, server_sent_event
 from livefeed.delivery.heartbeats import Heartbeats
 from livefeed.delivery.items import Items
-from livefeed.delivery.messages import MessageOutlet, desk_facts
+from livefeed.delivery.messages import MessageAudience, MessageOutlet, desk_facts
+from livefeed.delivery.transports import group_maker
 from livefeed.document.timestamps import timestamp
 from livefeed.web.answers import EVENT_STREAM, EVERY_ANSWER
 from livefeed.web.reconnect_slots import RECONNECT_DELAYS_S
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from livefeed.delivery.directory import Followed
     from livefeed.delivery.items import Visit
     from livefeed.delivery.messages import Messages
-    from livefeed.document.snapshot import Snapshot
+    from livefeed.feed.fanout import Audience
     from livefeed.feed.feed import Feed
     from livefeed.feed.notice import Told
     from livefeed.web.interfaces import Admission
@@ -40,6 +43,10 @@ HEARTBEAT_S = 15
 
 MISSED_HEARTBEATS = 4
 """Number of heartbeats after which a subscriber that has read nothing meanwhile is dropped."""
+
+PUSHED_S = 4
+"""Seconds after the last version or message for which comments are skipped: it was a sign of life. So the longest
+silence of a stream is 19 s. With a version each second, comments would be a fifteenth of all writes."""
 
 MAX_RECEIVED_BYTES = 16_384
 """Limit of the bytes that a client may send on a stream. They are discarded; a client has no reason to send any."""
@@ -108,9 +115,6 @@ class EventStream(PausableSubscriber, Protocol):
         self._have = have
         self._visit, self._delivery = visit, delivery
         self.follows_items = visit is not None
-        # All that the last state event said. The first event is always a state: the client may come back from another
-        # process with any state, and without a document that may be shown it has no version, like a new client.
-        self._told: Told | None = None
         self._closed = False
         self._received = 0
 
@@ -129,16 +133,24 @@ class EventStream(PausableSubscriber, Protocol):
         if self._visit is not None and self._delivery is not None:
             self._follow_items(self._visit, self._delivery)
             return
+        make_group = group_maker(self.transport)
+        audience: Audience | None = None
         if self._delta:
             wrap = _chunked_event if self._chunked else _event
-            outlet = MessageOutlet(self.transport, self._streams.messages, wrap, self._have)
-            self._subscription = feed.subscribe(outlet, with_state=True)
+            messages = MessageOutlet(self.transport, self._streams.messages, wrap, self._have)
+            if make_group is not None:
+                audience = MessageAudience(make_group, self._streams.messages, wrap)
+            subscription = feed.subscribe(messages, with_state=True, audience=audience)
         else:
-            self._send_state()
-            self._subscription = feed.subscribe(self, repeats=False, with_state=True, have=self._have)
+            events = EventOutlet(self.transport, self._streams, self._chunked, self._have)
+            if make_group is not None:
+                audience = EventAudience(make_group, self._streams, self._chunked)
+            events.send(None)  # there may be no document, or the client has it
+            subscription = feed.subscribe(events, repeats=False, with_state=True, have=self._have, audience=audience)
+        self._subscription = subscription
         # The first document may have filled the transport.
         if self._paused:
-            self._subscription.pause()
+            subscription.pause()
 
     def _follow_items(self, visit: Visit, delivery: Followed) -> None:
         wrap, own = (_chunked_item_event, _chunked_own_item_event) if self._chunked else (_item_event, _own_item_event)
@@ -164,33 +176,18 @@ class EventStream(PausableSubscriber, Protocol):
         if not self._closed:
             self._leave_transport()
 
-    # Subscriber API
-
-    def send(self, snapshot: Snapshot) -> None:
-        """Subscriber API. It is called at each tick and at each change of state, and sends only what has changed."""
-        # The state is sent first, so that no client has a document while its state still hides it.
-        self._send_state()
-        # Not is_gone: a call for each subscriber takes 50 ns more.
-        if snapshot.version != self._have and not self._streams.feed.fanout.is_withheld:
-            self._have = snapshot.version
-            self.transport.write(snapshot.form(chunked_document_event if self._chunked else document_event))
-
-    def _send_state(self) -> None:
-        told = self._streams.feed.told
-        if told is not self._told:
-            self._told = told
-            if self._streams.feed.is_gone():
-                self._have = None  # the document is sent again when it may be shown again
-            self.transport.write(self._streams.state_event(chunked=self._chunked))
-
     # Member API
 
     def beat(self) -> None:
-        """Member API. Sends a comment, or aborts the connection if its client has read nothing for too long."""
+        """Member API. Sends a comment, or aborts the connection if its client has read nothing for too long.
+
+        No comment is sent shortly after a version.
+        """
         if self._closed:
             return
         if not self._paused:
-            self._write(b":\n")
+            if self._pushed_at() < self._streams.feed.clock.seconds() - PUSHED_S:
+                self._write(b":\n")
             return
         # This heartbeat counts as well, unless the client has read something since the last one.
         self._silent += 1
@@ -198,6 +195,17 @@ class EventStream(PausableSubscriber, Protocol):
         if self._silent >= MISSED_HEARTBEATS:
             self._streams.feed.tally.dropped["silent"] += 1
             self.transport.abortConnection()
+
+    def _pushed_at(self) -> float:
+        """Gives when a push began that has written something to this stream, by the clock."""
+        following = self._subscription
+        if isinstance(following, Items):
+            return following.sent_at()
+        feed = self._streams.feed
+        if self._delta:
+            return feed.fanout.sent_at
+        # A push of the same version, or of one that must not be shown, writes no document.
+        return -inf if feed.fanout.is_withheld else feed.fanout.taken_s
 
     def send_away(self, delay_ms: int) -> None:
         """Ends the stream. A stream that is being ended already is left alone.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from livefeed.delivery.framing import deflated_text, document_text
-from livefeed.delivery.messages import PreparedMessages, desk_facts
+from livefeed.delivery.messages import PreparedMessages, desk_facts, heartbeat_facts
 from livefeed.document.codings import is_large
 from livefeed.document.history import DeltaForm
 from livefeed.document.timestamps import timestamp
@@ -142,7 +142,7 @@ class ItemMessages(PreparedMessages):
         if left_s < math.inf and kind != "missing" and not feed.is_gone():
             # The message may be used again for FRESH_S.
             facts["lifetime"] = math.floor(1000 * max(0.0, left_s - FRESH_S))
-        facts |= desk_facts(feed)
+        facts |= heartbeat_facts(feed) | desk_facts(feed)
         return json.dumps(facts, separators=(",", ":")).encode()[:-1] + self._signed() + rest + b"}"
 
 

@@ -264,9 +264,10 @@ class Items:
         self._end(item)
         self._refuse(path, Refusal(503, "There is no place for this any more.", delay_ms))
 
-    def pushed_at(self) -> float:
-        """Gives when the last push of an item began, by the clock; minus infinity before the first."""
-        return max((item.delivery.feed.pushed_at for item in self._items.values()), default=-inf)
+    def sent_at(self) -> float:
+        """Gives when the last push of an item, or of heartbeats, began, by the clock; minus infinity before."""
+        sources = (*(item.delivery for item in self._items.values()), *self._pulses)
+        return max((each.feed.fanout.sent_at for each in sources), default=-inf)
 
     # Following API
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from twisted.web.http import datetimeToString
-
 from livefeed.web.rendering import render_waited
 
 if TYPE_CHECKING:
@@ -145,8 +143,6 @@ class _Waiting:
         self._stop_waiting()
         if self._all.slots is not None:
             self._request.channel.end_with_answer()
-        # The channel has set it when the request arrived.
-        self._request.setHeader(b"Date", datetimeToString())
         self._answer(self._request)
         self._channel = None
 

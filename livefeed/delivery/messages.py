@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from math import ceil
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
@@ -51,6 +52,13 @@ def desk_facts(feed: Feed) -> dict[str, Any]:
     if feed.told.overlay and not feed.is_gone():
         facts["overlay"] = feed.told.overlay
     return facts
+
+
+def heartbeat_facts(feed: Feed) -> dict[str, Any]:
+    """Gives the member of messages that says within which time another one comes, unless that is one tick."""
+    heartbeat_s = feed.heartbeat_s()
+    pulled = feed if feed.whole is None else feed.whole
+    return {"heartbeat": ceil(1000 * heartbeat_s)} if heartbeat_s > pulled.interval_s else {}
 
 
 @dataclass(slots=True, eq=False)
@@ -242,6 +250,8 @@ class Messages(PreparedMessages):
             "sequence": str(snapshot.sequence),
             "state": self.feed.state.value,
             "at": timestamp(self.feed.confirmed_at),
+            # Clients of a part hear nothing of the whole here.
+            **(heartbeat_facts(self.feed) if self.feed.whole is None else {}),
             **desk_facts(self.feed),
         }
         if self.feed.state is State.WITHDRAWN:

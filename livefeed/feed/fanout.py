@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from twisted.logger import Logger
@@ -198,7 +199,10 @@ class Fanout:
     :ivar newest: the snapshot that subscribers are sent; ``None`` before the first.
     :ivar is_withheld: whether the document must not be shown. Only subscribers that send the state receive it then.
     :ivar is_unpushed: whether no push of the newest version has begun.
+    :ivar taken_s: when the newest version was taken, by the clock; minus infinity if none was.
     :ivar pushes: the number of pushes of the document since the start.
+    :ivar sent_at: when the last push began, of the document or of the state: by it, all subscribers that send the state
+        were sent something. By the clock; minus infinity before the first.
     :ivar dropped: the number of subscribers that were disconnected after an error.
     :ivar skipped: the number of versions that slow subscribers were not sent: each was replaced by a newer one.
     :ivar times: how long pushes took.
@@ -214,7 +218,9 @@ class Fanout:
     newest: Snapshot | None = None
     is_withheld: bool = False
     is_unpushed: bool = False
+    taken_s: float = -inf
     pushes: int = 0
+    sent_at: float = -inf
     dropped: int = 0
     skipped: int = 0
     times: PushTimes = field(default_factory=PushTimes)
@@ -251,6 +257,7 @@ class Fanout:
         """Takes a new version, which the next push sends."""
         self.newest = snapshot
         self.is_unpushed = True
+        self.taken_s = self.clock.seconds()
 
     def push(self) -> int:
         """Begins a push of the newest version to all subscribers.
@@ -260,7 +267,7 @@ class Fanout:
         self.pushes += 1
         # They are counted before they are sent to: requests that wait leave at once.
         count = len(self.subscriptions) - sum(each.size for each in self._waiting)
-        self._began_s = now = self.clock.seconds()
+        self._began_s = self.sent_at = now = self.clock.seconds()
         if self.traced is not None and self.traced.first_s is None:
             self.traced.first_s = now
         self._begin()
@@ -272,6 +279,8 @@ class Fanout:
         :param to_all: whether subscribers that do not send the state are told, too: the document must not be shown any
             more, or may be shown again.
         """
+        if self.newest is not None:
+            self.sent_at = self.clock.seconds()
         if to_all:
             self._begin()
         elif self.newest is not None:

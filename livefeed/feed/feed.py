@@ -185,7 +185,7 @@ class Feed(Transitions):
         if self.fanout.is_unpushed or repeats or (was_gone and not self.is_gone()):
             self.pushed_at = now_s
             self.tally.delivered += self.fanout.push()
-        elif self.told is not before:
+        elif self.told is not before or (is_tick and self.push == "change" and self._is_heartbeat_due()):
             self.fanout.push_state(to_all=self.state is not before.state and self.is_gone())
 
     def show(self, snapshot: Snapshot, notice: Notice, *, confirmed: Moment, deltas: Deltas = NO_DELTAS) -> None:
@@ -331,8 +331,9 @@ class Feed(Transitions):
         self._notify_observers()
         changes = self.state is not before[1]
         is_shown_again = was_gone and not self.is_gone()
-        repeats = self.push == "tick" and is_later
-        if self.fanout.is_unpushed or is_shown_again or (repeats and self.freshness is State.LIVE):
+        repeats = is_later and self._is_heartbeat_due()
+        is_repeated = repeats and self.push == "tick" and self.freshness is State.LIVE
+        if self.fanout.is_unpushed or is_shown_again or is_repeated:
             self.pushed_at = self.clock.seconds()
             self.tally.delivered += self.fanout.push()
         elif self.told is not before[2] or repeats:
@@ -364,7 +365,7 @@ class Feed(Transitions):
         :param repeats: whether the subscriber is also sent an unchanged snapshot at each tick, where :attr:`push` is
             ``tick``.
         :param with_state: whether the subscriber sends the state along: the snapshot is sent again when the state
-            changes, and at each tick where :attr:`push` is ``tick``.
+            changes, and as a sign of life each :meth:`heartbeat_s`.
         :param have: the version that the subscriber has already, which is not sent immediately.
         :param audience: the subscribers that receive the same bytes; ``None`` if this one is sent bytes of its own.
         :param expire: called once the document must not be shown any more. It is the only notice to a subscriber

@@ -10,7 +10,7 @@ Rule: this file changes nothing, and tells nobody.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import inf
+from math import floor, inf
 from typing import TYPE_CHECKING, Self
 
 from livefeed.clocks import Moment
@@ -23,7 +23,15 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IReactorTime
 
+    from livefeed.config.settings import Push
     from livefeed.document.snapshot import Snapshot
+
+HEARTBEAT_S = 3.0
+"""The longest time in seconds from one heartbeat to the next where an unchanged document is not pushed. If a tick is
+longer, each has one. One takes almost as much work as a document, and clients leave a dead line after two."""
+
+BEATS_IN_A_LIFE = 3
+"""The number of heartbeats that come before a document expires of which they are the only news."""
 
 OVERDUE_S = 10.0
 """The longest time in seconds after which clients come back while a tick is overdue. A pull takes no longer."""
@@ -39,6 +47,8 @@ class Freshness:
     :ivar stale_after_s: the age of the document in seconds at which the feed becomes stale while pulls fail.
     :ivar gone_after_s: the age of the document in seconds at which the feed expires. While pulls are good this is at
         least two intervals, or a feed with a long interval would expire before each tick.
+    :ivar push: ``tick`` sends the document at each good pull, as a sign of life; ``change`` only when it changed, and
+        heartbeats in between to subscribers that send the state.
     :ivar wall: gives the time that is displayed, in seconds since 1970; ``None`` for that of :attr:`clock`.
     :ivar whole: the feed of which this one is a part, and whose state it takes over; ``None`` if it is no part.
     :ivar patience_s: seconds without news of the source after which the feed becomes stale.
@@ -59,6 +69,7 @@ class Freshness:
     interval_s: float = 1.0
     stale_after_s: float = 0.0
     gone_after_s: float = inf
+    push: Push = "tick"
     wall: Callable[[], float] | None = None
     whole: Self | None = None
 
@@ -185,6 +196,17 @@ class Freshness:
         pulled = self if self.whole is None else self.whole
         left_s = pulled.tick_at + pulled.interval_s - self.clock.seconds()
         return min(left_s if left_s > 0.0 else OVERDUE_S, pulled.interval_s)
+
+    def heartbeat_s(self) -> float:
+        """Gives the seconds within which subscribers that send the state are sent something: a number of intervals.
+
+        Where :attr:`push` is ``tick`` this is one interval.
+        """
+        pulled = self if self.whole is None else self.whole
+        if pulled.push == "tick":
+            return pulled.interval_s
+        longest_s = min(HEARTBEAT_S, pulled.gone_after_s / BEATS_IN_A_LIFE)
+        return pulled.interval_s * max(1, floor(longest_s / pulled.interval_s))
 
     def _moment_of(self, at_s: float) -> Moment:
         """Gives a point in time of the clock that is not long ago, by both clocks."""

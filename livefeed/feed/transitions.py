@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
     from livefeed.clocks import Moment
-    from livefeed.config.settings import Push
     from livefeed.document.signature import Signed
     from livefeed.feed.signer import Signer
     from livefeed.feed.subscription import Subscription
@@ -54,7 +53,6 @@ class LastError:
 class Transitions(Freshness):
     """The part of a feed that changes its state, and tells observers and subscribers.
 
-    :ivar push: ``tick`` sends the document at each good pull, as a sign of life; ``change`` only when it changed.
     :ivar is_replica: whether this feed follows the same feed of another process, which logs its changes of state.
     :ivar signer: signs that the newest version is the newest one; ``None`` for a part, and in a worker.
     :ivar stated: the newest statement; ``None`` for none. A worker is sent it.
@@ -65,7 +63,6 @@ class Transitions(Freshness):
     """
 
     # required parameters
-    push: Push = "tick"
     is_replica: bool = False
     signer: Signer | None = None
 
@@ -131,7 +128,7 @@ class Transitions(Freshness):
             # A document that is held back may be too old all the same.
             self._change_freshness_if_due()
             self._announce_state(before)
-        elif self.push == "tick":
+        elif self._is_heartbeat_due():
             self.fanout.push_state(to_all=False)
 
     def mark_stale(self, why: str = "") -> None:
@@ -284,8 +281,7 @@ class Transitions(Freshness):
         """Tells observers and subscribers the state.
 
         :param before: freshness, state and what was told before, which may be the same.
-        :param is_sign_of_life: whether subscribers are told it even if nothing has changed, where :attr:`push` is
-            ``tick``.
+        :param is_sign_of_life: whether subscribers are told it even if nothing has changed, once a heartbeat is due.
         """
         self._retell()
         changes = self.state is not before[1]
@@ -297,8 +293,17 @@ class Transitions(Freshness):
         self._notify_observers()
         if self._standing != before:
             self._watch()
-        if self.told is not before[2] or (self.push == "tick" and is_sign_of_life):
+        if self.told is not before[2] or (is_sign_of_life and self._is_heartbeat_due()):
             self.fanout.push_state(to_all=changes and (before[1] in GONE or self.is_gone()))
+
+    def _is_heartbeat_due(self) -> bool:
+        """Tells whether this tick is a sign of life for subscribers that send the state. Parts have that of the whole.
+
+        Half an interval is left for ticks that come early or late.
+        """
+        if self.push == "tick" or self.whole is not None:
+            return self.push == "tick"
+        return self.clock.seconds() - self.fanout.sent_at >= self.heartbeat_s() - self.interval_s / 2
 
     def _watch(self) -> None:
         """Schedules the next change of state that needs no other event.

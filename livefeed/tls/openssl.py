@@ -11,9 +11,10 @@ Rule: this is the only module that uses that library.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from errno import EAGAIN
 from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from cryptography.hazmat.bindings import _rust
 from OpenSSL import SSL
@@ -29,6 +30,9 @@ RECORD_BYTES = 16_384
 TICKET_KEYS_BYTES = 80
 """The size of a context's keys of tickets: 16 bytes of name, 32 for HMAC and 32 for AES (ssl/s3_lib.c of OpenSSL)."""
 
+_ANCHOR = "PyInit__rust"
+"""The function that cryptography's library exports."""
+
 # The commands of SSL_CTX_ctrl, in openssl/ssl.h.
 _GET_TICKET_KEYS, _SET_TICKET_KEYS = 58, 59
 
@@ -41,12 +45,21 @@ class TLSCalls:
     :ivar read: reads one record into a buffer of the given size in bytes. Returns the number of bytes; 0 or less if it
         has read none. The public method reads on until a record has data.
     :ivar write: writes the given number of bytes. Returns the number of bytes that were taken; 0 or less if none.
+    :ivar view: gives a view of data for ``write_from``, which copies nothing. It lives as long as it is used.
+    :ivar write_from: writes the bytes of a view behind an offset as ``write`` does, the given number at most.
     :ivar pack: joins a list of handles for ``write_all``. The result does not keep the connections alive.
     :ivar write_all: writes to many connections. Returns the result of ``write`` for each, or an empty list if each has
         taken all bytes. A connection that took none has not necessarily failed: another write tells. ``None`` if
         nothing is faster than one write after the other.
     :ivar fail: raises the error of a connection, from the result of ``read`` or ``write``, which may also raise it
         themselves: the errors of :meth:`OpenSSL.SSL.Connection.recv` and ``send``.
+    :ivar read_ahead: has ``read`` take everything from the socket that is there, up to a record and more, by one call
+        to the kernel: else it takes the five bytes in front of a record by a call of their own. From then on a
+        connection may have data that the kernel does not report.
+    :ivar has_more: tells after a record was read whether there is more of which the kernel reports nothing. Of a record
+        that has not arrived as a whole, it reports the rest.
+    :ivar was_blocked: tells after a ``read`` without data whether it found the socket empty. If not, OpenSSL has
+        handled something else, such as a KeyUpdate, and may have data behind it, of which ``has_more`` knows nothing.
     :ivar take: gives a copy of the given number of bytes of the buffer.
     :ivar buffer: the buffer that all connections share. Its bytes are taken before anything else is called.
     """
@@ -54,9 +67,14 @@ class TLSCalls:
     handle: Callable[[SSL.Connection], Any]
     read: Callable[[Any, Any, int], int]
     write: Callable[[Any, bytes, int], int]
+    view: Callable[[bytes], Any]
+    write_from: Callable[[Any, Any, int, int], int]
     pack: Callable[[list[Any]], Any]
     write_all: Callable[[Any, bytes, int], list[int]] | None
     fail: Callable[[SSL.Connection, int], None]
+    read_ahead: Callable[[Any], object]
+    has_more: Callable[[Any], int]
+    was_blocked: Callable[[], bool]
     take: Callable[[Any, int], bytes]
     buffer: Any
 
@@ -74,6 +92,41 @@ class TicketKeyCalls:
     is_resumed: Callable[[SSL.Connection], bool]
 
 
+class _AheadCalls(TypedDict):
+    """The functions of :class:`TLSCalls` about reading ahead."""
+
+    read_ahead: Callable[[Any], object]
+    has_more: Callable[[Any], int]
+    was_blocked: Callable[[], bool]
+
+
+_NOT_AHEAD: _AheadCalls = {
+    "read_ahead": lambda _: None,
+    "has_more": lambda _: 0,
+    "was_blocked": lambda: True,
+}
+"""For connections that read no more than one record at a time."""
+
+
+def _ahead_calls(ffi: Any) -> _AheadCalls | None:
+    """Gives the functions about reading ahead, which cryptography's library does not name; ``None`` if there are none.
+
+    :param ffi: pyOpenSSL's.
+    """
+    library = Path(_rust.__file__)
+    try:
+        set_read_ahead = ffi.cast("void(*)(void *, int)", address_of(library, "SSL_set_read_ahead", _ANCHOR))
+        has_pending = ffi.cast("int(*)(void *)", address_of(library, "SSL_has_pending", _ANCHOR))
+    except UnknownFunctionError:
+        return None
+    return {
+        "read_ahead": lambda handle: set_read_ahead(handle, 1),
+        "has_more": has_pending,
+        # OpenSSL sets it to 0 at the beginning of each read (clear_sys_error in ssl/s3_lib.c).
+        "was_blocked": lambda: ffi.errno == EAGAIN,
+    }
+
+
 def public_calls() -> TLSCalls:
     """Gives the public methods of pyOpenSSL."""
 
@@ -84,9 +137,12 @@ def public_calls() -> TLSCalls:
         handle=lambda connection: connection,
         read=SSL.Connection.recv_into,
         write=lambda connection, data, _: connection.send(data),
+        view=memoryview,
+        write_from=lambda connection, view, offset, size: connection.send(view[offset : offset + size]),
         pack=list,
         write_all=None,
         fail=fail,
+        **_NOT_AHEAD,
         take=lambda buffer, count: bytes(buffer[:count]),
         buffer=bytearray(RECORD_BYTES),
     )
@@ -123,6 +179,10 @@ def direct_calls() -> TLSCalls | None:
         lib.SSL_clear_mode(connection._ssl, auto_retry)  # noqa: SLF001
         return connection._ssl  # noqa: SLF001
 
+    def write_from(handle: Any, view: Any, offset: int, size: int) -> int:
+        count: int = lib.SSL_write(handle, view + offset, size)
+        return count
+
     def pack(handles: list[Any]) -> Any:
         # Side by side in memory: each separate object would be another line that is in no cache, which takes 0.1 µs.
         return ffi.new("SSL *[]", handles)
@@ -147,9 +207,12 @@ def direct_calls() -> TLSCalls | None:
         handle=handle,
         read=lib.SSL_read,
         write=lib.SSL_write,
+        view=ffi.from_buffer,
+        write_from=write_from,
         pack=pack,
         write_all=write_all,
         fail=fail,
+        **(_ahead_calls(ffi) or _NOT_AHEAD),
         take=ffi.unpack,
         buffer=ffi.new("char[]", RECORD_BYTES),
     )
@@ -178,7 +241,7 @@ def ticket_key_calls() -> TicketKeyCalls:
 
     :raises UnknownFunctionError: if they are not available; the message has the reason.
     """
-    address = address_of(Path(_rust.__file__), "SSL_CTX_ctrl", "PyInit__rust")
+    address = address_of(Path(_rust.__file__), "SSL_CTX_ctrl", _ANCHOR)
     try:
         ffi: Any = SSL._ffi  # type: ignore[attr-defined] # noqa: SLF001
         lib: Any = SSL._lib  # type: ignore[attr-defined] # noqa: SLF001

@@ -7,7 +7,7 @@ handled a batch of events.
 from __future__ import annotations
 
 from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IConsumer, IPushProducer, ITCPTransport
@@ -16,13 +16,14 @@ from zope.interface import implementer
 
 from livefeed.transport.answer import MAX_ANSWER_BYTES, in_pieces
 from livefeed.transport.connection_state import DRAINING, LOST, OPEN, WRITE_BYTES
-from livefeed.transport.groups import ConnectionGroup
-from livefeed.transport.interfaces import IReplayed
+from livefeed.transport.groups import ConnectionGroup, DirectGroup
+from livefeed.transport.interfaces import IReplayed, IUpgrading
 from livefeed.transport.reading import Reading
 from livefeed.transport.rooms import Room
+from livefeed.transport.sockets import send_to_all
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from livefeed.transport.answer import Answer
     from livefeed.transport.interfaces import AnswerStore, ReplayedProtocol
@@ -65,7 +66,7 @@ class Connection(Reading):
     @staticmethod
     def make_group() -> ConnectionGroup[Any]:
         """Gives an empty group of connections of this class."""
-        return ConnectionGroup()
+        return DirectGroup(list, send_to_all)
 
     @staticmethod
     def write_to_all(connections: Sequence[Any], data: bytes) -> None:
@@ -140,6 +141,8 @@ class Connection(Reading):
                 self._send_answer(answer)
                 return
             missed = replay.missed
+            if missed is not None and self._state < DRAINING and replay.join(missed, self):
+                return
         if self._state < DRAINING:
             self._deliver(data, missed)
 
@@ -206,11 +209,12 @@ class Connection(Reading):
         :param key: stores the answer for replay; ``None`` if it must not be stored.
         """
         self.pool.did_more = True
-        replay = self._answers
-        if key is not None and replay is not None and replay.join(key, self):
-            return
+        begin = None
         if self._protocol is None:
-            self._make_protocol()
+            if key is None:
+                begin = self._upgrade(data)
+            if begin is None and self._state < LOST:
+                self._make_protocol()
             if self._state >= LOST:
                 return
         protocol, replay = self._protocol, self._answers
@@ -221,7 +225,7 @@ class Connection(Reading):
         # One question is answered in one piece, which can be kept; of several the client has to read the answers first.
         self._cork_bytes = WRITE_BYTES if key is None else MAX_ANSWER_BYTES
         try:
-            protocol.dataReceived(data)
+            (begin or protocol.dataReceived)(data)
         except Exception:
             self._corked = False
             self._protocol_failed("dataReceived")
@@ -235,6 +239,24 @@ class Connection(Reading):
         self._update_can_send()
         if self._state != OPEN:
             self._shutdown_if_drained()
+
+    def _upgrade(self, data: bytes) -> Callable[[bytes], object] | None:
+        """Takes another protocol in place of the factory's; gives the function that begins it, or ``None`` for none."""
+        # There is no protocol yet, so the data begins a request, and the connection is within the limit.
+        if not IUpgrading.providedBy(self._factory):
+            return None
+        try:
+            found = cast("IUpgrading", self._factory).upgrade(data, self.secure)
+            if found is None:
+                return None
+            self._factory = None
+            self.protocol, begin = found
+            self.set_deadline(None)
+            self.protocol.makeConnection(self)
+        except Exception:
+            self._protocol_failed("upgrade")
+            return None
+        return begin
 
     def _store_or_open_room(self, protocol: ReplayedProtocol, replay: AnswerStore, key: bytes, head: bytes) -> None:
         """Stores the answer to a request, if it may be repeated, or opens a room if the request waits."""

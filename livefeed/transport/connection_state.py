@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IProtocolFactory
     from twisted.python.failure import Failure
 
-    from livefeed.transport.interfaces import AnswerStore, ConnectionPool, ReplayedProtocol, WaitingRoom
+    from livefeed.transport.interfaces import AnswerStore, ConnectionPool, ReplayedProtocol, WaitingRoom, WritingGroup
 
 READ_BYTES = 16_384
 """Upper limit of the bytes of one read, and of small pieces that are joined for one write: the size of a TLS record."""
 
 WRITE_BYTES = 65_536
-"""Upper limit of the bytes of one write of kept data, and of the bytes kept back while a protocol is called."""
+"""Upper limit of the bytes that are kept back while a protocol is called."""
 
 # The states of the server's side, in the order in which they can follow each other. Reading ends independently of them.
 # They are plain integers: a comparison with a member of an enumeration takes four times as long.
@@ -103,6 +103,7 @@ class ConnectionState(StreamSocket):
         "_tls_state",
         "_unsent",
         "_unsent_offset",
+        "_writing_group",
         "fd",
         "over_capacity",
         "pool",
@@ -128,6 +129,7 @@ class ConnectionState(StreamSocket):
         # Whether writes go straight to the socket. It may be false where it could be true, and never the other way
         # round. After the start _clear_can_send alone sets it to false, and tells the group that relies on it.
         self._can_send = False
+        self._writing_group: WritingGroup | None = None  # the group that writes to the handle, only while it can send
         self._handle: Any = sock  # the argument of the calls that read and write
         self._mask = EPOLLIN
         self._producer: Any = None
@@ -194,6 +196,11 @@ class ConnectionState(StreamSocket):
         return self._state >= DRAINING
 
     @property
+    def reads(self) -> bool:
+        """Whether it waits for data of its client."""
+        return bool(self._mask & EPOLLIN)
+
+    @property
     def polls(self) -> bool:
         """Whether its answers may be repeated: its client sends requests, and does not follow anything."""
         return self._answers is not None
@@ -201,6 +208,8 @@ class ConnectionState(StreamSocket):
     def _clear_can_send(self) -> None:
         """Makes sure that no write goes straight to the socket."""
         self._can_send = False
+        if self._writing_group is not None:
+            self._writing_group.take_aside(self)
 
     def _watch(self, mask: int) -> None:
         """Waits for these events of epoll."""

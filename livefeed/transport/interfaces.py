@@ -71,6 +71,10 @@ class PooledConnection(Protocol):
         """Handles that its deadline has passed."""
 
     @property
+    def reads(self) -> bool:
+        """Whether it waits for data of its client."""
+
+    @property
     def polls(self) -> bool:
         """Whether its answers may be repeated: its client sends requests, and does not follow anything."""
 
@@ -138,6 +142,9 @@ class ConnectionPool(Protocol):
 
     def watch(self, fd: int, mask: int) -> None:
         """Changes the events of epoll that a connection waits for."""
+
+    def handle_again(self, connection: PooledConnection) -> None:
+        """Handles a connection once more, which has data that the kernel does not report."""
 
     def close_later(self, connection: PooledConnection) -> None:
         """Closes a connection that is lost after this turn."""
@@ -339,6 +346,17 @@ class IReplayed(Interface):
     replays: Mapping[bool, AnswerStore] = Attribute("the stores of answers, without TLS (False) and with it (True)")
 
 
+class IUpgrading(Interface):
+    """A factory that may have another protocol than its own for the first request that replay does not answer."""
+
+    def upgrade(head: bytes, secure: bool) -> tuple[Any, Callable[[bytes], object]] | None:  # noqa: N805
+        """Gives the protocol, and the function that is given the data once the protocol is connected; or ``None``.
+
+        :param head: all data that has come since the last answer.
+        :param secure: whether the connection has TLS.
+        """
+
+
 class IDeadlineListener(Interface):
     """A protocol that decides what happens when the deadline of its connection passes."""
 
@@ -389,3 +407,21 @@ class Writable(Protocol):
 
     def write_or_end(self, data: bytes, sent: int = 0, /) -> None:
         """Writes data. An exception ends the connection, and is not raised."""
+
+
+class WritingGroup(Protocol):
+    """A group that writes to the handles of connections that can send."""
+
+    def take_aside(self, connection: Any, /) -> None:
+        """Has a connection written to by its own methods from now on, instead of by its handle."""
+
+
+class DirectlyWritable(Writable, Protocol):
+    """A connection of a group that writes to its handle while it can send."""
+
+    _handle: Any
+    _can_send: bool
+    _writing_group: WritingGroup | None
+
+    def _protocol_failed(self, where: str, /) -> None:
+        """Handles the current exception: it is logged, and the connection is lost."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 from contextlib import suppress
 from select import EPOLLIN, EPOLLOUT
+from socket import IPPROTO_TCP, TCP_CORK
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from OpenSSL import SSL
@@ -17,12 +18,12 @@ from zope.interface import implementer
 from livefeed.tls.openssl import RECORD_BYTES, choose_calls
 from livefeed.transport.connection import Connection
 from livefeed.transport.connection_state import LOST, READY
-from livefeed.transport.groups import ConnectionGroup
+from livefeed.transport.groups import ConnectionGroup, DirectGroup
 from livefeed.transport.interfaces import IPlainListener
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from twisted.internet.interfaces import IProtocolFactory
 
@@ -48,67 +49,6 @@ _UNFINISHED = (HANDSHAKING, FAILED)
 _GONE = {errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ECONNABORTED, errno.EHOSTUNREACH}
 
 
-class TLSGroup(ConnectionGroup["TLSConnection"]):
-    """A group that writes to connections that can send without a look at any of them. A fan-out consists of this.
-
-    With thousands of connections, none of their memory is in a cache. So the group keeps the handles that OpenSSL is
-    called with. A connection that cannot send any more calls :meth:`take_aside`, and is written to by its own methods
-    until it can send again.
-
-    :param pack: joins many handles, see :class:`livefeed.tls.openssl.TLSCalls`.
-    :param write_all: writes to joined handles, see there.
-    """
-
-    __slots__ = ("_direct", "_handles", "_pack", "_write_all")
-
-    def __init__(self, pack: Callable[[list[Any]], Any], write_all: Callable[[Any, bytes, int], list[int]]) -> None:
-        super().__init__()
-        self._pack = pack
-        self._write_all = write_all
-        self._direct: list[TLSConnection] = []
-        self._handles: Any = None  # the joined handles of _direct; None while they have to be joined anew
-
-    def discard(self, connection: TLSConnection) -> None:
-        """Removes a connection that was added."""
-        if connection._direct_group is self:
-            self.take_aside(connection)
-        super().discard(connection)
-
-    def take_aside(self, connection: TLSConnection) -> None:
-        """Has a connection written to by its own methods from now on, instead of by its handle."""
-        self._direct.remove(connection)
-        self._handles = None
-        connection._direct_group = None
-        self._singly.append(connection)
-
-    def write(self, data: bytes) -> None:
-        """Writes to each as its ``write`` would."""
-        # A connection that is taken aside below has been written to, and is not in this copy.
-        singly = tuple(self._singly)
-        if self._direct and data:
-            if self._handles is None:
-                self._handles = self._pack([each._handle for each in self._direct])
-            try:
-                counts = self._write_all(self._handles, data, len(data))
-            except Exception:
-                # It is not known which connections have been written to.
-                counts = []
-                for connection in tuple(self._direct):
-                    connection._protocol_failed("write")
-            if counts:
-                for connection, sent in zip(tuple(self._direct), counts, strict=True):
-                    if sent != len(data):
-                        # A socket that has taken nothing is full or broken: another write tells which.
-                        connection.write_or_end(data, sent)
-        for connection in singly:
-            connection.write_or_end(data)
-            if connection._can_send and connection._direct_group is None:
-                self._singly.remove(connection)
-                self._direct.append(connection)
-                self._handles = None
-                connection._direct_group = self
-
-
 @implementer(INegotiated)
 class TLSConnection(Connection):
     """A connection with TLS, by pyOpenSSL on the socket itself: ``ISSLTransport`` and ``INegotiated``.
@@ -118,7 +58,7 @@ class TLSConnection(Connection):
 
     secure = True
 
-    __slots__ = ("_close_notify_sent", "_direct_group", "_ssl")
+    __slots__ = ("_close_notify_sent", "_ssl")
 
     def __init__(
         self, pool: ConnectionPool, sock: socket.socket, peer: object, factory: IProtocolFactory, context: SSL.Context
@@ -126,7 +66,6 @@ class TLSConnection(Connection):
         super().__init__(pool, sock, peer, factory)
         self._tls_state = HANDSHAKING
         self._close_notify_sent = False
-        self._direct_group: TLSGroup | None = None  # the group that writes to the handle, only while it can send
         self._ssl: Any = SSL.Connection(context, sock)
         self._handle = TLS_CALLS.handle(self._ssl)
         self._ssl.set_accept_state()
@@ -136,7 +75,7 @@ class TLSConnection(Connection):
     @staticmethod
     def make_group() -> ConnectionGroup[Any]:
         """Gives an empty group of connections of this class."""
-        return ConnectionGroup() if TLS_CALLS.write_all is None else TLSGroup(TLS_CALLS.pack, TLS_CALLS.write_all)
+        return ConnectionGroup() if TLS_CALLS.write_all is None else DirectGroup(TLS_CALLS.pack, TLS_CALLS.write_all)
 
     @staticmethod
     def write_to_all(connections: Sequence[Any], data: bytes) -> None:
@@ -149,13 +88,13 @@ class TLSConnection(Connection):
         try:
             counts = TLS_CALLS.write_all(handles, data, len(data))
         except Exception:
-            # As in TLSGroup.
+            # As in DirectGroup.
             for connection in clear:
                 connection._protocol_failed("write")
             return
         for connection, sent in zip(clear, counts, strict=bool(counts)):
             if sent != len(data):
-                # As in TLSGroup.
+                # As in DirectGroup.
                 connection.write_or_end(data, sent)
 
     def getHandle(self) -> object:
@@ -198,7 +137,7 @@ class TLSConnection(Connection):
             return
         calls = TLS_CALLS
         # To call an attribute that is no method takes 20 ns more than to look it up and call it.
-        read, take, buffer = calls.read, calls.take, calls.buffer
+        read, take, buffer, has_more = calls.read, calls.take, calls.buffer, calls.has_more
         try:
             count = read(self._handle, buffer, RECORD_BYTES)
             if count <= 0:
@@ -207,10 +146,14 @@ class TLSConnection(Connection):
             self._not_received(error)
             return
         data = take(buffer, count)
+        if has_more(self._handle):
+            self.pool.handle_again(self)
         replay = self._answers
         answer = replay.find(data)  # type: ignore[union-attr] # there is a store at each boundary
         if answer is None:
-            self._deliver(data, replay.missed)  # type: ignore[union-attr]
+            missed = replay.missed  # type: ignore[union-attr]
+            if missed is None or not replay.join(missed, self):  # type: ignore[union-attr]
+                self._deliver(data, missed)
             return
         self._active_at = self.pool.now
         if answer.at_once:
@@ -255,6 +198,8 @@ class TLSConnection(Connection):
             self._protocol_failed("the TLS handshake")
         else:
             self._tls_state = READY
+            # Not before: a client without TLS is answered by the bytes that OpenSSL has left in the socket.
+            TLS_CALLS.read_ahead(self._handle)
             self.pool.handshakes += self.fd not in self.pool.guests
             self._watch(EPOLLIN)
             super().start()
@@ -275,7 +220,10 @@ class TLSConnection(Connection):
         try:
             count = TLS_CALLS.read(self._handle, TLS_CALLS.buffer, RECORD_BYTES)
             if count > 0:
-                return TLS_CALLS.take(TLS_CALLS.buffer, count)
+                data = TLS_CALLS.take(TLS_CALLS.buffer, count)
+                if TLS_CALLS.has_more(self._handle):
+                    self.pool.handle_again(self)
+                return data
             TLS_CALLS.fail(self._ssl, count)
         except SSL.Error as error:
             self._not_received(error)
@@ -289,6 +237,8 @@ class TLSConnection(Connection):
             self._eof_received()
         elif not isinstance(error, SSL.WantReadError):
             self._socket_failed(_lost(error))
+        elif not TLS_CALLS.was_blocked():
+            self.pool.handle_again(self)
 
     def _send(self, data: bytes) -> int:
         write = TLS_CALLS.write
@@ -306,15 +256,57 @@ class TLSConnection(Connection):
             self._socket_failed(_lost(error))
         return len(data)
 
-    def _send_both(self, head: bytes, body: bytes) -> int:
-        # One record at most: OpenSSL takes one at a time. _send_unsent repeats the same piece, if need be.
-        data = head + body[: max(RECORD_BYTES - len(head), 0)]
-        return self._send(data)
+    def _send_from(self, data: bytes, offset: int) -> int:
+        if len(data) - offset <= RECORD_BYTES:
+            return self._send(data[offset:])
+        self._hold(1)
+        try:
+            return self._send_records(data, offset)
+        finally:
+            self._hold(0)
 
-    def _clear_can_send(self) -> None:
-        self._can_send = False
-        if self._direct_group is not None:
-            self._direct_group.take_aside(self)
+    def _send_both(self, head: bytes, body: bytes) -> int:
+        start = max(RECORD_BYTES - len(head), 0)
+        first = b"".join((head, memoryview(body)[:start]))
+        self._hold(1)
+        try:
+            sent = self._send(first)
+            if sent == len(first) and self._state < LOST:
+                sent += self._send_records(body, start)
+        finally:
+            self._hold(0)
+        return sent
+
+    def _send_records(self, data: bytes, offset: int) -> int:
+        """Sends the data behind an offset, one record after the other, until the socket is full.
+
+        OpenSSL takes one record at a time. One that it could not send must be repeated, with at least as many bytes.
+        """
+        view, write_from, handle, size = TLS_CALLS.view(data), TLS_CALLS.write_from, self._handle, len(data)
+        at = offset
+        try:
+            while at < size:
+                count = write_from(handle, view, at, size - at)
+                if count <= 0:
+                    TLS_CALLS.fail(self._ssl, count)
+                at += count
+        except SSL.WantWriteError:
+            pass
+        except SSL.WantReadError:
+            self._cross(EPOLLIN)
+        except SSL.Error as error:
+            self._socket_failed(_lost(error))
+            at = size
+        return at - offset
+
+    def _hold(self, held: int) -> None:
+        """Has the kernel put the records that are written meanwhile into segments as large as possible.
+
+        Each record would be a segment of its own, with its own way through the network stack: 100 KB took 41 µs of
+        sending, and take 23.
+        """
+        with suppress(OSError):  # a Unix socket
+            self.sock.setsockopt(IPPROTO_TCP, TCP_CORK, held)
 
     def _cross(self, event: int) -> None:
         """Waits for this event alone: the kernel would report any other again and again."""
@@ -325,8 +317,11 @@ class TLSConnection(Connection):
     def _watch(self, mask: int) -> None:
         if self._tls_state == CROSSED:
             self._mask = mask
-        else:
-            super()._watch(mask)
+            return
+        resumes = mask & ~self._mask & EPOLLIN
+        super()._watch(mask)
+        if resumes and self._state < LOST and TLS_CALLS.has_more(self._handle):
+            self.pool.handle_again(self)
 
     def _shutdown_and_linger(self) -> None:
         if self._tls_state == HANDSHAKING:

@@ -20,7 +20,6 @@ from livefeed.transport.connection_state import (
     PULLED,
     PUSHING,
     READ_BYTES,
-    WRITE_BYTES,
 )
 
 if TYPE_CHECKING:
@@ -137,6 +136,10 @@ class Writing(Closing):
             self._socket_failed(error)
             return len(data)
 
+    def _send_from(self, data: bytes, offset: int) -> int:
+        """Sends some of the data behind an offset as :meth:`_send` does, and copies none of it."""
+        return self._send(memoryview(data)[offset:])  # type: ignore[arg-type] # a socket takes both
+
     def _send_both(self, head: bytes, body: bytes) -> int:
         """Sends two pieces as :meth:`_send` does one. Returns the number of bytes of both."""
         try:
@@ -224,10 +227,11 @@ class Writing(Closing):
         """Sends the data that was kept. Returns whether that was all."""
         unsent = self._unsent
         while unsent:
-            data = unsent[0][self._unsent_offset : self._unsent_offset + WRITE_BYTES]
-            if len(data) < READ_BYTES and len(unsent) > 1:
-                data = self._fill_record(data)
-            sent = self._send(data)
+            data, offset = unsent[0], self._unsent_offset
+            if len(data) - offset < READ_BYTES and len(unsent) > 1:
+                sent = self._send(self._fill_record(data[offset:]))
+            else:
+                sent = self._send_from(data, offset)
             if not sent or self._state >= LOST:
                 return False
             self._unsent_offset += sent

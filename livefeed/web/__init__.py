@@ -7,12 +7,14 @@
 - ``conditional``: conditional requests. Pure.
 - ``cors``: the origins whose pages may read answers.
 - ``credentials``: the token of a request.
+- ``deadline``: the time limit of a connection on a transport that sweeps none.
 - ``failures``: counts wrong tokens of each address.
 - ``forwarded``: the client's address in X-Forwarded-For or Forwarded.
 - ``interfaces``: the requirements of channels and requests on the objects around them.
 - ``last_answers``: answers that end their connections and say when the client comes back, during a stop.
 - ``negotiation``: the fields of a request, parsed once. Pure.
 - ``plain_http``: the answer to clients without TLS on a port with TLS. Pure.
+- ``prepared``: the heads of a document's answers, made once.
 - ``reconnect_slots``: the delays after which refused and released clients come back.
 - ``refusals``: the refusal of event streams.
 - ``rendering``: one answer for many requests.
@@ -21,4 +23,6 @@
 - ``resources``: the base of all resources, and small content such as pages.
 - ``site``: the factory of channels.
 - ``uncounted``: a site for the requests with which livefeed checks itself.
+- ``upgrades``: handshakes of WebSockets that are accepted without a channel.
+- ``whole_heads``: plain request heads that arrive whole, read in one pass.
 """

@@ -12,20 +12,22 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet import interfaces
 from twisted.protocols.policies import ProtocolWrapper
-from twisted.web.http import HTTPChannel, datetimeToString
+from twisted.web.http import HTTPChannel
 from zope.interface import implementer
 
 from livefeed.transport.answer import Repeatable
 from livefeed.transport.interfaces import IDeadlineListener, IReplayed
-from livefeed.web.answers import EVERY_ANSWER, problem, retry_after
+from livefeed.web.answers import EVERY_ANSWER, http_date, problem, retry_after
+from livefeed.web.deadline import Deadline
 from livefeed.web.interfaces import HalfClosingTransport, PeeredTransport, RequestSite, TimedTransport
 from livefeed.web.negotiation import RequestFields, asks_for_events, field_of
 from livefeed.web.replay import MAX_FIELDS
+from livefeed.web.whole_heads import read_whole_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
 
-    from twisted.internet.interfaces import IProtocol
+    from twisted.internet.interfaces import IProtocol, IReactorTime
     from twisted.python.failure import Failure
 
     from livefeed.transport.interfaces import Host
@@ -67,6 +69,8 @@ _AUTHORITY = rb"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~%!$&'()*+,;=-]+)(?::[0-9]{0,5
 _HOST = re.compile(_AUTHORITY)
 _MAX_LENGTH_DIGITS = 19  # of Content-Length: a 64-bit number. Python refuses to convert more than 4,300 digits.
 # origin-form, absolute-form or asterisk-form (RFC 9112, 3.2), in ASCII.
+_CLOSE = ((b"Connection", b"close"),)
+_KEEP_ALIVE = ((b"Connection", b"keep-alive"),)
 _TARGET = re.compile(rb"(?:/|(?i:https?)://%s(?=[/?]|\Z)|\*\Z)[\x21-\x7e]*+\Z" % _AUTHORITY)
 
 
@@ -78,6 +82,7 @@ class ChannelSite(RequestSite, Protocol):
     :ivar max_head_bytes: the limit of a head in bytes.
     :ivar replays: the answers that may be repeated, without TLS (``False``) and with TLS (``True``).
     :ivar timeOut: the time in seconds that a connection may be idle; ``None`` for no limit.
+    :ivar reactor: schedules the ends of connections on transports that sweep no deadlines.
     """
 
     channels: set[Channel]
@@ -85,6 +90,7 @@ class ChannelSite(RequestSite, Protocol):
     max_head_bytes: int
     replays: dict[bool, Any]
     timeOut: Any
+    reactor: IReactorTime
 
     def log(self, request: Request, /) -> None:
         """Counts the answer to a request."""
@@ -113,12 +119,14 @@ class Channel(HTTPChannel):
     targets, and a head that is incomplete after :data:`HEAD_TIMEOUT_S`. A request with content is answered at once, the
     content is not read, and the connection is closed, unless a subclass takes content.
 
+    :cvar reads_whole_heads: whether plain heads that arrive whole are read in one pass.
     :ivar site: the factory of the channel.
     :ivar has_waited: whether the request is answered as one whose time to wait is over.
     :ivar answered: the label of the answer to a request that has waited; ``None`` before the answer.
     """
 
     site: ChannelSite
+    reads_whole_heads = True
     # HTTPChannel API. Apache, HAProxy and gunicorn accept as many fields by default; browsers behind proxies send 40.
     # Each field takes twisted.web 7 µs.
     maxHeaders = MAX_FIELDS
@@ -142,6 +150,8 @@ class Channel(HTTPChannel):
         self._hung_up = False
         self._last_request = False
         self._timed: TimedTransport | None = None
+        self._deadline: Deadline | None = None  # of a transport that sweeps none
+        self._is_secure = False
         self._can_half_close = False
 
     @property
@@ -155,15 +165,17 @@ class Channel(HTTPChannel):
 
     def connectionMade(self) -> None:
         """IProtocol API."""
+        self._is_secure = interfaces.ISSLTransport.providedBy(self.transport)
         # A wrapper, such as Twisted's TLS, forwards the methods of the transport below it.
         innermost: Any = self.transport
         while isinstance(innermost, ProtocolWrapper):
             innermost = innermost.transport
         if isinstance(innermost, TimedTransport):
             self._timed = self.transport
+        else:
+            self._deadline = Deadline(self.site.reactor, self.timeoutConnection)
         # TLS has an end of its own, close_notify, after which Twisted goes on reading until the client's.
-        is_tls = interfaces.ISSLTransport.providedBy(self.transport)
-        self._can_half_close = not is_tls and isinstance(innermost, HalfClosingTransport)
+        self._can_half_close = not self._is_secure and isinstance(innermost, HalfClosingTransport)
         super().connectionMade()
         self.site.channels.add(self)
 
@@ -171,6 +183,7 @@ class Channel(HTTPChannel):
         """IProtocol API."""
         self.site.channels.discard(self)
         super().connectionLost(reason)
+        self._forget_deadline()
         if not self._closing:
             # Twisted's TLS and its producer refer to each other until the producer is unregistered.
             self._networkProducer.unregisterProducer()
@@ -181,8 +194,41 @@ class Channel(HTTPChannel):
             return
         self._repeatable = None
         self._may_answer = self._at_once
+        if self._takes_whole_head():
+            head = read_whole_head(data)
+            if head is not None and len(data) <= self.site.max_head_bytes:
+                self._process_whole_head(data, *head)
+                return
         super().dataReceived(data)
         self._watch_head()
+
+    def _takes_whole_head(self) -> bool:
+        """Tells whether a plain head that comes next means the same as if it were read line by line."""
+        if not self.reads_whole_heads or self.requests or self._buffer or self._ate_line or self.paused:
+            return False
+        # A connection that was handed over is not in the mode of lines.
+        return bool(self.line_mode and self.persistent) and not (self._timed is not None and self._timed.over_capacity)
+
+    def _process_whole_head(self, head: bytes, method: bytes, target: bytes, fields: RequestFields) -> None:
+        """Processes a request as HTTPChannel does after its last line."""
+        request: Any = self.requestFactory(self)
+        request.head, request.fields = head, fields
+        self.requests.append(request)
+        self.persistent = self.checkPersistence(request, b"HTTP/1.1")
+        self._savedTimeOut = self.site.timeOut
+        self._handlingRequest, self.line_mode = True, 0
+        # Data that arrives meanwhile waits, as if LineReceiver read this.
+        self._busyReceiving = True
+        try:
+            request.begin(method, target)
+        finally:
+            self._busyReceiving = False
+        if self._handlingRequest:
+            if self.requests and not self._closing:
+                # It is answered later.
+                self._set_timeout_for_now()
+        elif self._buffer and not self.paused:
+            self.dataReceived(b"")
 
     def lineReceived(self, line: bytes) -> bool | None:
         """LineReceiver API."""
@@ -271,6 +317,10 @@ class Channel(HTTPChannel):
         headers.removeHeader(b"Expect")
         super().allHeadersReceived()
 
+    def isSecure(self) -> bool:
+        """HTTPChannel API."""
+        return self._is_secure
+
     def takes_content(self) -> bool:
         """Tells whether the content of the present request is read. No resource of a feed takes content."""
         return False
@@ -283,18 +333,18 @@ class Channel(HTTPChannel):
 
     def checkPersistence(self, request: Request, version: bytes) -> bool:
         """HTTPChannel API. In HTTP/1.0 a connection persists if the client asks for it (RFC 9112, 9.3)."""
-        persistent: bool = super().checkPersistence(request, version)
-        options = request.fields.connection_options
-        if version == b"HTTP/1.0" and b"keep-alive" in options:
+        fields = request.fields
+        is_kept_alive = version == b"HTTP/1.0" and b"keep-alive" in fields.connection_options
+        if is_kept_alive:
             # HTTPChannel closes these, because an answer without a length would have no end. All answers of livefeed
             # have a length, except streams, which close the connection themselves.
-            persistent = True
-            request.responseHeaders.setRawHeaders(b"Connection", [b"keep-alive"])
-        # HTTPChannel finds "close" only between blanks, and only in the first line (RFC 9112, 9.6).
-        if persistent and (self._last_request or b"close" in options):
-            request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
+            request.first_fields = _KEEP_ALIVE
+        elif version != b"HTTP/1.1":
             return False
-        return persistent
+        if self._last_request or fields.asks_to_close:
+            request.first_fields = _CLOSE
+            return False
+        return True
 
     def announce_return(self, take_s: Callable[[], int]) -> None:
         """Ends the connection with the answer to its next request, which says when the client comes back.
@@ -312,7 +362,20 @@ class Channel(HTTPChannel):
         """HTTPChannel API."""
         may_repeat = request.select is not None and not request.access_fields
         self._repeatable = Repeatable(request.label(), request.select) if may_repeat else None
-        super().requestDone(request)
+        if request is not self.requests[0]:
+            raise TypeError
+        del self.requests[0]
+        if self._dataBuffer and not self._waitingForTransport:
+            # Reading may be paused, since there was much to wait for.
+            self._networkProducer.resumeProducing()
+        if self.persistent:
+            self._handlingRequest = False
+            if self._savedTimeOut:
+                self.setTimeout(self._savedTimeOut)
+            data, self._dataBuffer = b"".join(self._dataBuffer), []
+            self.setLineMode(data)
+        else:
+            self.loseConnection()
         self._may_answer -= 1
         if self._may_answer <= 0 and self._buffer and not self.paused and not self._closing:
             self.paused = True
@@ -334,7 +397,7 @@ class Channel(HTTPChannel):
         self.site.count_refusal(self, status, len(content))
         fields = [
             *EVERY_ANSWER,
-            (b"Date", datetimeToString()),
+            (b"Date", http_date()),
             *fields_of_problem,
             *headers,
             (b"Connection", b"close"),
@@ -431,14 +494,9 @@ class Channel(HTTPChannel):
         self._last_request = True
         if self.requests:
             self.persistent = False
-            fields = self.requests[0].responseHeaders
-            others = [field for field in fields.getAllRawHeaders() if field[0] != b"Connection"]
-            # In front, as in an answer whose end is known before the request is processed: in a room, it is.
-            for name, _ in others:
-                fields.removeHeader(name)
-            fields.setRawHeaders(b"Connection", [b"close"])
-            for name, values in others:
-                fields.setRawHeaders(name, values)
+            request = self.requests[0]
+            others = [field for field in request.first_fields if field[0] != b"Connection"]
+            request.first_fields = (*_CLOSE, *others)
 
     def retire(self) -> None:
         """Closes the connection with its next answer, which announces it. A request that waits is answered now."""
@@ -472,6 +530,7 @@ class Channel(HTTPChannel):
         if ended is not None:
             _call_at_end(protocol, ended)
         self.setTimeout(None)
+        self._forget_deadline()
         self.site.channels.discard(self)
         self._networkProducer.unregisterProducer()
         self._successor = protocol
@@ -523,11 +582,17 @@ class Channel(HTTPChannel):
                 # A client beyond the limit must send its request at once, because others wait for their refusals.
                 period = min(period, self.site.head_timeout_s)
             timed.set_deadline(period)
-        else:
-            super().setTimeout(period)
+        elif self._deadline is not None:
+            self._deadline.set(period)
         # HTTPChannel takes the result for the previous period, and restores that when a request is done.
         idle: float | None = self.site.timeOut
         return idle
+
+    def _forget_deadline(self) -> None:
+        """Ends all time limits, since nothing of the connection is left to this channel."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
     def _set_timeout_for_now(self) -> None:
         if self._closing or self._successor is not None:
@@ -570,9 +635,7 @@ class Channel(HTTPChannel):
 
 def _persist_no_longer(take_s: Callable[[], int], request: Request, _version: bytes) -> bool:
     """Takes the place of :meth:`Channel.checkPersistence`."""
-    # In front, where replay looks for the second one.
-    request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
-    request.responseHeaders.setRawHeaders(b"Retry-After", [b"%d" % take_s()])
+    request.first_fields = (*_CLOSE, (b"Retry-After", b"%d" % take_s()))
     return False
 
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IAddress, IProtocol
 
+    from livefeed.web.upgrades import Upgrades
+
 
 @runtime_checkable
 class TimedTransport(Protocol):
@@ -71,12 +73,61 @@ class Admission(Protocol):
         """Takes note that the subscription has ended. A second call has no effect."""
 
 
+class AnsweredRequest(Protocol):
+    """A request, as the functions that answer it require it.
+
+    :ivar clientproto: the version of the protocol.
+    :ivar coding: the content coding of the answer.
+    """
+
+    clientproto: bytes
+    coding: str
+
+    def opening(self) -> list[tuple[bytes, bytes]]:
+        """Gives the fields with which the answer begins."""
+
+    def reply(self, status: int, head: bytes, body: bytes, /) -> None:
+        """Answers completely.
+
+        :param head: the head of the answer.
+        :param body: the content, which is left out if the method is ``HEAD``.
+        """
+
+
+class PreparedStore(Protocol):
+    """The prepared answers of a site; see :mod:`livefeed.web.prepared`."""
+
+    def find(self, key: Hashable, basis: tuple[object, ...], /) -> Any:
+        """Gives the answer with a key, if it was made from the same objects; ``None`` if there is none.
+
+        :param key: what the answer depends on, besides the basis and the time.
+        """
+
+    def keep(self, key: Hashable, answer: Any, /) -> None:
+        """Keeps an answer, unless that would exceed a limit."""
+
+
 class RequestSite(Protocol):
     """The site of a request, as the request and its resources require it."""
 
     @property
+    def upgrades(self) -> Upgrades | None:
+        """The paths at which handshakes of WebSockets are accepted without a channel; ``None`` where none is."""
+
+    @property
     def refusal_slots(self) -> RefusalSlots:
         """The reconnect slots of clients whose event streams are refused."""
+
+    @property
+    def prepared(self) -> PreparedStore:
+        """The prepared answers."""
+
+    @property
+    def resource(self) -> Any:
+        """The root of the resources."""
+
+    def log(self, request: Any, /) -> None:
+        """HTTPFactory API. Counts the answer to a request."""
 
     def buildProtocol(self, addr: None, /) -> Any:
         """IProtocolFactory API. Makes a channel."""
@@ -90,9 +141,11 @@ class RequestChannel(Protocol):
 
     :ivar has_waited: whether the request is answered as one whose time to wait is over.
     :ivar answered: the label of the answer to a request that has waited; ``None`` before the answer.
+    :ivar transport: the transport that answers are written to.
     :ivar persistent: whether the connection is kept after the answer.
     """
 
+    transport: Any
     has_waited: bool
     answered: Hashable
     persistent: Any
@@ -100,6 +153,12 @@ class RequestChannel(Protocol):
     @property
     def site(self) -> RequestSite:
         """The factory of the channel."""
+
+    def isSecure(self) -> bool:
+        """HTTPChannel API. Tells whether the connection has TLS."""
+
+    def requestDone(self, request: Any, /) -> None:
+        """HTTPChannel API. Goes on after the answer to a request."""
 
     def forceAbortClient(self) -> None:
         """HTTPChannel API. Resets the connection."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,7 +20,7 @@ from livefeed.web.conditional import listed_tags
 from livefeed.web.replay import KEYED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from twisted.web.http_headers import Headers
 
@@ -29,6 +30,10 @@ JSON_PATCH, SPLICES = b"json-patch", b"livefeed-splices"
 MANIPULATIONS = (JSON_PATCH, SPLICES)
 """The instance manipulations (RFC 3229) that a client can ask for in ``A-IM``: the answer is a JSON Patch, or splices.
 """
+
+KEPT = 256
+"""Upper limit of the values of a field whose meaning is kept, by each of three functions. Clients of one kind send the
+same. Clients can make the values 4 MB for each function, since a head has at most 16 KB."""
 
 MAX_WAIT_S = 55
 """Limit of the wait in seconds. Most proxies give up on an answer after 60 s."""
@@ -88,7 +93,8 @@ class RequestFields:
     :ivar asks_for_websocket: whether the request asks to become a WebSocket (RFC 6455, 4.1). In HTTP/1.0 none can
         (RFC 9110, 7.8).
     :ivar is_preflight: whether a browser asks if a page of another origin may send its request (Fetch standard, 3.2.2).
-    :ivar last_event_ids: the lines of ``Last-Event-ID``.
+    :ivar asks_to_close: whether the client closes the connection after the answer (RFC 9112, 9.6). twisted.web finds
+        ``close`` also between blanks of the first line of ``Connection``, and obeys it in HTTP/1.1.
     """
 
     keyed: KeyedFields
@@ -101,7 +107,7 @@ class RequestFields:
     if_match: bytes | None
     asks_for_websocket: bool
     is_preflight: bool
-    last_event_ids: Sequence[bytes]
+    asks_to_close: bool
 
     @classmethod
     def of(cls, headers: Headers, method: bytes, version: bytes) -> RequestFields:
@@ -113,6 +119,33 @@ class RequestFields:
         """
         keyed = KeyedFields._make([field_of(headers, name) for name in KEYED])
         upgrade = field_of(headers, b"Upgrade")
+        first_line = headers.getRawHeaders(b"Connection", [b""])[0] if version == b"HTTP/1.1" else b""
+        return cls.of_keyed(
+            keyed,
+            if_match=field_of(headers, b"If-Match"),
+            asks_for_websocket=(upgrade is not None and version != b"HTTP/1.0" and b"websocket" in names_of(upgrade)),
+            is_preflight=method == b"OPTIONS" and headers.hasHeader(b"Access-Control-Request-Method"),
+            first_line=first_line,
+        )
+
+    @classmethod
+    def of_keyed(
+        cls,
+        keyed: KeyedFields,
+        *,
+        if_match: bytes | None = None,
+        asks_for_websocket: bool = False,
+        is_preflight: bool = False,
+        first_line: bytes | None = None,
+    ) -> RequestFields:
+        """Parses the keyed fields of a request.
+
+        :param if_match: the field ``If-Match``; ``None`` if it was not sent.
+        :param first_line: the first line of ``Connection`` where twisted.web obeys it; ``None`` if there is no other
+            line.
+        """
+        options = names_of(keyed.connection)
+        first_line = keyed.connection or b"" if first_line is None else first_line
         return cls(
             keyed,
             keyed.accepts_events(),
@@ -120,11 +153,11 @@ class RequestFields:
             listed_tags(keyed.if_none_match),
             preferred_wait_s(keyed.prefer),
             keyed.manipulation(),
-            names_of(keyed.connection),
-            field_of(headers, b"If-Match"),
-            upgrade is not None and version != b"HTTP/1.0" and b"websocket" in names_of(upgrade),
-            method == b"OPTIONS" and headers.hasHeader(b"Access-Control-Request-Method"),
-            headers.getRawHeaders(b"Last-Event-ID", []),
+            options,
+            if_match,
+            asks_for_websocket,
+            is_preflight,
+            b"close" in options or b"close" in first_line.lower().split(b" "),
         )
 
 
@@ -143,7 +176,8 @@ def names_of(listed: bytes | None) -> list[bytes]:
     return [] if listed is None else [member.strip(b" \t") for member in members_of(listed.lower())]
 
 
-def first_accepted(listed: bytes | None, wanted: Sequence[bytes]) -> bytes | None:
+@lru_cache(maxsize=KEPT)
+def first_accepted(listed: bytes | None, wanted: tuple[bytes, ...]) -> bytes | None:
     """Gives the first of some names that a field accepts, with a weight that is not 0 (RFC 9110, 12.4.2).
 
     The order of the field decides, and not the weights. If it has a name several times, the first counts.
@@ -185,7 +219,8 @@ def weight_of(parameters: bytes) -> float:
     return 1.0
 
 
-def coding_weights(accept_encoding: bytes | None) -> dict[str, float]:
+@lru_cache(maxsize=KEPT)
+def coding_weights(accept_encoding: bytes | None) -> Mapping[str, float]:
     """Gives the weights of content codings, 0 to 1, by their names in lower case; ``*`` stands for all others.
 
     :param accept_encoding: the value of the field; ``None`` if it was not sent.
@@ -219,6 +254,15 @@ def choose_coding(weights: Mapping[str, float], available: Iterable[str]) -> str
     candidates = [(weights.get(coding, others), coding) for coding in available]
     weight, best = max(candidates, key=lambda candidate: candidate[0], default=(0.0, IDENTITY))
     return best if weight > 0 and weight >= weights.get(IDENTITY, 0.0) else IDENTITY
+
+
+@lru_cache(maxsize=KEPT)
+def preferred_coding(accept_encoding: bytes | None, available: tuple[str, ...]) -> str:
+    """Gives the content coding of the answer, by the value of the field; see :func:`choose_coding`.
+
+    :param accept_encoding: the value; ``None`` if it was not sent.
+    """
+    return choose_coding(coding_weights(accept_encoding), [coding for coding in available if coding != IDENTITY])
 
 
 def coding_ranks(weights: Mapping[str, float]) -> tuple[int, ...]:

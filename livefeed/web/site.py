@@ -12,19 +12,23 @@ from twisted.web import server
 from zope.interface import implementer
 
 from livefeed.tls.options import PROTOCOLS
-from livefeed.transport.interfaces import IPlainListener, IReplayed
+from livefeed.transport.interfaces import IPlainListener, IReplayed, IUpgrading
 from livefeed.web.channel import HEAD_TIMEOUT_S, MAX_HEAD_BYTES, Channel
 from livefeed.web.last_answers import LastAnswers
 from livefeed.web.plain_http import answer_to_plain_http
+from livefeed.web.prepared import NothingPrepared, PreparedAnswers
 from livefeed.web.reconnect_slots import RefusalSlots
 from livefeed.web.replay import Replay
 from livefeed.web.request import Request, label
+from livefeed.web.upgrades import Upgrades
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.web.resource import IResource
+
+    from livefeed.web.upgrades import Begun
 
 IDLE_TIMEOUT_S = 75
 """Seconds after which an idle connection is closed, as in nginx. Browsers and balancers keep connections for less time,
@@ -40,7 +44,7 @@ it."""
 _log = Logger()
 
 
-@implementer(IReplayed, IPlainListener)
+@implementer(IReplayed, IUpgrading, IPlainListener)
 class Site(server.Site):
     """Makes a :class:`Channel` for each connection, and counts the answers.
 
@@ -50,13 +54,19 @@ class Site(server.Site):
         replay does not check it.
     :ivar refusal_slots: the reconnect slots of the clients whose event streams are refused.
     :ivar replays: the answers that may be repeated, without TLS (``False``) and with TLS (``True``).
+    :ivar upgrades: the paths at which handshakes of WebSockets are accepted without a channel; ``None`` where each
+        needs one.
+    :ivar prepared: the prepared answers of documents. There are none while the site does not listen, since no timer
+        would forget them in time.
+    :ivar make_prepared: makes their store.
     :ivar wall: gives the time of ``Date``, in seconds since 1970.
     """
 
     protocol = Channel  # type: ignore[assignment]
-    requestFactory = Request
+    requestFactory = Request  # type: ignore[assignment]
     noisy = False
     wall: Callable[[], float] = staticmethod(time.time)
+    make_prepared: Callable[[], PreparedAnswers] = PreparedAnswers
 
     def __init__(
         self,
@@ -73,6 +83,8 @@ class Site(server.Site):
         self.max_head_bytes = max_head_bytes
         self.refusal_slots = RefusalSlots(reactor)
         self.replays: dict[bool, Any] = {False: Replay(), True: Replay()}
+        self.upgrades: Upgrades | None = Upgrades()
+        self.prepared: PreparedAnswers = NothingPrepared()
         self._counts: Counter[Any] = Counter()
         self._resting: deque[Channel] = deque()
         self._clearing: IDelayedCall | None = None
@@ -85,8 +97,9 @@ class Site(server.Site):
     def startFactory(self) -> None:
         """Factory API. Opens no access log: a log line is for a change of state."""
         self._forgets = True
-        for replay in self.replays.values():
-            replay.used = self._clear_later
+        self.prepared = self.make_prepared()
+        for store in (*self.replays.values(), self.prepared):
+            store.used = self._clear_later
 
     def stopFactory(self) -> None:
         """Factory API."""
@@ -94,10 +107,18 @@ class Site(server.Site):
         if self._clearing is not None:
             self._clearing.cancel()
             self._clearing = None
+        self.prepared = NothingPrepared()
 
     def plain_answer(self, rest: bytes) -> bytes:
         """IPlainListener API."""
         return answer_to_plain_http(rest)
+
+    def upgrade(self, head: bytes, secure: bool) -> Begun | None:
+        """IUpgrading API. Counts the answer to a handshake that is accepted."""
+        begun = None if self.upgrades is None else self.upgrades.accept(head)
+        if begun is not None:
+            self._counts[label(101, is_secure=secure)] += 1
+        return begun
 
     def rest(self, channel: Channel) -> None:
         """Continues a channel with pipelined requests after all other connections had a turn."""
@@ -148,7 +169,7 @@ class Site(server.Site):
 
     def _clear(self) -> None:
         self._clearing = None
-        if not all(replay.is_empty for replay in self.replays.values()):
+        if not all(store.is_empty for store in (*self.replays.values(), self.prepared)):
             self._clear_later()
         self.forget_answers()
 
@@ -159,6 +180,9 @@ class Site(server.Site):
         """
         for replay in self.replays.values():
             replay.clear()
+        self.prepared.clear()
+        if self.upgrades is not None:
+            self.upgrades.clear()
 
     def announce_returns(self, take_s: Callable[[], int]) -> None:
         """Ends each connection with its next answer, which says when the client comes back.
@@ -171,6 +195,7 @@ class Site(server.Site):
             secure: LastAnswers(replay, take_s) if isinstance(replay, Replay) else replay
             for secure, replay in self.replays.items()
         }
+        self.upgrades = None
         self.protocol = partial(_make_last, self.protocol, take_s)  # type: ignore[assignment]
         for channel in self.channels:
             channel.announce_return(take_s)

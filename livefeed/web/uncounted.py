@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from livefeed.transport.answer import Answer, Repeatable
     from livefeed.transport.interfaces import RoomMember, WaitingRoom
+    from livefeed.web.prepared import PreparedAnswers
 
 
 class UncountedReplay:
@@ -75,3 +76,13 @@ class UncountedSite(Site):
         super().__init__(site.resource, reactor=site.reactor)
         stores: dict[bool, Any] = {secure: UncountedReplay(replay) for secure, replay in site.replays.items()}
         self.replays = stores
+        self._site = site
+
+    @property
+    def prepared(self) -> PreparedAnswers:
+        """Site API."""
+        return self._site.prepared
+
+    @prepared.setter
+    def prepared(self, _: PreparedAnswers) -> None:
+        """Site API. It has none of its own."""

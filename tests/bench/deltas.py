@@ -19,28 +19,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from livefeed.sources.demo import DemoSource
-from tests.bench import report
+from tests.bench.clients import following
 from tests.bench.following import DEFLATED, DELTA, DELTA_2
-from tests.bench.load import UPGRADE
+from tests.bench.peers.livefeed import LivefeedAnnounced
+from tests.bench.peers.nginx import Nchan
 from tests.bench.preparing import check_options, installed, make_setting, prepare_process
 from tests.bench.results import BY_SPLICES, Found, Kept, deltas_title
-from tests.bench.servers import LivefeedAnnounced, Nchan
-from tests.bench.turns import Apart, Holder, progress, put
+from tests.bench.tables import table
+from tests.bench.turns import Holder, progress, put, rotated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.bench.servers import Server, Setting
+    from tests.bench.peers.server import Server, Setting
 
 KINDS = ("election", "small")
 NCHAN = "nginx + nchan"
 
 WAYS: dict[str, tuple[type[Server], str]] = {
-    "livefeed, plain": (LivefeedAnnounced, UPGRADE),
-    "livefeed, by v1": (LivefeedAnnounced, UPGRADE + DELTA),
-    BY_SPLICES: (LivefeedAnnounced, UPGRADE + DELTA_2),
+    "livefeed, plain": (LivefeedAnnounced, ""),
+    "livefeed, by v1": (LivefeedAnnounced, DELTA),
+    BY_SPLICES: (LivefeedAnnounced, DELTA_2),
     "livefeed, by v2, deflated": (LivefeedAnnounced, DEFLATED + DELTA_2),
-    NCHAN: (Nchan, UPGRADE),
+    NCHAN: (Nchan, ""),
 }
 """The server of each way of being pushed to, and the fields of the subscribers' handshakes."""
 
@@ -73,13 +74,12 @@ def measure(setting: Setting, kind: str, *, count: int, rounds: int, seconds: in
     with ExitStack() as stack:
         holders = [hold(setting, name, documents[0], count, stack) for name in installed(list(WAYS))]
         for turn in range(rounds):
-            for holder in holders:
+            for holder in rotated(holders, turn):
                 got = holder.take_turn(publisher(holder.server, documents[turn]), seconds=seconds)
                 progress(f"round {turn + 1}", title, holder.server.name, got)
         for holder in holders:
-            errors = holder.subscribers.close()
             for got in holder.rounds:
-                whole = replace(got, memory_bytes=holder.memory_bytes, errors=errors)
+                whole = replace(got, memory_bytes=holder.memory_bytes, errors=holder.clients.errors)
                 found.note(title, holder.server.name, whole, seconds=seconds)
 
 
@@ -93,8 +93,8 @@ def hold(setting: Setting, name: str, documents: list[bytes], count: int, stack:
     publish(0)
     time.sleep(1)
     idle = server.memory_bytes()
-    holder = Holder(server, Apart.begin(stack).frame_watchers(server.port, server.subscribe_path), count)
-    holder.settle(count, publish, idle=idle, fields=fields)
+    holder = Holder(server, following(server, "websocket", count, whole=1, fields=fields), count)
+    holder.settle(stack, publish, idle=idle)
     return holder
 
 
@@ -109,7 +109,7 @@ def main() -> int:
         "--json", type=Path, metavar="FILE", help="put the rows into this file, as docs/benchmarks.json"
     )
     options = parser.parse_args()
-    check_options(parser, options, [NCHAN])
+    check_options(parser, options)
     prepare_process()
     with tempfile.TemporaryDirectory() as directory:
         setting = make_setting(Path(directory))
@@ -118,7 +118,7 @@ def main() -> int:
             measure(
                 setting, kind, count=options.subscribers, rounds=options.rounds, seconds=options.seconds, found=found
             )
-            print(report.table(found.medians()), flush=True)
+            print(table(found.medians()), flush=True)
             if options.json:
                 Kept.put(found, options.json)
     return 0

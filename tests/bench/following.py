@@ -6,18 +6,21 @@ import re
 import select
 import socket
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from tests.bench import load
+from tests.bench.clients import Clients, following, run_together
 from tests.bench.load import UPGRADE
-from tests.bench.servers import HOST, LivefeedDemo, Setting
+from tests.bench.peers.livefeed import LivefeedDemo
+from tests.bench.peers.server import HOST, Setting
 
 UPDATES = 30
 WAIT_S = 10
 MIXED_S = 12
 READ_BYTES = 1 << 20
 
-DEFLATED = UPGRADE + "Sec-WebSocket-Extensions: permessage-deflate\r\n"
+DEFLATED = "Sec-WebSocket-Extensions: permessage-deflate\r\n"
 DELTA = "Sec-WebSocket-Protocol: livefeed.delta.v1\r\n"
 DELTA_2 = "Sec-WebSocket-Protocol: livefeed.delta.v2\r\n"
 
@@ -34,13 +37,13 @@ STREAMS = {
     "events, delta": ("/feed.sse?delta=1", ""),
     "events, delta v2": ("/feed.sse?delta=2", ""),
     "WebSocket": ("/feed.ws", UPGRADE),
-    "WebSocket, deflated": ("/feed.ws", DEFLATED),
+    "WebSocket, deflated": ("/feed.ws", UPGRADE + DEFLATED),
     "WebSocket, delta": ("/feed.ws", UPGRADE + DELTA),
-    "WebSocket, delta, deflated": ("/feed.ws", DEFLATED + DELTA),
+    "WebSocket, delta, deflated": ("/feed.ws", UPGRADE + DEFLATED + DELTA),
     "WebSocket, delta v2": ("/feed.ws", UPGRADE + DELTA_2),
-    "WebSocket, delta v2, deflated": ("/feed.ws", DEFLATED + DELTA_2),
+    "WebSocket, delta v2, deflated": ("/feed.ws", UPGRADE + DEFLATED + DELTA_2),
 }
-THIRDS = {"plain": UPGRADE, "deflated": DEFLATED, "delta": UPGRADE + DELTA}
+THIRDS = {"plain": "", "deflated": DEFLATED, "delta": DELTA}
 
 
 @dataclass
@@ -135,23 +138,26 @@ def wire_table(found: dict[str, tuple[float, float]]) -> str:
 def mixed(setting: Setting, count: int) -> dict[str, load.Measured]:
     """Gives the cost of a delivery if all subscribers are plain, and if a third each is plain, deflated, delta."""
     results = {}
-    for title, kinds in {"plain": [UPGRADE], "a third each": list(THIRDS.values())}.items():
-        with LivefeedDemo("demo", setting) as server:
+    for title, kinds in {"plain": [""], "a third each": list(THIRDS.values())}.items():
+        with LivefeedDemo("demo", setting) as server, ExitStack() as stack:
             time.sleep(1)
             idle = server.memory_bytes()
-            subscribers = load.Watchers(server.port, server.subscribe_path)
-            for fields in kinds:
-                subscribers.connect(count // len(kinds), fields=fields)
-            subscribers.run(3)
+            groups = [
+                stack.enter_context(
+                    Clients(server, following(server, "websocket", count // len(kinds), whole=1, fields=fields))
+                )
+                for fields in kinds
+            ]
+            run_together(groups, 3)
             memory = (server.memory_bytes() - idle) / count
-            before, started = server.cpu_seconds(), time.monotonic()
-            done = subscribers.run(MIXED_S)
-            elapsed, cpu = time.monotonic() - started, server.cpu_seconds() - before
-            lost = subscribers.close()
+            before = server.cpu_seconds()
+            ran = run_together(groups, MIXED_S)
+            cpu = server.cpu_seconds() - before
+        deliveries = sum(each.count for each in ran)
         results[title] = load.Measured(
-            rate=len(done) / elapsed,
-            cpu_us=cpu / max(len(done), 1) * 1e6,
+            rate=deliveries / max(each.seconds for each in ran),
+            cpu_us=cpu / max(deliveries, 1) * 1e6,
             memory_bytes=memory,
-            errors=lost,
+            errors=sum(group.errors for group in groups),
         )
     return results

@@ -19,18 +19,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from livefeed.sources.demo import DemoSource
-from tests.bench import report
+from tests.bench.clients import Demand
 from tests.bench.following import DELTA_2
-from tests.bench.load import UPGRADE
+from tests.bench.peers.livefeed import FEEDS, LivefeedFeeds
 from tests.bench.preparing import check_options, make_setting, prepare_process
 from tests.bench.results import FIVE_ITEMS, ONE_ITEM, Found, Kept, items_title
-from tests.bench.servers import FEEDS, LivefeedFeeds
-from tests.bench.turns import Apart, Holder, progress, put
+from tests.bench.tables import table
+from tests.bench.turns import Holder, progress, put, rotated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.bench.servers import Setting
+    from tests.bench.peers.server import Setting
 
 ITEMS = {FIVE_ITEMS: FEEDS, ONE_ITEM: FEEDS[:1]}
 """The feeds that each connection of a livefeed follows."""
@@ -85,13 +85,12 @@ def measure(
     with ExitStack() as stack:
         holders = [hold(setting, name, count, interval_s, stack) for name in ITEMS]
         for turn in range(rounds):
-            for holder, publish, period_s in holders:
+            for holder, publish, period_s in rotated(holders, turn):
                 got = holder.take_turn(publish, seconds=seconds, period_s=period_s)
                 progress(f"round {turn + 1}", title, holder.server.name, got)
         for holder, _, _ in holders:
-            errors = holder.subscribers.close()
             for got in holder.rounds:
-                whole = replace(got, memory_bytes=holder.memory_bytes, errors=errors)
+                whole = replace(got, memory_bytes=holder.memory_bytes, errors=holder.clients.errors)
                 found.note(title, holder.server.name, whole, seconds=seconds)
 
 
@@ -105,8 +104,9 @@ def hold(
     idle = server.memory_bytes()
     period_s = interval_s * len(names) / len(FEEDS)
     publish = Publisher(server, names)
-    holder = Holder(server, Apart.begin(stack).frame_watchers(server.port, path_of(names)), count * len(names))
-    holder.settle(count, publish, idle=idle, fields=UPGRADE + DELTA_2, period_s=period_s)
+    demand = Demand("subscribe", "websocket", path_of(names), count, fields=DELTA_2)
+    holder = Holder(server, demand, count * len(names))
+    holder.settle(stack, publish, idle=idle, period_s=period_s)
     return holder, publish, period_s
 
 
@@ -119,7 +119,7 @@ def main() -> int:
     parser.add_argument("--interval", type=float, default=INTERVAL_S, help="seconds between them")
     parser.add_argument("--json", type=Path, metavar="FILE", help="put the row into this file, as docs/benchmarks.json")
     options = parser.parse_args()
-    check_options(parser, options, [])
+    check_options(parser, options)
     prepare_process()
     found = Found()
     with tempfile.TemporaryDirectory() as directory:
@@ -131,7 +131,7 @@ def main() -> int:
             versions=options.versions,
             interval_s=options.interval,
         )
-    print(report.table(found.medians()))
+    print(table(found.medians()))
     if options.json:
         Kept.put(found, options.json)
     return 0

@@ -19,6 +19,7 @@ from OpenSSL import SSL
 import livefeed
 import twisted
 from tests.bench.load import Measured
+from tests.bench.peers.server import BUILT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,16 +27,36 @@ if TYPE_CHECKING:
 OURS = "livefeed"
 CROWD = "livefeed, 15,000 come and go"
 WIRE = "livefeed, bytes on the wire"
+REST = "a process at rest"
+MANY_FEEDS = "livefeed, 64 feeds that change each second"
 BY_SPLICES = "livefeed, by v2"
 FIVE_ITEMS, ONE_ITEM = "five items each", "one item each"
 REFERENCES = (OURS, BY_SPLICES, FIVE_ITEMS)
 """The names whose processor time is divided by that of the others of the same row: the first that the row has."""
+FULL_HANDSHAKE = "HTTPS, full handshake and one request"
+WEBSOCKET_CONNECTING, EVENTS_CONNECTING = "WebSocket, connecting", "Event stream, connecting"
+CONNECTING = (FULL_HANDSHAKE, WEBSOCKET_CONNECTING, EVENTS_CONNECTING)
+"""The titles of the rows whose clients come, and go."""
+
 NAMES_OF_KINDS = {"election": "the election night", "small": "the small demonstration"}
+
+BENCH = Path(__file__).parent
 
 COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
     "Go net/http": {"Go": ("go", "version")},
+    "h2o": {"h2o": ("h2o", "--version")},
+    "axum": {"axum": ("grep", "^axum =", f"{BENCH}/peers/rust/Cargo.toml")},
+    "Caddy": {"Caddy": ("cat", f"{BUILT}/caddy.version")},
+    "Centrifugo": {"Centrifugo": ("cat", f"{BUILT}/centrifugo.version")},
     "nginx": {"nginx": ("nginx", "-v")},
     "nginx + nchan": {"nginx": ("nginx", "-v"), "nchan": ("dpkg-query", "-W", "libnginx-mod-nchan")},
+    "livefeed, OpenSSL 3": {
+        "OpenSSL": (
+            f"{BUILT.parent}/openssl3/bin/python",
+            "-c",
+            "from OpenSSL import SSL; print(SSL.OpenSSL_version(0))",
+        )
+    },
     "varnish behind hitch": {"Varnish": ("varnishd", "-V"), "hitch": ("hitch", "--version")},
 }
 """The commands that print the versions of servers outside Python."""
@@ -51,6 +72,23 @@ class Audience:
     before_bytes: int
     full_bytes: int
     left_bytes: int
+
+
+@dataclass(frozen=True)
+class Rest:
+    """The figures of a process without clients.
+
+    :ivar start_s: the shortest time in seconds from its start to its first answer over TLS; 0 if not measured.
+    :ivar busy: its share of a core.
+    :ivar pss_bytes: its memory, with its part of what processes share.
+    :ivar private_bytes: the memory that it shares with no other process.
+    """
+
+    start_s: float
+    busy: float
+    pss_bytes: int
+    private_bytes: int
+    rss_bytes: int
 
 
 @dataclass(frozen=True)
@@ -77,6 +115,7 @@ class Kept:
     rows: dict[str, dict[str, Measured]] = field(default_factory=dict)
     crowd: list[Audience] = field(default_factory=list)
     wire: dict[str, tuple[float, float]] = field(default_factory=dict)
+    rest: dict[str, Rest] = field(default_factory=dict)
     spread: list[list[int]] = field(default_factory=list)
     runs: dict[str, Run] = field(default_factory=dict)
 
@@ -103,6 +142,7 @@ class Kept:
         self.runs |= found.runs()
         self.crowd = found.crowd or self.crowd
         self.wire = found.wire or self.wire
+        self.rest |= found.rest
         self.spread = found.spread or self.spread
 
 
@@ -112,13 +152,16 @@ class Found:
 
     :ivar seconds: of each measurement, by title.
     :ivar spread: the connections of each worker, for each livefeed with workers.
+    :ivar versions: those that only the measuring part knows, by the name of the server.
     """
 
     rounds: dict[str, dict[str, list[Measured]]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     crowd: list[Audience] = field(default_factory=list)
     wire: dict[str, tuple[float, float]] = field(default_factory=dict)
+    rest: dict[str, Rest] = field(default_factory=dict)
     spread: list[list[int]] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
 
     def note(self, title: str, name: str, got: Measured, *, seconds: float) -> None:
         """Adds the figures of one round of a row for one server."""
@@ -141,13 +184,15 @@ class Found:
                 seconds=self.seconds[title],
                 rounds=max(len(got) for got in by.values()),
                 machine=machine(),
-                versions={name: version(name) for name in by},
+                versions={name: self.versions.get(name) or version(name) for name in by},
             )
             for title, by in self.rounds.items()
         }
         for title, got in ((CROWD, self.crowd), (WIRE, self.wire)):
             if got:
                 runs[title] = Run(date=date, machine=machine(), versions={OURS: version(OURS)})
+        if self.rest:
+            runs[REST] = Run(date=date, machine=machine(), versions={name: version(name) for name in self.rest})
         return runs
 
 
@@ -159,6 +204,11 @@ def deltas_title(kind: str, count: int) -> str:
 def items_title(count: int) -> str:
     """Gives the title of the row with several items on a connection."""
     return f"WebSocket, {count:,} connections, five items each and one"
+
+
+def idle_title(count: int) -> str:
+    """Gives the title of the row of subscribers who are sent no new document."""
+    return f"WebSocket, {count:,} subscribers of a document that does not change"
 
 
 def reference_of(names: Iterable[str]) -> str | None:

@@ -6,27 +6,30 @@ Turns are short, so that the compared servers run in the same conditions.
 from __future__ import annotations
 
 import math
-import multiprocessing
 import sys
 import threading
 import time
 from bisect import bisect_left
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import pairwise
-from multiprocessing.managers import BaseManager
+from itertools import groupby, pairwise
+from operator import itemgetter
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tests.bench import load
-from tests.bench.frames import FrameWatchers
+from tests.bench.clients import Clients
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import ExitStack
     from pathlib import Path
 
-    from tests.bench.servers import Server
+    from tests.bench.clients import Demand
+    from tests.bench.peers.server import Server
+
+T = TypeVar("T")
+Pair = TypeVar("Pair", bound="tuple[object, ...]")
 
 SETTLED = 2.7
 """The number of times between two versions before the memory of subscribers is measured, and their server is paused for
@@ -34,85 +37,72 @@ the first time."""
 
 RESUMED = 0.7
 """The part of the time between two versions from the first version of a server's turn until deliveries count: all
-subscribers have it by then."""
+subscribers should have it by then."""
+
+MORE_PERIODS = 2
+"""The number of versions that are waited for at most, if not all subscribers have the first one in that time, as on a
+machine with other work."""
 
 DRAINED_S = 0.2
 """The seconds for which subscribers read the data that their server has sent when its turn ends."""
 
 
-class Apart(BaseManager):
-    """A process of its own for the watchers of one server: none may have as many files open as those of two."""
-
-    watchers: Callable[[int, str | None, int | None], load.Watchers]
-    waiters: Callable[[int, str, str], load.Waiters]
-    frame_watchers: Callable[[int, str], FrameWatchers]
-
-    @classmethod
-    def begin(cls, stack: ExitStack) -> Apart:
-        """Starts such a process, which ends with the stack."""
-        return stack.enter_context(cls(ctx=multiprocessing.get_context("fork")))
-
-
-Apart.register("watchers", load.Watchers)
-Apart.register("waiters", load.Waiters)
-Apart.register("frame_watchers", FrameWatchers)
-
-
 @dataclass
 class Holder:
-    """A server with its subscribers, which are in a process of their own.
+    """A server with its subscribers.
 
+    :ivar demand: the subscribers.
     :ivar deliveries: of one version to all subscribers.
+    :ivar clients: the process of the subscribers, from :meth:`settle` on.
     :ivar memory_bytes: the server's memory for each subscriber.
     :ivar rounds: the measurements, one for each turn.
     """
 
     server: Server
-    subscribers: load.Watchers
+    demand: Demand
     deliveries: int
+    clients: Clients = field(init=False)
     memory_bytes: float = 0
     rounds: list[load.Measured] = field(default_factory=list)
 
-    def settle(
-        self,
-        count: int,
-        publish: Callable[[int], None],
-        *,
-        idle: int,
-        fields: str = load.UPGRADE,
-        period_s: float = 1,
-    ) -> None:
+    def settle(self, stack: ExitStack, publish: Callable[[int], None], *, idle: int, period_s: float = 1) -> None:
         """Gives the server its subscribers, measures their memory, and pauses the server.
 
-        :param count: the number of connections.
+        :param stack: ends the subscribers.
         :param idle: the memory of the server without subscribers.
         """
-        self.subscribers.connect(count, fields=fields)
+        self.clients = stack.enter_context(Clients(self.server, self.demand))
         with publishing(publish, period_s):
-            self.subscribers.run(SETTLED * period_s)
-        self.memory_bytes = (self.server.memory_bytes() - idle) / count
+            self.clients.run(SETTLED * period_s)
+        self.memory_bytes = (self.server.memory_bytes() - idle) / self.demand.count
         self.server.pause()
 
     def take_turn(self, publish: Callable[[int], None], *, seconds: float, period_s: float = 1) -> load.Measured:
         """Gives the cost of one version every `period_s` seconds for `seconds` seconds."""
-        server, subscribers = self.server, self.subscribers
+        server, clients = self.server, self.clients
         server.resume()
         with publishing(publish, period_s) as published:
-            subscribers.run(RESUMED * period_s)
-            sent = subscribers.bytes_received()
+            received = clients.run(RESUMED * period_s).count
+            for _ in range(MORE_PERIODS):
+                if received < self.deliveries:
+                    received = clients.run(period_s).count
             before, first, started = server.cpu_seconds(), server.first_cpu_seconds(), time.monotonic()
-            done = subscribers.run(seconds)
+            ran = clients.run(seconds)
             server.pause()
             elapsed, cpu = time.monotonic() - started, server.cpu_seconds() - before
             first = server.first_cpu_seconds() - first
-        # Deliveries that are under way count, since their processor time does.
-        done += subscribers.run(DRAINED_S)
+            # Deliveries that are under way count, since their processor time does.
+            drained = clients.run(DRAINED_S)
+            # A server that is paused would not answer the publisher.
+            server.resume()
+        server.pause()
+        done = ran.done() + drained.done()
         got = load.Measured(
             rate=len(done) / elapsed,
             cpu_us=cpu / max(len(done), 1) * 1e6,
             p50_ms=last_delivery(done, published, self.deliveries),
             first_ms=first / seconds * 1e3,
-            wire_bytes=(subscribers.bytes_received() - sent) / max(len(done), 1),
+            wire_bytes=(ran.bytes + drained.bytes) / max(len(done), 1),
         )
         self.rounds.append(got)
         return got
@@ -177,12 +167,31 @@ def last_delivery(done: list[float], published: list[float], count: int) -> floa
     return median(spreads) if spreads else 0.0
 
 
+def rotated(those: Sequence[T], turn: int) -> list[T]:
+    """Gives the servers of a row in the order of a turn: A B C, B C A, C A B.
+
+    So no server is always the first of its row, or always after the same other one.
+    """
+    first = turn % max(len(those), 1)
+    return [*those[first:], *those[:first]]
+
+
+def rows_in_turn(able: Iterable[Pair], turn: int) -> list[Pair]:
+    """Gives rows one after the other, and the servers of each in the order of a turn.
+
+    :param able: rows with servers, in the order of the rows.
+    """
+    return [pair for _, group in groupby(able, key=itemgetter(0)) for pair in rotated(list(group), turn)]
+
+
 def progress(*parts: object) -> None:
     """Prints a measurement."""
     *words, got = parts
     assert isinstance(got, load.Measured)
     print(
-        f"{': '.join(map(str, words))}: {got.cpu_us:.1f} µs, {got.rate:,.0f}/s"
+        f"{': '.join(map(str, words))}: {got.rate:,.0f}/s"
+        + (f", {got.cpu_us:.1f} µs" if got.cpu_us else "")
+        + (f", {got.core_percent:.2f} % of a core, {got.mbit_s:.1f} Mbit/s" if got.core_percent else "")
         + (f", p99 {got.p99_ms:.1f} ms" if got.p99_ms else "")
         + (f", {got.wire_bytes:,.0f} bytes each" if got.wire_bytes else "")
         + (f", {got.memory_bytes / 1024:.1f} KB each" if got.memory_bytes else "")

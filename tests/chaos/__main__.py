@@ -26,6 +26,7 @@ from tests.chaos.independent import KINDS, Independent
 from tests.chaos.load import Demand, LoadError, build
 from tests.chaos.scenarios import SCENARIOS, Run, running
 from tests.chaos.server import NotSupportedError, ServerError, socket_bytes, supported_options
+from tests.helpers.go_programs import GoError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -201,7 +202,7 @@ def main() -> int:
             except (LoadError, ServerError, AssertionError) as error:
                 print(f"{name}: {error}\n", flush=True)
                 code = 1
-    except LoadError as error:
+    except (LoadError, GoError) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import time
 from dataclasses import dataclass, replace
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from tests.chaos import records
 from tests.chaos.server import cpu_seconds, pss_bytes
+from tests.helpers import go_programs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,23 +38,9 @@ class LoadError(Exception):
 def build(target: Path) -> Path:
     """Builds the program, unless it is newer than its sources.
 
-    :raises LoadError: if Go is missing, or the build fails.
+    :raises GoError: if Go is missing, or the build fails.
     """
-    sources = Path(__file__).parent / "watchers"
-    newest = max(path.stat().st_mtime for path in sources.iterdir())
-    if target.exists() and target.stat().st_mtime > newest:
-        return target
-    go = shutil.which("go")
-    if go is None:
-        raise LoadError("the load needs Go (Debian: golang-go)")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod"}
-    built = subprocess.run(
-        [go, "build", "-o", str(target), "."], cwd=sources, env=environment, capture_output=True, text=True, check=False
-    )
-    if built.returncode:
-        raise LoadError(f"the load cannot be built:\n{built.stderr}")
-    return target
+    return go_programs.build(Path(__file__).parent / "watchers", target)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,10 @@ class MessageTests(SynchronousTestCase):
         assert found is not None
         self.assertEqual((found.kind, found.path, found.state, found.age_ms), ("splices", "/feed/a", State.HELD, 40))
         self.assertEqual((found.sequence, found.next_ms, found.at), ("7.1", 1000, "2026-11-23T20:15:07.004Z"))
+        self.assertIsNone(found.heartbeat_ms)
+        rare = read_message(heartbeat("[1]", heartbeat=3000))
+        assert rare is not None
+        self.assertEqual(rare.heartbeat_ms, 3000)
         refused = read_message(message("refused", status=429, detail="too many", retry=500))
         assert refused is not None
         self.assertEqual((refused.status, refused.detail, refused.retry_ms), (429, "too many", 500))

@@ -221,6 +221,29 @@ class PushTests(ProtocolTestCase):
         self.assertEqual(self.answer(304, fields_of(A)), [])
         self.assert_shows(A, State.LIVE, Line.POLLING)
 
+    def test_silence_where_changes_are_pushed(self) -> None:
+        """Two heartbeats may pass then, if they are rarer than ticks; a time that nobody can believe is cut."""
+        cases: tuple[tuple[dict[str, int | None], float], ...] = (
+            ({"heartbeat": 3000}, 9.0),
+            ({"heartbeat": 3000, "next": 8000}, 19.0),
+            ({"heartbeat": None, "next": 1000}, 11.2),
+            ({"heartbeat": MAX_MS, "next": 1000}, 2 * MAX_TICK_S + GRACE_S),
+            ({"heartbeat": 100_000, "next": None}, 203.0),
+        )
+        for members, silence_s in cases:
+            self.setUp()
+            self.begin()
+            if members["heartbeat"] is None:
+                self.receive(heartbeat(A, next=8000))
+            self.receive(heartbeat(A, **members))
+            assert self.protocol.wakes_at is not None
+            self.assertAlmostEqual(self.protocol.wakes_at - self.now, silence_s)
+            self.now += silence_s - 0.1
+            self.assertEqual(self.after(self.protocol.wake(self.now)), [])
+            self.assert_shows(A)
+            self.assertIsInstance(self.wait()[0], Disconnect)
+            self.assert_shows(A, State.STALE)
+
     def test_lost_document(self) -> None:
         """A client that cannot apply splices asks for the document once, and ignores what was on its way."""
         self.begin()

@@ -17,24 +17,25 @@ from twisted.web.server import NOT_DONE_YET
 
 from livefeed.clocks import Moment
 from livefeed.delivery import events, framing
-from livefeed.delivery.events import HEARTBEAT_S, MAX_RECEIVED_BYTES, MISSED_HEARTBEATS
+from livefeed.delivery.events import HEARTBEAT_S, MAX_RECEIVED_BYTES, MISSED_HEARTBEATS, PUSHED_S
 from livefeed.delivery.framing import http_chunk, server_sent_event
 from livefeed.document.snapshot import version_of
 from livefeed.feed.fanout import SLICE
 from livefeed.feed.notice import Notice
 from livefeed.feed.state import State
 from livefeed.testing import Response, make_site, publish, request
+from livefeed.transport.groups import ConnectionGroup
 from livefeed.web.reconnect_slots import RECONNECT_DELAYS_S, ReconnectSlots
 from livefeed.web.request import Request
 from tests.helpers.event_client import LAST_CHUNK, Client, EventSource, dechunk
 from tests.helpers.guarded import AUTHORIZATION, SHORT_AUTHORIZATION, SHORT_S, protect
-from tests.helpers.transports import Transport
+from tests.helpers.transports import Grouped, Transport
 
 if TYPE_CHECKING:
     from livefeed.delivery.delivery import Delivery
     from livefeed.web.request import Request
 
-FIRST, SECOND, THIRD = b'{"n": 1.50}', b'{"n": 2}', b'{"n": 3}'
+FIRST, SECOND, THIRD = DOCUMENTS = b'{"n": 1.50}', b'{"n": 2}', b'{"n": 3}'
 
 
 class StreamTestCase(SynchronousTestCase):
@@ -424,6 +425,18 @@ class EventTests(StreamTestCase):
         self.assertEqual(made, [version_of(FIRST), version_of(SECOND)])
         self.assertEqual({client.events()[-1] for client in clients}, {SECOND})
 
+    def test_messages_to_streams_that_can_be_grouped(self) -> None:
+        """A group of streams by delta costs one write, and each client gets its message."""
+        publish(self.feed, FIRST)
+        clients = [Client(self.site, path=b"/feed.sse?delta=1", transport=Grouped()) for _ in range(3)]
+        publish(self.feed, SECOND)
+        with mock.patch.object(ConnectionGroup, "write", autospec=True, side_effect=ConnectionGroup.write) as write:
+            publish(self.feed, THIRD)
+        self.assertEqual(write.call_count, 1)
+        for client in clients:
+            client.received()
+            self.assertEqual([last for _, _, last in client.source.events], [version_of(each) for each in DOCUMENTS])
+
     def test_stream_may_follow_another_request_on_the_connection(self) -> None:
         """Pipelined too."""
         publish(self.feed, FIRST)
@@ -499,7 +512,7 @@ class Narrow(Transport):
 
 class SlowReaderTests(StreamTestCase):
     def test_heartbeats_come_when_they_are_due(self) -> None:
-        """A heartbeat comes after the same interval with events and without: that is simplest, and does no harm."""
+        """A heartbeat comes after each interval without a version."""
         publish(self.feed, FIRST)
         client = Client(self.site)
         self.clock.pump([1.0] * (HEARTBEAT_S - 1))
@@ -509,6 +522,44 @@ class SlowReaderTests(StreamTestCase):
         self.clock.pump([1.0] * (3 * HEARTBEAT_S))
         self.assertEqual(client.heartbeats(), 3)
         self.assertEqual(client.events(), [FIRST])
+
+    def test_no_heartbeat_follows_shortly_after_a_version(self) -> None:
+        """A version was a sign of life, in each kind of stream; a push that wrote nothing was none."""
+        paths = (b"/feed.sse", b"/feed.sse?delta=1", b"/feed.sse?delta=2")
+        publish(self.feed, FIRST)
+        clients = [Client(self.site, path=path, transport=Grouped()) for path in paths]
+        self.clock.advance(HEARTBEAT_S - PUSHED_S / 2)
+        publish(self.feed, SECOND)
+        self.clock.pump([PUSHED_S / 2, 1.0])
+        self.assertEqual([client.heartbeats() for client in clients], [0, 0, 0])
+        self.clock.advance(HEARTBEAT_S - 1)
+        self.assertEqual([client.heartbeats() for client in clients], [1, 1, 1])
+        # An event stream of documents is sent nothing when the document is pushed that it has.
+        self.clock.advance(HEARTBEAT_S - 1)
+        publish(self.feed, SECOND)
+        self.clock.pump([1.0] * 2)
+        self.assertEqual([client.heartbeats() for client in clients], [1, 0, 0])
+
+    def test_no_heartbeat_follows_shortly_after_a_message(self) -> None:
+        """Where only changes are pushed, messages of each third tick keep a stream alive; documents do not come."""
+        self.feed.push = "change"
+        publish(self.feed, FIRST)
+        paths = (b"/feed.sse", b"/feed.sse?delta=1", b"/feed.sse?delta=2")
+        clients = [Client(self.site, path=path, transport=Grouped()) for path in paths]
+        for _ in range(HEARTBEAT_S + 1):
+            self.clock.advance(1)
+            publish(self.feed, FIRST)
+        self.assertEqual([client.heartbeats() for client in clients], [1, 0, 0])
+
+    def test_heartbeats_while_the_document_is_withheld(self) -> None:
+        """A version that must not be shown is no sign of life."""
+        publish(self.feed, FIRST)
+        client = Client(self.site)
+        self.feed.decide(State.WITHDRAWN)
+        self.clock.advance(HEARTBEAT_S - 1)
+        publish(self.feed, SECOND)
+        self.clock.pump([1.0] * 2)
+        self.assertEqual(client.heartbeats(), 1)
 
     def test_versions_are_skipped_while_the_client_does_not_read(self) -> None:
         """It gets the newest one when it reads again, and no backlog."""

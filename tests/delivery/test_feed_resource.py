@@ -179,7 +179,7 @@ class TokenResource(DocumentResource):
 
     def respond(self, request: Request) -> int:
         TokenResource.rendered += 1
-        request.responseHeaders.setRawHeaders(b"X-Token", [request.getHeader(b"Authorization") or b"none"])
+        request.first_fields = (*request.first_fields, (b"X-Token", request.getHeader(b"Authorization") or b"none"))
         return super().respond(request)
 
     def part(self, delivery: Delivery) -> IResource:

@@ -252,7 +252,7 @@ class ItemTests(HandshakeTestCase):
         channel, _ = self.follow(SHORT, b"livefeed.delta.v2", path=b"/open.ws?follow=/secret")
         self.assertEqual(len(self.guard.admissions), 1)
         subscriber: Any = next(iter(self.made.subscribers.protocols_open))
-        subscriber.onMessage(b'{"unfollow": "/secret"}', False)
+        subscriber.receive(b'{"unfollow": "/secret"}')
         self.assertEqual(len(self.guard.admissions), 0)
         del channel
 

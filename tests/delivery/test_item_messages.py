@@ -68,6 +68,20 @@ class ItemMessagesTests(SynchronousTestCase):
         self.feed.tell_reasons(are_public=True)
         self.assertEqual(json.loads(self.messages.get(None, plain))["reason"], "a recount")
 
+    def test_heartbeat_is_told_where_changes_are_pushed(self) -> None:
+        """Within this time another message about the feed comes, also for clients of its parts."""
+        publish(self.feed, b"1")
+        part = ItemMessages(Feed("feed/a", clock=self.clock, push="change", whole=self.feed, pointer="/a"))
+        publish(part.feed, b"1")
+        self.assertNotIn("heartbeat", self.read(None) | json.loads(part.get(None, plain)))
+        self.feed.push = "change"
+        self.clock.advance(1)
+        publish(self.feed, b"1")
+        messages = (self.messages.get(None, plain), self.messages.pulse(plain), part.get(None, plain))
+        self.assertEqual([json.loads(each)["heartbeat"] for each in messages], [3000] * 3)
+        part.feed.mark_missing()
+        self.assertEqual(json.loads(part.get(None, plain))["heartbeat"], 3000)
+
     def test_overlay(self) -> None:
         """Messages list the pointers of an editor's values."""
         publish(self.feed, b"1")

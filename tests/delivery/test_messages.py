@@ -6,7 +6,8 @@ import json
 import random
 import zlib
 from dataclasses import dataclass, field
-from typing import Any
+from math import inf
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,6 +27,9 @@ from livefeed.feed.notice import Notice
 from livefeed.feed.state import State
 from livefeed.testing import publish
 from tests.helpers.websocket_client import Raw
+
+if TYPE_CHECKING:
+    from livefeed.config.settings import Push
 
 NOW = 1_795_000_000.25
 
@@ -131,6 +135,21 @@ class MessagesTests(SynchronousTestCase):
         for _ in range(3):
             publish(self.feed, document(1))
         self.assertEqual(watcher.states, ["live", "stale", "live"])
+
+    def test_heartbeat_is_told_where_changes_are_pushed(self) -> None:
+        """Within this time another message comes. Clients of a part hear nothing at ticks, so they are told no time."""
+        publish(self.feed, document(1))
+        part = Feed("feed/a", clock=self.clock, push="change", whole=self.feed, pointer="/a")
+        publish(part, b"1")
+        told: tuple[tuple[Push, float, int | None], ...] = (("tick", 1, None), ("change", 1, 3000), ("change", 3, None))
+        for push, interval_s, expected in told:
+            self.feed.configure(
+                interval_s=interval_s, push=push, stale_after_s=0, gone_after_s=inf, max_delta_bytes=1_000_000
+            )
+            publish(self.feed, document(1))
+            for have in (None, version_of(document(1))):
+                self.assertEqual(json.loads(self.messages.get(have, plain)).get("heartbeat"), expected)
+            self.assertNotIn("heartbeat", json.loads(Messages(part).get(None, plain)))
 
     def test_who_comes_back_is_sent_a_patch(self) -> None:
         """From the version that it has, if that is remembered; the newest one is only confirmed."""

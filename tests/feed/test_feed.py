@@ -395,6 +395,22 @@ class ReplicaTests(FeedTestCase):
         self.assertIs(replica.snapshot, feed.snapshot)
         self.assertEqual(subscriber.documents, [b"1"] * 2)
 
+    def test_signs_of_life_of_a_replica(self) -> None:
+        """A picture that is later than the last is a tick, of which every third is a sign of life."""
+        feed, replica = self.feed(push="change"), Feed("feed", clock=self.clock, push="change", is_replica=True)
+        publish(feed, b"1")
+        replica.follow(feed.picture(), feed.snapshot)
+        subscriber, plain = RecordingSubscriber(), RecordingSubscriber()
+        replica.subscribe(subscriber, with_state=True)
+        replica.subscribe(plain)
+        for count in (1, 1, 2, 2, 2, 3):
+            self.clock.advance(1)
+            publish(feed, b"1")
+            for _ in range(2):
+                replica.follow(feed.picture(), feed.snapshot)
+            self.assertEqual(len(subscriber.sent), count)
+        self.assertEqual(len(plain.sent), 1)
+
     def test_replica_never_shows_what_was_withdrawn(self) -> None:
         """One picture may bring both the end of a withdrawal and the version that replaces the withdrawn one."""
         feed, replica = self.feed(), Feed("feed", clock=self.clock, is_replica=True)

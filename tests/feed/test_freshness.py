@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import inf
+from typing import TYPE_CHECKING
 
 from twisted.internet.task import Clock
 
@@ -15,6 +16,9 @@ from livefeed.feed.notice import Notice
 from livefeed.feed.state import State
 from livefeed.testing import publish
 from tests.helpers.feeds import NOW, FeedTestCase
+
+if TYPE_CHECKING:
+    from livefeed.config.settings import Push
 
 
 class ReasonTests(FeedTestCase):
@@ -200,6 +204,16 @@ class TimeTests(FeedTestCase):
         whole.begin_tick()
         self.clock.advance(4)
         self.assertEqual(part.next_tick_s(), 6.0)
+
+    def test_heartbeat(self) -> None:
+        """It comes at ticks alone, several times in the life of a document, and not rarer than its limit allows."""
+        times = ((0.5, inf, 3), (0.7, inf, 2.8), (1, inf, 3), (2, inf, 2), (60, inf, 60), (1, 6, 2), (1, 2, 1))
+        cases: list[tuple[Push, float, float, float]] = [("change", *each) for each in times]
+        for push, interval_s, gone_after_s, heartbeat_s in (("tick", 0.5, inf, 0.5), *cases):
+            feed = Feed("feed", clock=self.clock, interval_s=interval_s, gone_after_s=gone_after_s, push=push)
+            part = Feed("feed/a", clock=self.clock, push="change", whole=feed)
+            self.assertAlmostEqual(feed.heartbeat_s(), heartbeat_s)
+            self.assertAlmostEqual(part.heartbeat_s(), heartbeat_s)
 
     def test_next_tick_is_never_further_than_the_interval(self) -> None:
         """A clock that is set back must not tell caches to keep a document for an hour."""

@@ -31,6 +31,8 @@ from tests.helpers.feeds import (
 from tests.helpers.signers import TRUSTED, BrokenSigner, make_signer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from livefeed.config.settings import Push
     from livefeed.feed.subscription import Subscription
 
@@ -874,3 +876,29 @@ class NoticeTests(FeedTestCase):
             self.assertEqual(len(subscriber.sent), min(1 + count, 3))
         feed.tell_reasons(are_public=False)
         self.assertEqual(len(subscriber.sent), 4)
+
+    def test_signs_of_life_where_changes_are_pushed(self) -> None:
+        """Every third tick is one, whatever it brought, and counts from the last word. Others hear of no tick."""
+        feed = self.feed(push="change")
+        part = Feed("feed/a", clock=self.clock, push="change", whole=feed)
+        publish(feed, b"1")
+        publish(part, b"1")
+        subscriber, plain, follower = RecordingSubscriber(), RecordingSubscriber(), RecordingSubscriber()
+        feed.subscribe(subscriber, with_state=True)
+        feed.subscribe(plain)
+        part.subscribe(follower, with_state=True)
+        pull = partial(publish, feed, b"1")
+        ticks: tuple[Callable[[], object], ...] = (pull, feed.mark_stale, feed.skip_tick, feed.note_held)
+        for number, tick in enumerate(ticks, 2):
+            tick()
+            changes = len(subscriber.sent) - number + 1
+            for seconds in (1.0, 1.0, 0.6):
+                self.assertEqual(len(subscriber.sent), number - 1 + changes)
+                self.clock.advance(seconds)
+                tick()
+                part.mark_stale()
+            self.assertEqual(len(subscriber.sent), number + changes)
+        self.clock.advance(3)
+        publish(feed, b"1", is_tick=False)
+        feed.note_held(is_tick=False)
+        self.assertEqual((len(plain.sent), len(follower.sent)), (1, 2))

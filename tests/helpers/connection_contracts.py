@@ -12,13 +12,13 @@ from unittest import mock
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IPushProducer, ITCPTransport
 from twisted.python.failure import Failure
-from zope.interface import alsoProvides, implementer
+from zope.interface import alsoProvides, directlyProvides, implementer
 from zope.interface.verify import verifyObject
 
 from livefeed.transport.answer import Repeatable
 from livefeed.transport.closing import LINGER_S, SEND_TIMEOUT_S
 from livefeed.transport.connection_state import READ_BYTES, WRITE_BYTES
-from livefeed.transport.interfaces import IReplayed
+from livefeed.transport.interfaces import IReplayed, IUpgrading
 from livefeed.transport.pool import SWEEP_S
 from livefeed.web.replay import Replay
 from tests.helpers.connections import (
@@ -77,6 +77,10 @@ def _calls_after_the_end(connection: Any, producer: Pusher) -> list[tuple[str, C
         ("getPeerCertificate", getattr(connection, "getPeerCertificate", bool)),
         ("failVerification", lambda: getattr(connection, "failVerification", bool)(failure)),
     ]
+
+
+UPGRADE = GET.replace(b"\r\n\r\n", b"\r\nUpgrade: other\r\n\r\n")
+"""A request that replay leaves alone."""
 
 
 class GroupContract(ConnectionTestCase):
@@ -699,6 +703,86 @@ class ReplayContract(ConnectionTestCase):
             self.receive(len(expected))
             self.assertEqual(self.client.received, expected)
         self.assertEqual(len(told), 6)
+
+    def upgrade(self, answer: Callable[[bytes, bool], Any]) -> Client:
+        """Connects a client to a factory that may have another protocol, and gives the client, which has sent GET.
+
+        :param answer: the factory's ``upgrade``.
+        """
+        replay = Replay()
+        self.factory.replays = {False: replay, True: replay}
+        self.factory.upgrade = answer
+        directlyProvides(self.factory, IReplayed, IUpgrading)
+        self.addCleanup(directlyProvides, self.factory)
+        return self.open_and_send(UPGRADE)
+
+    def open_and_send(self, data: bytes) -> Client:
+        """Connects a client that sends data."""
+        client = self.client = self.open()
+        # With TLS it cannot send before.
+        self.turn_until(lambda: any(each.polls for each in self.pool.connections.values()), client)
+        self.settle()
+        client.send(data)
+        return client
+
+    def test_another_protocol_than_that_of_the_factory(self) -> None:
+        """It is begun with the data, and writes its answer in one piece; all that follows is its own."""
+        asked: list[tuple[bytes, bool]] = []
+        other = Recorder()
+
+        def begin(data: bytes) -> None:
+            self.assertEqual((data, other.transport.fd in self.pool.connections), (UPGRADE, True))
+            other.transport.write(b"an")
+            other.transport.write(b"swer")
+            self.assertEqual(other.transport.unsent_bytes, 6)
+
+        def upgrade(head: bytes, secure: bool) -> Any:
+            asked.append((head, secure))
+            return other, begin
+
+        count = len(self.protocols)
+        client = self.upgrade(upgrade)
+        self.receive(6)
+        self.assertEqual((client.received, other.received), (b"answer", b""))
+        client.send(GET)
+        self.turn_until(lambda: other.received == GET, client)
+        self.assertEqual((asked, len(self.protocols)), ([(UPGRADE, other.transport.secure)], count))
+        self.assertFalse(other.transport.polls)
+        self.assertNotIn(other.transport, self.pool.deadlines)
+        other.transport.loseConnection()
+        self.turn_until(lambda: client.ended, client)
+
+    def test_request_that_the_factory_leaves_to_its_protocol(self) -> None:
+        """It is asked about requests that replay does not know, and that are no question that may be stored."""
+        asked: list[bytes] = []
+
+        def upgrade(head: bytes, secure: bool) -> None:
+            asked.append(head)
+
+        count = len(self.protocols)
+        self.upgrade(upgrade)
+        self.turn_until(lambda: len(self.protocols) > count and self.protocols[-1].received == UPGRADE, self.client)
+        self.open_and_send(GET)
+        self.turn_until(lambda: self.protocols[-1].received == GET, self.client)
+        self.assertEqual(asked, [UPGRADE])
+
+    def test_another_protocol_that_breaks(self) -> None:
+        """The connection ends, and the others go on."""
+        other = Recorder()
+        other.broken = "begin"
+        for begin in (None, lambda _: other.break_if("begin")):
+
+            def upgrade(head: bytes, secure: bool, begin: Any = begin) -> Any:
+                if begin is None:
+                    raise RuntimeError
+                return other, begin
+
+            client = self.upgrade(upgrade)
+            self.turn_until(lambda client=client: client.ended, client)
+            self.assertEqual(client.received, b"")
+        assert other.lost is not None
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 2)
+        self.assertEqual(len(self.pool.connections), 1)
 
     def wait(self, *, leaves: bool = False) -> Host:
         """Connects a client that waits, or leaves, and one with the same request; gives the host that they wait for."""

@@ -677,11 +677,17 @@ def client_frame(opcode: int, payload: bytes, *, masked: bool = True) -> bytes:
 
 @dataclass(frozen=True)
 class Polled:
-    """One answer that a :class:`Polling` got."""
+    """One answer that a :class:`Polling` got.
+
+    :ivar asked: when the request was sent, in seconds of the monotonic clock. Limits of time refer to it: an answer
+        that a busy machine delays is none that was given late.
+    :ivar at: when the answer was complete.
+    """
 
     status: int
     state: str | None
     body: bytes
+    asked: float
     at: float
     headers: httpx.Headers
 
@@ -747,16 +753,16 @@ class Polling:
     def _poll(self) -> None:
         with self.server.new_client() as client:
             while not self._stopped.wait(self.pause_s):
+                asked = time.monotonic()
                 try:
                     response = client.get("/feed")
                 except httpx.HTTPError as error:
                     self.failures.append(error)
                     continue
-                state = response.headers.get("Livefeed-State")
+                at, state = time.monotonic(), response.headers.get("Livefeed-State")
+                polled = Polled(response.status_code, state, response.content, asked, at, response.headers)
                 with self._changed:
-                    self._answers.append(
-                        Polled(response.status_code, state, response.content, time.monotonic(), response.headers)
-                    )
+                    self._answers.append(polled)
                     self._changed.notify_all()
 
 

@@ -66,6 +66,31 @@ def test_a_websocket_that_dies_silently(browser: Chrome, server: Server) -> None
         page.close()
 
 
+def test_a_document_that_does_not_change(browser: Chrome, start: Start, tmp_path: Path) -> None:
+    """Where only changes are pushed, heartbeats keep the page on its WebSocket, live, and its age from growing.
+
+    When they stop although the line stays open, the page goes on in another way.
+    """
+    replace_file(tmp_path / "document.json", b'{"n": 1}')
+    livefeed = start(*OPTIONS, "--push", "change", listen=(TCP,))
+    with BendingRelay(livefeed.port) as relay:
+        page = Page(browser, relay.origin)
+        page.wait_for(OPEN)
+        page.get("window.opened = performance.now()")
+        for _ in range(4):
+            received = page.get("shown.bytes")
+            page.wait_for(f"shown.bytes > {received}")
+        # Less than since the last version: heartbeats have confirmed it.
+        assert page.get("shown.age() < performance.now() - opened")
+        assert (page.states(), page.transports()[-1], page.lines().count("open")) == ([(1, "live")], "websocket", 1)
+        relay.held = (WEBSOCKET,)
+        page.wait_for("shown.transport === 'events'")
+        received = page.get("shown.bytes")
+        page.wait_for(f"shown.bytes > {received}")
+        assert page.numbers() == [1]
+        page.close()
+
+
 def test_a_network_that_is_cut(browser: Chrome, server: Server) -> None:
     """While nothing gets through, the data stays and ages; then the page goes on by the WebSocket."""
     with BendingRelay(server.livefeed.port) as relay:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import struct
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -90,6 +91,37 @@ class TestDocument:
             for number in range(3):
                 replace_file(path, b"[%d]" % number)
                 assert subscriber.recv(timeout=WAIT_S) == f"[{number}]"
+
+    def test_heartbeats_come_where_only_changes_are_pushed(self, start: Start, tmp_path: Path) -> None:
+        """They are for followers by delta, of the document or its parts, and say within which time another one comes.
+
+        When the source fails, they say so.
+        """
+        path = tmp_path / "document.json"
+        path.write_bytes(DOCUMENT)
+        options = ("--interval", "0.2", "--push=change", "--stale-after", "5")
+        livefeed = start("--source", f"file:{path}", *options, listen=(TCP,))
+        with contextlib.ExitStack() as stack:
+            followers = [
+                stack.enter_context(livefeed.websocket(address, subprotocols=[f"livefeed.delta.{version}"]))
+                for address, version in (("/feed.ws", "v1"), ("/feed.ws", "v2"), ("/feed.ws/a", "v2"))
+            ]
+            lines = stack.enter_context(livefeed.http.stream("GET", "/feed.sse?delta=2", timeout=WAIT_S)).iter_lines()
+            events = (line.removeprefix("data: ") for line in lines if line.startswith("data: "))
+            reads = [partial(follower.recv, timeout=WAIT_S) for follower in followers] + [partial(next, events)]
+            for read in reads:
+                first, *heartbeats = [json.loads(read()) for _ in range(3)]
+                assert first["type"] in ("document", "snapshot")
+                for heartbeat in heartbeats:
+                    assert (heartbeat["type"], heartbeat["state"]) == ("heartbeat", "live")
+                    assert heartbeat["heartbeat"] == first["heartbeat"] == 3000
+                # The follower of a part is sent the first one at once.
+                assert heartbeats[-1]["at"] > first["at"]
+            path.unlink()
+            for read in reads:
+                while json.loads(read())["state"] != "stale":
+                    pass
+                assert json.loads(read())["state"] == "stale"
 
     def test_is_one_unmasked_text_frame(self, server: Livefeed) -> None:
         """The document is one whole text frame, whose payload is its bytes."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 
 from livefeed.document.snapshot import version_of
-from tests.integration.harness import HOST, TCP, Process, replace_file
+from tests.integration.harness import HOST, TCP, WAIT_S, Process, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +52,28 @@ class Follower:
         while not (self.updates() and wanted(self.updates()[-1])):
             self._process.wait_for(r"\}\n", count=seen + 1)
             seen = len(self.updates())
+
+
+@pytest.mark.parametrize("front_end", ["asyncio", "twisted"])
+def test_a_document_that_does_not_change(front_end: str, start: Start, tmp_path: Path) -> None:
+    """Where only changes are pushed, heartbeats keep the client on its WebSocket, and live, until they stop."""
+    replace_file(tmp_path / "document.json", document(0))
+    livefeed = start("--source", "file:document.json", "--interval", "0.5", "--push", "change", listen=(TCP,))
+    with Follower(front_end, f"http://{livefeed.authority}/feed", tmp_path) as follower:
+        follower.wait_for(lambda update: update["line"] == "open")
+        first = len(follower.updates()) - 1
+        with livefeed.websocket(subprotocols=["livefeed.delta.v2"]) as subscriber:
+            kinds = [json.loads(subscriber.recv(timeout=WAIT_S))["type"] for _ in range(6)]
+        assert kinds == ["document", *["heartbeat"] * 5]
+        livefeed.process.signal(signal.SIGSTOP)
+        try:
+            follower.wait_for(lambda update: update["state"] == "stale")
+        finally:
+            livefeed.process.signal(signal.SIGCONT)
+        follower.wait_for(lambda update: (update["line"], update["state"]) == ("open", "live"))
+        told = [(update["line"], update["state"]) for update in follower.updates()[first:]]
+    # Without heartbeats, it would have left after 4 s, and have polled.
+    assert (told[0], told[1][1]) == (("open", "live"), "stale")
 
 
 @pytest.mark.parametrize("front_end", ["asyncio", "twisted"])

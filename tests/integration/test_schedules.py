@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import random
 import socket
 import ssl
@@ -54,6 +55,7 @@ from livefeed.document.snapshot import version_of
 from livefeed.document.timestamps import timestamp
 from livefeed.exceptions import SourceError
 from livefeed.feed.feed import Feed
+from livefeed.feed.freshness import HEARTBEAT_S
 from livefeed.intake import making
 from livefeed.testing import MemorySource, make_site
 from tests.helpers.driven import Client, DrivenReactor, connections_of, make_pool, settle
@@ -290,6 +292,7 @@ class MemoryStage:
     ledger: Ledger = field(init=False)
     _document: Document | None = None
     _number: int = 0
+    _sent_at: float = -math.inf
 
     def __enter__(self) -> Self:
         self.reactor.now = NOW
@@ -326,13 +329,17 @@ class MemoryStage:
     def _pull(self, given: Document | None) -> Tick:
         state, changed = "stale" if given is None else "live", False
         turned, self.ledger.state = state != self.ledger.state, state
+        is_new = given not in (None, self._document)
         if given is not None:
-            self._number += given != self._document
+            self._number += is_new
             self._document = given
             changed = self.ledger.add(self._number, given[self.part])
+        beats = self.pushes == "change" and self.reactor.now - self._sent_at > HEARTBEAT_S - 1
+        if is_new or turned or beats:
+            self._sent_at = self.reactor.now
         self.source.answers.append(SourceError("away") if given is None else given[0])
         Deferred.fromCoroutine(self.puller.tick())
-        return Tick(given is not None, changed, self.ledger.newest.data is not None, turned)
+        return Tick(given is not None, changed, self.ledger.newest.data is not None, turned, beats)
 
     def connect(self, *, narrow: bool) -> Client:
         """Stage API."""

@@ -1,4 +1,8 @@
-"""Both transports answer the same bytes with the same bytes: no answer by replay is another than twisted.web's."""
+"""Both transports answer the same bytes with the same bytes: no answer by replay is another than twisted.web's.
+
+A third server leaves to twisted.web all that it can do (``tests/helpers/reference_site.py``): it reads heads line by
+line, prepares no answers, and has twisted.web write them.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +31,7 @@ from livefeed.testing import make_site, publish
 from livefeed.transport.rooms import Room
 from livefeed.web.reconnect_slots import ReconnectSlots
 from tests.helpers.driven import Client, DrivenReactor, make_pool, settle
+from tests.helpers.reference_site import refer_to_twisted
 from tests.integration.harness import Livefeed, replace_file
 
 if TYPE_CHECKING:
@@ -336,9 +341,15 @@ class PublishedFeed:
     document: int = 0
 
     def __enter__(self) -> Self:
-        for name, listening in (("fast", make_pool(self.reactor)), ("twisted", self.reactor)):
+        for name, listening in (
+            ("fast", make_pool(self.reactor)),
+            ("twisted", self.reactor),
+            ("reference", self.reactor),
+        ):
             # One each, since those that wait count as one subscriber or as several.
             made = make_site(clock=self.reactor, origins=[PAGES])
+            if name == "reference":
+                refer_to_twisted(made.site)
             self.feeds += made.published
             self.sites.append(made.site)
             self.paths.append(str(Path(self.directory) / name))
@@ -477,17 +488,19 @@ class TransportsAgreeTests(SynchronousTestCase):
                 for client in clients:
                     client.close()
                 served.reactor.settle()
-            fast, twisted = served.counts()
-            self.assertEqual(fast, twisted)
+            fast, twisted, reference = served.counts()
+            self.assertEqual(fast, reference)
+            self.assertEqual(twisted, reference)
             replayed = [sum(site.replays[False].counts().values()) for site in served.sites]
-            self.assertEqual(replayed[1], 0)
+            self.assertEqual(replayed[1:], [0, 0])
         self.assertEqual(self.flushLoggedErrors(), [])
         return replayed[0], [fast, twisted]
 
     def assert_agree(self, clients: list[Client], segment: bytes) -> None:
-        fast, twisted = clients
-        self.assertEqual((segment, masked(fast.received)), (segment, masked(twisted.received)))
-        self.assertEqual((segment, fast.ended), (segment, twisted.ended))
+        fast, twisted, reference = clients
+        for each in (twisted, fast):
+            self.assertEqual((segment, masked(each.received)), (segment, masked(reference.received)))
+            self.assertEqual((segment, each.ended), (segment, reference.ended))
 
     @given(plays())
     @settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
@@ -697,10 +710,11 @@ class WaitingTogetherTests(SynchronousTestCase):
                 sent_bytes[step[1]] += len(step[2])
                 unread_leave |= step[0] in ("leave", "reset") and sent_bytes[step[1]] > PAUSE_BYTES
                 self.take(step, where, pairs)
-                for pair in pairs:
-                    if pair[0].sock.fileno() >= 0:
-                        self.assertEqual((step, masked(pair[0].received)), (step, masked(pair[1].received)))
-                        self.assertEqual((step, pair[0].ended), (step, pair[1].ended))
+                for first, *others in pairs:
+                    if first.sock.fileno() >= 0:
+                        for other in others:
+                            self.assertEqual((step, masked(first.received)), (step, masked(other.received)))
+                            self.assertEqual((step, first.ended), (step, other.ended))
                 followers = [
                     Counter(dict(enumerate(delivery.followers() for delivery in each))) for each in where.feeds
                 ]
@@ -710,16 +724,17 @@ class WaitingTogetherTests(SynchronousTestCase):
                     client.close()
             unread_leave |= max(sent_bytes) > PAUSE_BYTES
             where.reactor.advance(LONGEST_WAIT_S if unread_leave else 1)
-            self.assertEqual([each.delivery.polls.count() for each in where.feeds], [0, 0])
-            self.assertEqual([len(site.replays[False].rooms) for site in where.sites], [0, 0])
+            self.assertEqual([each.delivery.polls.count() for each in where.feeds], [0, 0, 0])
+            self.assertEqual([len(site.replays[False].rooms) for site in where.sites], [0, 0, 0])
             self.agree("end", *where.counts(), unread_leave=unread_leave)
         self.assertEqual(self.flushLoggedErrors(), [])
         return joined
 
-    def agree(self, when: object, fast: Counter[Any], twisted: Counter[Any], *, unread_leave: bool) -> None:
-        """Fails unless both count the same, or Twisted's transport more where it may not know that a client left."""
-        if not (unread_leave and fast <= twisted):
-            self.assertEqual((when, fast), (when, twisted))
+    def agree(self, when: object, fast: Counter[Any], *others: Counter[Any], unread_leave: bool) -> None:
+        """Fails unless all count the same, or Twisted's transport more where it may not know that a client left."""
+        for twisted in others:
+            if not (unread_leave and fast <= twisted):
+                self.assertEqual((when, fast), (when, twisted))
 
     def take(self, step: Step, where: PublishedFeed, pairs: list[list[Client]]) -> None:
         """Lets one thing be done."""

@@ -104,12 +104,14 @@ class Tick:
     :ivar changed: whether the watched value changed.
     :ivar there: whether the watched value exists.
     :ivar turned: whether the state changed.
+    :ivar beats: whether it is a sign of life where only changes are pushed.
     """
 
     good: bool
     changed: bool
     there: bool
     turned: bool
+    beats: bool = False
 
 
 @dataclass
@@ -367,7 +369,8 @@ class Following(Session):
             self._was_gone = True
             return int(self.delta and (tick.turned or tick.changed))
         if self.delta:
-            return int(self._repeats or tick.changed or tick.turned)
+            is_sign = self._repeats or (tick.beats and not self.ledger.path)
+            return int(is_sign or tick.changed or tick.turned)
         return int(tick.changed or (self._repeats and tick.good))
 
     @property

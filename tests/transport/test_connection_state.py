@@ -6,6 +6,7 @@ import socket
 import weakref
 from select import EPOLLIN, EPOLLOUT
 from typing import TYPE_CHECKING, cast
+from unittest.mock import Mock
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.protocol import Factory
@@ -88,6 +89,13 @@ class ConnectionStateTests(SynchronousTestCase):
         self.connection._can_send = True
         self.connection._clear_can_send()
         self.assertFalse(self.connection._can_send)
+
+    def test_group_that_writes_to_the_handle(self) -> None:
+        """It is told, so that it does not do so any more."""
+        group = Mock()
+        self.connection._writing_group = group
+        self.connection._clear_can_send()
+        group.take_aside.assert_called_once_with(self.connection)
 
     def test_memory(self) -> None:
         """There is no dict for each connection, and weak references are possible."""

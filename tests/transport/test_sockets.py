@@ -9,7 +9,7 @@ from pathlib import Path
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.transport.sockets import NOTSENT_LOWAT_BYTES, StreamSocket, address_of, limit_unsent
+from livefeed.transport.sockets import NOTSENT_LOWAT_BYTES, StreamSocket, address_of, limit_unsent, send_to_all
 
 
 class StreamEnd(StreamSocket):
@@ -153,3 +153,27 @@ class AddressTests(SocketTestCase):
             (socket.AF_UNIX, None, UNIXAddress("")),
         ):
             self.assertEqual(address_of(family, name), address)
+
+
+class SendToAllTests(SocketTestCase):
+    """send_to_all."""
+
+    def test_counts(self) -> None:
+        """Each socket has its own: all bytes, a part, or none if it is full or closed."""
+        socks, ends = [], []
+        for _ in range(4):
+            sock, end = socket.socketpair()
+            self.addCleanup(sock.close)
+            self.addCleanup(end.close)
+            sock.setblocking(False)
+            socks.append(sock)
+            ends.append(end)
+        free, full, closed, last = socks
+        size = 10_000_000
+        self.assertEqual(send_to_all([free, last], b"once", 4), [4, 4])
+        (part,) = send_to_all([full], b"x" * size, size)
+        self.assertTrue(0 < part < size, part)
+        closed.close()
+        self.assertEqual(send_to_all(socks, b"again", 5), [5, 0, 0, 5])
+        self.assertEqual([ends[0].recv(100), ends[3].recv(100)], [b"onceagain"] * 2)
+        self.assertEqual(send_to_all([], b"x", 1), [])

@@ -7,6 +7,7 @@ import socket
 import ssl
 import struct
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import trustme
@@ -25,7 +26,7 @@ from zope.interface.verify import verifyObject
 
 from livefeed.tls import openssl
 from livefeed.tls.options import server_options
-from livefeed.transport import tls_connection
+from livefeed.transport import pool, tls_connection
 from livefeed.transport.closing import LINGER_S
 from livefeed.transport.connection_state import READ_BYTES
 from livefeed.transport.interfaces import IPlainListener
@@ -470,6 +471,69 @@ class RecordTests(TLSTestCase):
         self.turn_until(lambda: self.protocol.received == b"x")
         self.assertGreater(len(handled), 100)
 
+    def test_keys_change_between_records_that_come_at_once(self) -> None:
+        """The data behind each change arrives, although neither the kernel nor OpenSSL reports it."""
+        parts = [self.records.record(DATA, b"%d" % number) + self.records.update() for number in range(10)]
+        self.client.sock.sendall(b"".join(parts))
+        self.turn_until(lambda: self.protocol.received == b"0123456789")
+
+    def test_record_that_comes_in_two_parts(self) -> None:
+        """The first part comes with the record before it. Nothing is handled until the rest is there."""
+        both = self.records.record(DATA, b"first") + self.records.record(DATA, b"second")
+        self.client.sock.sendall(both[:-9])
+        self.turn_until(lambda: self.protocol.received == b"first")
+        handled = record_handled(self, TLSConnection)
+        self.reactor.settle()
+        self.assertLess(len(handled), 3)
+        self.client.sock.sendall(both[-9:])
+        self.turn_until(lambda: self.protocol.received == b"firstsecond")
+
+    @staticmethod
+    def note(order: list[str], name: str, _: bytes) -> None:
+        """Notes that a protocol has received data."""
+        order.append(name)
+
+    def test_small_records_take_no_turn_of_others(self) -> None:
+        """The kernel is asked for other events after each of them."""
+        other, order = self.client, list[str]()
+        self.connect()
+        for name, protocol in zip(("other", "many"), self.protocols[-2:], strict=True):
+            protocol.dataReceived = partial(self.note, order, name)  # type: ignore[method-assign]
+        self.client.sock.sendall(b"".join(self.records.record(DATA, b"x") for _ in range(500)))
+        other.send(b"y")
+        self.turn_until(lambda: len(order) == 501)
+        self.assertLess(order.index("other"), 3)
+
+    def test_rest_is_read_in_another_turn(self) -> None:
+        """A turn of the reactor has a limit, and nothing but livefeed itself begins the next one."""
+        self.patch(pool, "EVENTS", 2)
+        self.client.sock.sendall(b"".join(self.records.record(DATA, b"x") for _ in range(20)))
+        self.turn_until(lambda: len(self.protocol.received) == 20)
+
+    def test_goodbye_behind_data(self) -> None:
+        """It arrives with the data in one piece."""
+        self.client.sock.sendall(self.records.record(DATA, b"x") + self.records.record(ALERT, b"\1\0"))
+        self.assert_lost(ConnectionDone)
+        self.assertEqual(self.protocol.received, b"x")
+
+    def test_reading_goes_on_outside_of_a_turn(self) -> None:
+        """The data that OpenSSL has is handled, although the kernel reports nothing."""
+        self.connection.pauseProducing()
+        self.client.sock.sendall(self.records.record(DATA, b"x") + self.records.record(DATA, b"y"))
+        self.connection.resumeProducing()
+        received = self.protocol.dataReceived
+
+        def pause(data: bytes) -> None:
+            received(data)
+            self.connection.pauseProducing()
+
+        self.protocol.dataReceived = pause  # type: ignore[method-assign]
+        self.turn_until(lambda: self.protocol.received == b"x")
+        self.reactor.settle()
+        self.assertEqual(self.protocol.received, b"x")
+        self.connection.resumeProducing()
+        self.turn_until(lambda: self.protocol.received == b"xy")
+
     def test_client_that_reads_no_answers(self) -> None:
         """It asks for more than the socket takes: nothing is done until it reads."""
         self.connect(2048)
@@ -588,6 +652,66 @@ class PublicCallsTests(TLSTestCase, ConnectionContract):
             self.assertEqual(seen, [b"%d" % number * 9000])
             seen.clear()
             self.connection.resumeProducing()
+
+    def test_large_answer_goes_out_at_once(self) -> None:
+        """All records are written by one call, and nothing is held back after it."""
+        body = LARGE[:100_000]
+        self.assertEqual(self.connection._send_both(b"head", body), 4 + len(body))
+        self.assertEqual(self.connection.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CORK), 0)
+        self.receive(4 + len(body))
+        self.assertEqual(self.client.received, b"head" + body)
+
+    def test_head_of_more_than_a_record(self) -> None:
+        """The records are in order."""
+        head, body = b"h" * (READ_BYTES + 9), LARGE[:100_000]
+        self.connection.write_large_or_end(head, body)
+        self.receive(len(head) + len(body))
+        self.assertEqual(self.client.received, head + body)
+
+    def test_large_answer_to_a_socket_that_holds_nothing_back(self) -> None:
+        """Such as a Unix socket: the option is none of its options."""
+        self.patch(tls_connection, "TCP_CORK", 9999)
+        self.connection.write_large_or_end(b"head", LARGE)
+        self.receive(4 + len(LARGE))
+        self.assertEqual(self.client.received, b"head" + LARGE)
+
+    def test_large_answer_is_not_held_back_when_its_writing_breaks(self) -> None:
+        """The connection that breaks is ended, and what it has written goes out."""
+
+        def fail(*_: object) -> int:
+            raise MemoryError
+
+        self.patch(tls_connection, "TLS_CALLS", replace(tls_connection.TLS_CALLS, write_from=fail))
+        with self.assertRaises(MemoryError):
+            self.connection._send_both(b"head", LARGE)
+        self.assertEqual(self.connection.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CORK), 0)
+        with self.assertRaises(MemoryError):
+            self.connection._send_from(LARGE, 1)
+        self.assertEqual(self.connection.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CORK), 0)
+
+    def test_large_answer_to_a_client_that_is_gone(self) -> None:
+        """The connection is lost between two records."""
+
+        def lose(*_: object) -> int:
+            raise SSL.SysCallError(32, "EPIPE")
+
+        self.patch(tls_connection, "TLS_CALLS", replace(tls_connection.TLS_CALLS, write_from=lose))
+        self.connection.write_large_or_end(b"head", LARGE)
+        self.assert_lost(ConnectionLost)
+
+    def test_large_answer_waits_until_something_can_be_read(self) -> None:
+        """The rest is sent after that."""
+        calls = tls_connection.TLS_CALLS
+
+        def cross(*_: object) -> int:
+            raise SSL.WantReadError
+
+        self.patch(tls_connection, "TLS_CALLS", replace(calls, write_from=cross))
+        self.connection.write_large_or_end(b"head", LARGE)
+        self.patch(tls_connection, "TLS_CALLS", calls)
+        self.client.send(b"x")
+        self.receive(4 + len(LARGE))
+        self.assertEqual(self.client.received, b"head" + LARGE)
 
     def test_half_closed(self) -> None:
         """The server ends its side with a goodbye, and goes on reading."""

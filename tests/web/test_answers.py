@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.http import datetimeToString
 from twisted.web.resource import Resource
 
 from livefeed.feed.feed import Feed
 from livefeed.feed.parts import MAX_PARTS
 from livefeed.feed.state import State
 from livefeed.testing import RecordingSubscriber, Response, make_site, publish, request
+from livefeed.web.answers import fields_by_name, head_of, http_date, line_of
 from livefeed.web.channel import HEAD_TIMEOUT_S
 from livefeed.web.reconnect_slots import ReconnectSlots
 
@@ -335,3 +337,29 @@ class EveryAnswerTests(SynchronousTestCase):
             value = exchange.response.headers.get("cache-control", "public")
             for each in value.split(", "):
                 self.assertTrue(directive.fullmatch(each), value)
+
+
+class HeadTests(SynchronousTestCase):
+    """The head of an answer, as bytes."""
+
+    def test_names_are_written_as_twisted_writes_them(self) -> None:
+        """All answers write the name of a field alike."""
+        fields = [(b"etag", b"1"), (b"IM", b"2"), (b"www-authenticate", b"3"), (b"ETag", b"4")]
+        named = fields_by_name([(b"Connection", b"close")], [*fields, (b"connection", b"x")], b"body")
+        expected = {b"Connection": b"close, x", b"Server": b"livefeed", b"X-Content-Type-Options": b"nosniff"}
+        expected |= {b"ETag": b"4", b"Im": b"2", b"WWW-Authenticate": b"3", b"Content-Length": b"4"}
+        self.assertEqual(named, expected)
+        self.assertEqual([*named], [*expected])
+        self.assertNotIn(b"Content-Length", fields_by_name([], [], None))
+
+    def test_no_value_begins_another_line(self) -> None:
+        """A line end in a value is a blank, as in twisted.web."""
+        for end in (b"\r\n", b"\n", b"\r"):
+            head = head_of(200, {b"A": b"1" + end + b"B: 2", b"C": b"3"})
+            self.assertEqual(head, b"200 OK\r\nA: 1 B: 2\r\nC: 3\r\n\r\n")
+        self.assertEqual(head_of(304, {}), b"304 Not Modified\r\n\r\n")
+        self.assertEqual(line_of((b"A", b"1")), b"A: 1\r\n")
+
+    def test_date(self) -> None:
+        """It is the present second."""
+        self.assertEqual(http_date(), datetimeToString(int(parsedate_to_datetime(http_date().decode()).timestamp())))

@@ -24,7 +24,7 @@ from livefeed.testing import Response, make_site, publish
 from livefeed.web.channel import MAX_AT_FIRST, MAX_AT_ONCE, Channel
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Iterable
 
     from livefeed.delivery.delivery import Delivery
     from livefeed.web.request import Request
@@ -44,6 +44,10 @@ class HalfClosingTransport(StringTransport):
 
     def loseWriteConnection(self) -> None:
         self.ended = True
+
+    def writeSequence(self, iovec: Iterable[bytes]) -> None:
+        for data in iovec:
+            self.write(data)
 
 
 class Recorder(Protocol):

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
+from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web import http, server
+from twisted.web import http
 from twisted.web.resource import Resource
 
 from livefeed.document.pointer import MAX_TOKENS
-from livefeed.testing import make_site, publish, request
+from livefeed.testing import Response, make_site, publish, request
+from livefeed.transport.answer import LARGE_BYTES
+from livefeed.web import request as web_request
 from livefeed.web.answers import answer
 from livefeed.web.request import MAX_PARAMETERS, MAX_QUERY_BYTES, MAX_SEGMENTS, Request
 from livefeed.web.site import Site
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from livefeed.delivery.delivery import Delivery
 
 
@@ -29,7 +36,7 @@ class LimitsTests(SynchronousTestCase):
         self.args: list[dict[bytes, list[bytes]]] = []
         self.site = made.site
         self.unquoted = 0
-        for module in (http, server):
+        for module in (http, web_request):
             self.patch(module, "unquote", self.unquote)
 
     def upgrade(self, upgrading: Request, delivery: Delivery) -> int:
@@ -98,7 +105,7 @@ class LimitsTests(SynchronousTestCase):
 
     def test_cookies_are_not_read(self) -> None:
         """No resource looks at them."""
-        cookies: list[dict[bytes, bytes]] = []
+        cookies: list[Mapping[bytes, bytes]] = []
         process = Request.process
 
         def record(each: Request) -> None:
@@ -110,7 +117,48 @@ class LimitsTests(SynchronousTestCase):
         self.assertEqual(cookies, [{}])
 
 
+class FormsTests(SynchronousTestCase):
+    """The forms of a target (RFC 9112, 3.2)."""
+
+    def ask(self, line: bytes) -> Response:
+        made = make_site()
+        publish(made.feed, b"1")
+        return request(made.site, line + b" HTTP/1.1")
+
+    def test_absolute_form(self) -> None:
+        """Its path counts, which may be missing."""
+        self.assertEqual(self.ask(b"GET http://a.example/feed?x").body, b"1")
+        self.assertIn(b"<html", self.ask(b"GET HTTPS://a.example").body)
+
+    def test_asterisk_form(self) -> None:
+        """It is for OPTIONS alone."""
+        response = self.ask(b"OPTIONS *")
+        self.assertEqual((response.status, response.headers["allow"]), (204, "GET, HEAD, OPTIONS"))
+        self.assertEqual(self.ask(b"GET *").status, 400)
+
+
 class FailureTests(SynchronousTestCase):
+    def test_failure_in_the_middle_of_an_answer_resets_the_connection(self) -> None:
+        """The client must not take the part for the whole."""
+
+        class Broken(Resource):
+            isLeaf = True
+
+            def render(self, request: Request) -> int:
+                request.setHeader(b"X-First", b"1")
+                request.write(b"a")
+                raise RuntimeError("secret")
+
+        site, transport = Site(Broken(), reactor=Clock()), StringTransport()
+        channel: Any = site.buildProtocol(None)
+        channel.makeConnection(transport)
+        channel.dataReceived(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        self.assertTrue(transport.disconnected)
+        # The fields of a stream begin as those of all other answers.
+        begin = rb"HTTP/1\.1 200 OK\r\nConnection: close\r\nServer: livefeed\r\nDate: [^\r]+\r\nX-First: 1\r\n"
+        self.assertRegex(transport.value(), begin)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
     def test_failure_to_answer_is_500_and_tells_nothing(self) -> None:
         """The traceback is for the log."""
 
@@ -127,3 +175,62 @@ class FailureTests(SynchronousTestCase):
         self.assertEqual(response.headers["content-type"], "application/problem+json")
         self.assertNotIn(b"secret", response.body)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+
+class RecordingTransport(StringTransport):
+    """A transport that remembers how often it was written to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[tuple[bytes, ...]] = []
+
+    def write(self, data: bytes) -> None:
+        self.writes.append((data,))
+
+    def writeSequence(self, iovec: Iterable[bytes]) -> None:
+        self.writes.append((*iovec,))
+
+
+class ReplyTests(SynchronousTestCase):
+    """How an answer is written."""
+
+    def setUp(self) -> None:
+        made = make_site()
+        self.feed, self.site, self.transport = made.feed, made.site, RecordingTransport()
+        channel: Any = self.site.buildProtocol(None)
+        channel.makeConnection(self.transport)
+        self.channel = channel
+
+    def written(self, method: bytes, size: int) -> list[tuple[bytes, ...]]:
+        """Gives the writes of an answer without its head."""
+        publish(self.feed, b'"%s"' % (b"a" * (size - 2)))
+        self.transport.writes.clear()
+        self.channel.dataReceived(b"%s /feed HTTP/1.1\r\nHost: a\r\n\r\n" % method)
+        (head, *first), *others = self.transport.writes
+        self.assertIn(b"\r\nContent-Length: %d\r\n\r\n" % size, head)
+        return [tuple(first), *others]
+
+    def test_writes(self) -> None:
+        """A small body comes with its head, and a large one, which would be copied, by itself and as it is."""
+        small, large = LARGE_BYTES, LARGE_BYTES + 1
+        self.assertEqual([[*map(len, each)] for each in self.written(b"GET", small)], [[small]])
+        self.assertEqual([[*map(len, each)] for each in self.written(b"GET", large)], [[], [large]])
+        self.assertIs(self.transport.writes[1][0], self.feed.snapshot and self.feed.snapshot.data)
+        self.assertEqual(self.written(b"HEAD", small), [()])
+
+    def test_client_that_has_left(self) -> None:
+        """Answering nobody is an error, as for twisted.web."""
+        waiting = b"GET /feed HTTP/1.1\r\nHost: a\r\nIf-None-Match: *\r\nPrefer: wait=9\r\n\r\n"
+        publish(self.feed, b"1")
+        self.channel.dataReceived(waiting)
+        (left,) = self.channel.requests
+        self.channel.connectionLost(Failure(ConnectionDone()))
+        self.assertRaises(RuntimeError, answer, left, 200, [])
+        self.assertEqual(self.transport.writes, [])
+
+    def test_addresses(self) -> None:
+        """They are asked for when they are needed."""
+        self.channel.dataReceived(b"GET /feed HTTP/1.1\r\nHost: a\r\nIf-None-Match: *\r\nPrefer: wait=9\r\n")
+        left = Request(self.channel)
+        self.assertEqual((left.getClientAddress(), left.getHost()), (left.client, left.host))
+        self.assertEqual((left.client, left.host), (self.transport.getPeer(), self.transport.getHost()))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -10,6 +11,7 @@ from twisted.web.resource import Resource
 
 from livefeed.transport.answer import Repeatable
 from livefeed.web.site import FORGET_S, Site
+from tests.helpers.handshake_heads import head
 
 if TYPE_CHECKING:
     from livefeed.transport.interfaces import WaitingRoom
@@ -87,3 +89,25 @@ class ForgettingTests(SynchronousTestCase):
         self.site.stopFactory()
         self.advance(0)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class UpgradeTests(SynchronousTestCase):
+    """Handshakes that are accepted without a channel."""
+
+    def test_accepted_handshakes_are_counted_until_a_stop(self) -> None:
+        """Each as an answer with status 101; what is left to a channel is not counted here."""
+        site = Site(Resource(), reactor=Clock())
+        assert site.upgrades is not None
+        begun: Any = (object(), object())
+        site.upgrades.learn(b"/feed.ws", SimpleNamespace(accept=lambda handshake: begun))
+        self.assertIs(site.upgrade(head(), True), begun)
+        self.assertIs(site.upgrade(head(), False), begun)
+        self.assertIsNone(site.upgrade(b"", False))
+        counts = {(101, "https", "identity"): 1, (101, "http", "identity"): 1}
+        self.assertEqual(site.counts(), counts)
+        site.forget_answers()
+        self.assertIsNone(site.upgrade(head(), False))
+        site.announce_returns(lambda: 1)
+        site.forget_answers()
+        self.assertIsNone(site.upgrade(head(), False))
+        self.assertEqual(site.counts(), counts)

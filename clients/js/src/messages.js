@@ -7,6 +7,11 @@ const TYPES = ["document", "splices", "heartbeat", "missing", "refused"];
 const TEXTS = ["version", "sequence", "from", "text", "detail", "reason"];
 /** The longest age and lifetime in ms: 366 days. A longer one counts as this. */
 const MOST_AGE_MS = 31_622_400_000;
+/** Members that are times in ms, and their longest; that of the others is an hour. */
+const TIMES = {
+  ...{ age: MOST_AGE_MS, lifetime: MOST_AGE_MS, waiting: MOST_AGE_MS },
+  ...{ next: undefined, retry: undefined, heartbeat: undefined },
+};
 
 /**
  * Reads a message. A member that should be a time and is none is left out.
@@ -15,13 +20,13 @@ const MOST_AGE_MS = 31_622_400_000;
  */
 export function readMessage(data) {
   const message = JSON.parse(data);
-  const { type, path, state = "", status = 0, age, next, lifetime, retry, waiting, overlay = [] } = message;
+  const { type, path, state = "", status = 0, overlay = [] } = message;
   const texts = [type, state, ...overlay, ...TEXTS.map((name) => message[name] ?? "")];
   // Those of an unknown type may have no path.
   if (TYPES.includes(type)) texts.push(path);
   if (typeof status !== "number" || texts.some((each) => typeof each !== "string")) throw new TypeError("no message");
-  const times = { age: timeOf(age, MOST_AGE_MS), next: timeOf(next), lifetime: timeOf(lifetime, MOST_AGE_MS) };
-  return Object.assign(message, times, { retry: timeOf(retry), waiting: timeOf(waiting, MOST_AGE_MS) });
+  for (const name in TIMES) message[name] = timeOf(message[name], TIMES[name]);
+  return message;
 }
 
 /** Gives the strings of a list in a field, percent-decoded. A string of RFC 8941 is also one of JSON. */

@@ -100,7 +100,8 @@ export class Stream {
     this.relay?.(text);
     this.line.checkClock();
     this.#works = true;
-    const next = message.next ?? this.line.tick;
+    // Between changes, a message may come at each tick, or more rarely.
+    const next = Math.max(message.next ?? this.line.tick, message.heartbeat ?? 0);
     this.#watch(next + this.line.expectTick(next) + LATE_MS);
     const each = async (feed) => {
       const isOwn = isAbout(message, feed.path);

@@ -1,7 +1,9 @@
 """WebSocket subscribers (RFC 6455).
 
+- ``agreement``: the agreement of a handshake, and its answer.
 - ``close_codes``: close codes, and the slots in which closed clients come back.
-- ``connection``: a connection with limits, without feeds. The only module that imports Autobahn.
+- ``connection``: Autobahn, with limits, for clients that send more than pongs. The only module that imports it.
+- ``framed``: a connection without feeds: pongs, close frames, limits. Autobahn takes over at any other frame.
 - ``handshake``: judges a request, and agrees on extension and subprotocol. Knows no Autobahn.
 - ``outlets``: the frames that subscribers are sent, past Autobahn.
 - ``subscribers``: the subscribers of a process. Imports Autobahn with the first of them.

@@ -1,15 +1,15 @@
-"""A WebSocket connection (RFC 6455) with limits, by Autobahn. The only module that imports Autobahn.
+"""The frames of a WebSocket's client (RFC 6455) within limits, read by Autobahn. The only module that imports Autobahn.
 
 Rules: a connection that has failed or is closed reads nothing more, and sends nothing more. Each frame counts, of
-whatever kind, and a client cannot write to the log. Autobahn only receives handshakes that are accepted
-(:mod:`livefeed.delivery.websocket.handshake`).
+whatever kind, and a client cannot write to the log. Autobahn takes a connection over after the opening handshake, which
+:mod:`livefeed.delivery.websocket.handshake` has answered; it is shown a request that leads to the same agreement.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import txaio
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
@@ -17,7 +17,6 @@ from autobahn.wamp.types import TransportDetails
 from autobahn.websocket.compress import PerMessageDeflateOfferAccept
 from autobahn.websocket.protocol import TrafficStats
 
-from livefeed.delivery.flow_control import PausableSubscriber
 from livefeed.delivery.websocket.close_codes import DO_NOT_COME_BACK, GOING_AWAY, POLICY_VIOLATION
 from livefeed.web.answers import SERVER
 
@@ -27,18 +26,19 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.python.failure import Failure
 
-    from livefeed.feed.feed import Feed
+    from livefeed.delivery.websocket.agreement import Agreement
 
 MAX_MESSAGE_BYTES = 4096
 """Limit of a client's message in bytes, also after decompression. The only messages that count are a version."""
 
-FREE_FRAMES = 100
-"""Limit of the frames that a client may send, plus one per second since the connection was opened."""
-
 CLOSE_TIMEOUT_S = 2
+"""Seconds that a client has to answer a close frame, and to end its side of the connection after that."""
 
-# The start of a pong with four bytes, as a client sends it: it is masked (RFC 6455, 5.5.3).
-_PONG_START, _PONG_BYTES = b"\x8a\x84", 10
+# A handshake as Autobahn reads it. The key is that of RFC 6455, 1.3: nobody reads the answer.
+_REQUEST = (
+    b"GET / HTTP/1.1\r\nHost: livefeed\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
 
 _HANDSHAKE_ATTRIBUTES = {
     "http_headers",
@@ -61,13 +61,40 @@ _NEVER_USED: deque[Any] = deque()
 _DETAILS = TransportDetails(is_server=True, is_secure=False)
 
 
-class WebSocketConnection(PausableSubscriber, WebSocketServerProtocol):  # type: ignore[misc] # Autobahn's bases disagree
-    """A WebSocket that limits its client, and reads and writes at the pace of its transport.
+class FrameListener(Protocol):
+    """The requirements on the subscriber whose client's frames are read."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the transport can take nothing now."""
+
+    def count_frame(self) -> None:
+        """Counts a frame of the client."""
+
+    def receive(self, payload: bytes) -> None:
+        """Handles a message of the client."""
+
+    def unfollow(self) -> None:
+        """Ends the subscription: a close frame is about to be sent."""
+
+    def ended(self) -> None:
+        """Handles the end of the connection."""
+
+
+class _Mute:
+    """Takes the place of the transport while Autobahn answers its handshake: the client's has been answered."""
+
+    def write(self, data: bytes) -> None:
+        """ITransport API."""
+
+
+class WebSocketConnection(WebSocketServerProtocol):
+    """Reads the frames of one client, answers pings and close frames, and refuses errors.
 
     Nothing is written while the transport is full. Of the pings that arrive meanwhile, only the last is answered, later
     (RFC 6455, 5.5.3).
 
-    :ivar feed: counts the clients that are disconnected for a reason.
+    :ivar subscriber: is told of messages, and of the end.
     """
 
     # Shared by all connections: the queue stays empty, since writes are never chopped, and the statistics are not read.
@@ -77,9 +104,8 @@ class WebSocketConnection(PausableSubscriber, WebSocketServerProtocol):  # type:
     # Autobahn logs single connections, so a client could write any number of lines.
     log = _txaio.make_logger(level="critical")
 
-    feed: Feed
-    _received = 0
-    _opened_at = 0.0
+    subscriber: FrameListener
+    transport: Any
     _abort_call: IDelayedCall | None = None
     _ping: bytes | None = None  # the payload of the last ping that was not answered
 
@@ -90,6 +116,17 @@ class WebSocketConnection(PausableSubscriber, WebSocketServerProtocol):  # type:
         self.peer = ""
         self._connectionMade()
 
+    @property
+    def is_between_frames(self) -> bool:
+        """Whether the next byte from the client begins a frame."""
+        return not self.data and self.current_frame is None
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether neither side has begun to close the connection."""
+        is_open: bool = self.state == self.STATE_OPEN
+        return is_open
+
     # Autobahn's API
 
     def onConnect(self, request: Any) -> str | None:
@@ -97,40 +134,35 @@ class WebSocketConnection(PausableSubscriber, WebSocketServerProtocol):  # type:
         # The handshake has chosen it; no other one is among those that Autobahn reads.
         return next(iter(request.protocols), None)
 
+    def onOpen(self) -> None:
+        """WebSocketServerProtocol API."""
+        self._forget_handshake()
+
     def onFrameBegin(self) -> None:
         """WebSocketProtocol API. Frames of all kinds are counted."""
-        self._count_frame()
+        self.subscriber.count_frame()
         super().onFrameBegin()
 
     def onPing(self, payload: bytes) -> None:
         """WebSocketServerProtocol API."""
-        if self._paused:
+        if self.subscriber.is_full:
             self._ping = payload
         else:
             super().onPing(payload)
 
-    def resumeProducing(self) -> None:
-        """IPushProducer API."""
+    def answer_ping(self) -> None:
+        """Answers the last ping that arrived while the transport was full, if there is one."""
         if self._ping is not None:
             ping, self._ping = self._ping, None
-            self._paused = False
             super().onPing(ping)
-            if self._paused:
-                return  # the pong has filled the transport
-        super().resumeProducing()
 
-    def dataReceived(self, data: bytes) -> None:
-        """IProtocol API."""
-        # After it has failed a connection, Autobahn would continue to read, without limits.
-        if self.failedByMe:
-            return
-        if not self._paused:
-            self._silent = 0
-        if len(data) == _PONG_BYTES and data.startswith(_PONG_START) and not self.data and self.current_frame is None:
-            # One whole pong, whose payload is not needed. Autobahn takes 50 µs for it, as long as for 3 documents.
-            self._count_frame()
-        else:
-            super().dataReceived(data)
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        """WebSocketServerProtocol API."""
+        self.subscriber.receive(payload)
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        """WebSocketServerProtocol API."""
+        self.subscriber.ended()
 
     def processData(self) -> bool:
         """WebSocketProtocol API."""
@@ -143,7 +175,7 @@ class WebSocketConnection(PausableSubscriber, WebSocketServerProtocol):  # type:
 
     def sendCloseFrame(self, *arguments: Any, **named: Any) -> None:
         """WebSocketProtocol API. Nothing is sent after a close frame (RFC 6455, 5.5.1)."""
-        self._unsubscribe()
+        self.subscriber.unfollow()
         super().sendCloseFrame(*arguments, **named)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
@@ -154,7 +186,6 @@ class WebSocketConnection(PausableSubscriber, WebSocketServerProtocol):  # type:
         super().connectionLost(reason)
         # The result of this Deferred is the protocol. Without the cycle, reference counts free both.
         self.is_closed = None
-        self._leave_transport()
 
     def _closeConnection(self, abort: bool = False) -> None:
         # Autobahn resets the connection after the closing handshake, or after it has failed the connection. Here it is
@@ -170,17 +201,10 @@ class WebSocketConnection(PausableSubscriber, WebSocketServerProtocol):  # type:
         self._abort_call = None
         self.transport.abortConnection()
 
-    def _now(self) -> float:
-        seconds: float = self.factory.reactor.seconds()
-        return seconds
-
-    def _count_frame(self) -> None:
-        self._received += 1
-        if self._received > FREE_FRAMES + self._now() - self._opened_at:
-            by_delta = self.websocket_protocol_in_use is not None
-            if not self.failedByMe:
-                self.feed.tally.dropped["flood"] += 1
-            self._fail_connection(DO_NOT_COME_BACK if by_delta else POLICY_VIOLATION, "too many frames")
+    def refuse_flood(self) -> None:
+        """Fails the connection of a client that has sent too many frames."""
+        by_delta = self.websocket_protocol_in_use is not None
+        self._fail_connection(DO_NOT_COME_BACK if by_delta else POLICY_VIOLATION, "too many frames")
 
     def _fail_connection(self, code: int = GOING_AWAY, reason: str = "") -> None:
         if not self.failedByMe:
@@ -216,13 +240,12 @@ class _Timer:
 
 
 class WebSocketConnectionFactory(WebSocketServerFactory):
-    """Makes a connection for each accepted handshake.
+    """Makes the connections.
 
-    :param protocol: the class of the connections.
     :param reactor: the clock of all connections.
     """
 
-    def __init__(self, protocol: type[WebSocketConnection], *, reactor: IReactorTime) -> None:
+    def __init__(self, *, reactor: IReactorTime) -> None:
         super().__init__(server=SERVER.decode(), reactor=reactor)
         self._batched_timer = _Timer(reactor)
         self.setProtocolOptions(
@@ -231,7 +254,7 @@ class WebSocketConnectionFactory(WebSocketServerFactory):
             maxFramePayloadSize=MAX_MESSAGE_BYTES,
             maxMessagePayloadSize=MAX_MESSAGE_BYTES,
             failByDrop=False,
-            openHandshakeTimeout=CLOSE_TIMEOUT_S,
+            openHandshakeTimeout=0,
             closeHandshakeTimeout=CLOSE_TIMEOUT_S,
             tcpNoDelay=True,
             # One timer pings all connections instead. Autobahn's took 100 µs for each ping and its pong, and 1 KB.
@@ -241,9 +264,41 @@ class WebSocketConnectionFactory(WebSocketServerFactory):
             perMessageCompressionAccept=_accept_deflate,
         )
         # Autobahn copies its options into each protocol, except for those that the protocol has from its class.
-        options = {name: getattr(self, name) for name in protocol.CONFIG_ATTRS}
+        options = {name: getattr(self, name) for name in WebSocketConnection.CONFIG_ATTRS}
         options["perMessageCompressionAccept"] = staticmethod(_accept_deflate)
-        self.protocol: Any = type(protocol.__name__, (protocol,), options)
+        self.protocol: Any = type("WebSocketConnection", (WebSocketConnection,), options)
+
+    def take_over(
+        self,
+        subscriber: FrameListener,
+        agreement: Agreement,
+        goodbye: tuple[int, bytes] | None,
+        abort_call: IDelayedCall | None,
+    ) -> WebSocketConnection:
+        """Makes the connection of a client whose handshake was answered. Its transport is still to be set.
+
+        :param goodbye: the code and the reason of the close frame that was sent; ``None`` if none was.
+        :param abort_call: ends the time that the client has to answer this frame.
+        """
+        connection: Any = self.buildProtocol(None)
+        connection.subscriber = subscriber
+        connection.makeConnection(_Mute())
+        offer, name = agreement.extension, agreement.subprotocol
+        connection.dataReceived(
+            b"%s%s%s\r\n"
+            % (
+                _REQUEST,
+                b"Sec-WebSocket-Extensions: %s\r\n" % offer if offer else b"",
+                b"Sec-WebSocket-Protocol: %s\r\n" % name.encode() if name else b"",
+            )
+        )
+        if goodbye is not None:
+            code, reason = goodbye
+            connection.sendCloseFrame(code=code, reasonUtf8=reason)
+            if abort_call is not None:
+                connection.closeHandshakeTimeoutCall.reset(max(abort_call.getTime() - self.reactor.seconds(), 0.0))
+        made: WebSocketConnection = connection
+        return made
 
 
 def _accept_deflate(offers: list[Any]) -> PerMessageDeflateOfferAccept:

@@ -1,7 +1,6 @@
 """The server's side of the opening handshake (RFC 6455, 4.2): a request is accepted or refused, and the rest is agreed.
 
-Rule: twisted.web has parsed the request. A refusal is an ordinary HTTP answer, so the WebSocket library only receives
-handshakes that it accepts.
+Rule: twisted.web has parsed the request. A refusal is an ordinary HTTP answer. The WebSocket library takes no part.
 """
 
 from __future__ import annotations
@@ -10,11 +9,13 @@ import base64
 import binascii
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.web.server import NOT_DONE_YET
 
 from livefeed.delivery.items import Visit
+from livefeed.delivery.websocket.agreement import DEFLATE, FULL_WINDOW, Agreement
 from livefeed.document.codings import MAX_PARAMETERS, members_of
 from livefeed.document.snapshot import named_version
 from livefeed.feed.state import State
@@ -22,14 +23,13 @@ from livefeed.web.answers import refuse, refuse_expired, refuse_one_more, refuse
 from livefeed.web.negotiation import field_of
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IProtocol
-
     from livefeed.delivery.delivery import Delivery
     from livefeed.feed.feed import Feed
     from livefeed.web.cors import Origins
     from livefeed.web.interfaces import Permit
     from livefeed.web.reconnect_slots import ReconnectSlots
     from livefeed.web.request import Request
+    from livefeed.web.upgrades import Begun, Handshake
 
 DELTA, DELTA_2 = "livefeed.delta.v1", "livefeed.delta.v2"
 """The subprotocols of :mod:`livefeed.delivery.messages` and :mod:`livefeed.delivery.item_messages`."""
@@ -39,10 +39,10 @@ MAX_OFFERS_BYTES = 2048
 
 KEY_BYTES = 16
 
-_SUBPROTOCOLS = (DELTA.encode(), DELTA_2.encode())
+AGREEMENTS = 64
+"""Upper limit of the agreements that are remembered, by offers of 2 KB at most: clients of one kind have the same."""
 
-_DEFLATE = b"permessage-deflate; server_no_context_takeover; client_no_context_takeover"
-_FULL_WINDOW = b"; server_max_window_bits=15"
+_SUBPROTOCOLS = (DELTA.encode(), DELTA_2.encode())
 
 # The parameters of an offer that is accepted (RFC 7692, 7.1). A value may be quoted. A window of 15 bits for the server
 # is no limit, and some clients ask for it by default.
@@ -60,6 +60,13 @@ _EXTENSION = rb"%s(?>[ \t]*+;[ \t]*+%s(?>%s)?+)*+" % (_TOKEN, _TOKEN, _VALUE)
 _EXTENSIONS = re.compile(rb"[ \t,]*+%s(?>[ \t]*+,[ \t,]*+%s)*+[ \t,]*+" % (_EXTENSION, _EXTENSION))
 
 
+class Subscriber(Protocol):
+    """The connection of one client; a protocol of Twisted's."""
+
+    def open(self, answer: bytes, /) -> None:
+        """Sends the answer to the handshake, and begins to follow the feed."""
+
+
 class ConnectionFactory(Protocol):
     """Makes connections, as :class:`livefeed.delivery.websocket.protocol.SubscriberFactory` does.
 
@@ -70,12 +77,12 @@ class ConnectionFactory(Protocol):
     slots: ReconnectSlots | None
 
     def build(
-        self, address: Any, delivery: Delivery, have: str | None, visit: Visit | None, permit: Permit | None, /
-    ) -> IProtocol:
-        """Makes the connection of one client, which reads a handshake request first and answers it with 101.
+        self, delivery: Delivery, agreement: Agreement, have: str | None, visit: Visit | None, permit: Permit | None, /
+    ) -> Subscriber:
+        """Makes the connection of one client.
 
-        :param address: the client's address: one of Twisted's.
         :param delivery: the ways to follow the feed that the client asks for.
+        :param agreement: the agreement of the handshake.
         :param have: the version that the client has already; ``None`` if it has none.
         :param visit: the facts about a client that speaks ``livefeed.delta.v2``; ``None`` for others.
         :param permit: the permission to follow the feed; ``None`` for a public one.
@@ -84,7 +91,7 @@ class ConnectionFactory(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Handshakes:
-    """Judges handshakes, and hands an accepted connection over to the WebSocket library.
+    """Judges handshakes, and hands an accepted connection over to its subscriber.
 
     :ivar factory: makes the connections.
     :ivar origins: the origins whose pages may subscribe. They can be replaced at any time.
@@ -132,13 +139,58 @@ class Handshakes:
         if delivery.full():
             delivery.feed.tally.refused["limit"] += 1
             return refuse_one_more(request)
+        self._accept(request, delivery, keys[0], Agreement(subprotocol, accepted_extension(extensions)))
+        return NOT_DONE_YET
+
+    def _accept(self, request: Request, delivery: Delivery, key: bytes, agreement: Agreement) -> None:
+        upgrades = request.channel.site.upgrades
+        is_public = request.permit is None and not request.access_fields
+        if upgrades is not None and is_public and delivery.whole is None:
+            upgrades.learn(request.uri.partition(b"?")[0], PublicPath(self, delivery))
         have = named_version(request.args.get(b"have"))
-        visit = Visit.of(request, delivery.directory().cookie_names()) if subprotocol == DELTA_2 else None
-        connection = self.factory.build(request.getClientAddress(), delivery, have, visit, request.permit)
+        is_visit = agreement.subprotocol == DELTA_2
+        visit = Visit.of(request, delivery.directory().cookie_names()) if is_visit else None
+        connection: Any = self.factory.build(delivery, agreement, have, visit, request.permit)
         request.setResponseCode(101)
         request.channel.hand_over(connection)
-        connection.dataReceived(_accepted_request(keys[0], accepted_extension(extensions), subprotocol))
-        return NOT_DONE_YET
+        connection.open(agreement.answer(key))
+
+
+@dataclass(frozen=True, slots=True)
+class PublicPath:
+    """The path of a public feed: accepts what :meth:`Handshakes.answer` would accept, and leaves all else to it."""
+
+    _handshakes: Handshakes
+    _delivery: Delivery
+
+    def accept(self, handshake: Handshake) -> Begun | None:
+        """KnownPath API."""
+        delivery, factory = self._delivery, self._handshakes.factory
+        agreement = _agreement(handshake.subprotocols, handshake.extensions)
+        if agreement is None or factory.slots is not None or delivery.full():
+            return None
+        if agreement.subprotocol is None and delivery.feed.is_gone():
+            return None
+        if not self._handshakes.origins.allows_handshake(handshake.origin, handshake.host):
+            return None
+        connection: Any = factory.build(delivery, agreement, handshake.have, None, None)
+        answer = agreement.answer(handshake.key)
+        return connection, lambda _: connection.open(answer)
+
+
+def _agreement(subprotocols: bytes | None, extensions: bytes | None) -> Agreement | None:
+    """Gives the agreement with a client that offers these; ``None`` if its request has to be looked at."""
+    if len(subprotocols or b"") + len(extensions or b"") > MAX_OFFERS_BYTES:
+        return None
+    return _remembered_agreement(subprotocols, extensions)
+
+
+@lru_cache(AGREEMENTS)
+def _remembered_agreement(subprotocols: bytes | None, extensions: bytes | None) -> Agreement | None:
+    if extensions and not _EXTENSIONS.fullmatch(extensions):
+        return None
+    subprotocol = accepted_subprotocol(subprotocols)
+    return None if subprotocol == DELTA_2 else Agreement(subprotocol, accepted_extension(extensions))
 
 
 def _refuse_hidden(request: Request, feed: Feed) -> int:
@@ -149,22 +201,6 @@ def _refuse_hidden(request: Request, feed: Feed) -> int:
         return refuse_withdrawn(request, [state])
     feed.tally.refused["expired"] += 1
     return refuse_expired(request, feed.next_tick_s(), [state])
-
-
-def _accepted_request(key: bytes, extension: bytes, subprotocol: str | None) -> bytes:
-    """Gives an accepted handshake as the WebSocket library reads it: only the key is copied from the client's request.
-
-    :param extension: the extension that is used, written as an offer; empty for none.
-    :param subprotocol: the subprotocol that is spoken; ``None`` for none.
-    """
-    return b"GET / HTTP/1.1\r\nHost: livefeed\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" + (
-        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n%s%s\r\n"
-        % (
-            key,
-            b"Sec-WebSocket-Extensions: %s\r\n" % extension if extension else b"",
-            b"Sec-WebSocket-Protocol: %s\r\n" % subprotocol.encode() if subprotocol else b"",
-        )
-    )
 
 
 def accepted_subprotocol(offered: bytes | None) -> str | None:
@@ -195,7 +231,7 @@ def accepted_extension(offered: bytes | None) -> bytes:
         names = [parameter.partition(b"=")[0].strip() for parameter in parameters]
         known = all(map(_DEFLATE_PARAMETER.fullmatch, parameters))
         if name == b"permessage-deflate" and known and len(set(names)) == len(names):
-            return _DEFLATE + (_FULL_WINDOW if b"server_max_window_bits" in names else b"")
+            return DEFLATE + (FULL_WINDOW if b"server_max_window_bits" in names else b"")
     return b""
 
 

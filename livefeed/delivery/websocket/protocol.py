@@ -1,12 +1,12 @@
 """A subscriber's WebSocket: it is sent each version of a feed, by the subprotocol that its handshake has agreed on.
 
-Rule: documents do not pass through Autobahn (:mod:`livefeed.delivery.websocket.outlets`), which
-:mod:`livefeed.delivery.websocket.connection` uses.
+Rule: documents do not pass through Autobahn (:mod:`livefeed.delivery.websocket.outlets`), which only reads the frames
+of clients that have something to say (:mod:`livefeed.delivery.websocket.framed`).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
@@ -23,7 +23,8 @@ from livefeed.delivery.websocket.close_codes import (
     random_slot,
     withdrawal_delay_ms,
 )
-from livefeed.delivery.websocket.connection import WebSocketConnection, WebSocketConnectionFactory
+from livefeed.delivery.websocket.connection import WebSocketConnectionFactory
+from livefeed.delivery.websocket.framed import FramedSubscriber
 from livefeed.delivery.websocket.handshake import DELTA
 from livefeed.delivery.websocket.outlets import (
     FrameAudience,
@@ -37,10 +38,11 @@ from livefeed.feed.state import State
 from livefeed.feed.subscription import Subscription
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IProtocol, IReactorTime
+    from twisted.internet.interfaces import IReactorTime
 
-    from livefeed.delivery.delivery import Delivery, Socket
-    from livefeed.delivery.messages import Messages, Wrap
+    from livefeed.delivery.delivery import Delivery
+    from livefeed.delivery.messages import Wrap
+    from livefeed.delivery.websocket.agreement import Agreement
     from livefeed.feed.fanout import Audience
     from livefeed.web.interfaces import Admission, Permit
     from livefeed.web.reconnect_slots import ReconnectSlots
@@ -53,8 +55,8 @@ PINGS_UNANSWERED = 2
 waits behind a document."""
 
 PINGS_SPARED = 3
-"""Number of consecutive pings that are skipped while documents are pushed, which keep a connection alive as well. With
-10,000 subscribers, a ping every 25 s and its pong took 2 of the 18 µs that each push takes."""
+"""Number of consecutive pings that are skipped while documents or heartbeats are pushed: these keep a connection alive
+as well. With 10,000 subscribers, a ping every 25 s and its pong took 2 of the 18 µs that each push takes."""
 
 PUSHED_S = 4
 """Seconds after the last push for which pings are skipped: the next ping then comes within 30 s of that push."""
@@ -69,60 +71,77 @@ class _Have(msgspec.Struct):
     have: Annotated[str, msgspec.Meta(max_length=MAX_NAMED_LENGTH)] | None
 
 
-class SubscriberProtocol(WebSocketConnection):
+class SubscriberProtocol(FramedSubscriber):
     """A WebSocket that is sent each version of the feed, at the pace of its reader.
 
     The transport pauses it while its buffer is full. Nothing is written meanwhile, so a client that does not read
     cannot make the server's memory grow.
+
+    :param factory: of all connections.
+    :param delivery: the ways to follow the feed.
+    :param agreement: the agreement of the handshake.
+    :param have: the version that the client has already; ``None`` if it has none.
+    :ivar visit: the facts about a client that follows by ``livefeed.delta.v2``; ``None`` for others.
+    :ivar permit: the permission to follow a protected feed, until it is used.
     """
 
-    factory: SubscriberFactory
-    messages: Messages
-    sockets: dict[Socket, None]
-    have: str | None = None
     is_event_stream = False
-    # Only those of protected feeds have these two.
     permit: Permit | None = None
-    admission: Admission | None = None
-    # Only those that follow by livefeed.delta.v2 have these two.
     visit: Visit | None = None
-    delivery: Delivery
+    _admission: Admission | None = None
     _outlet: FrameOutlet | MessageOutlet
 
-    def onOpen(self) -> None:
-        """WebSocketServerProtocol API."""
-        self._forget_handshake()
-        self._opened_at = self._now()
-        self.factory.protocols_open.add(self)
-        self.registerProducer(self, True)
-        deflated = self._perMessageCompress is not None
+    def __init__(self, factory: SubscriberFactory, delivery: Delivery, agreement: Agreement, have: str | None) -> None:
+        super().__init__(factory, agreement)
+        self.delivery = delivery
+        self._have = have
+
+    def ended(self) -> None:
+        """FramedSubscriber API."""
+        self._factory.protocols_open.discard(self)
+        self.delivery.sockets.pop(self, None)
+        if self._admission is not None:
+            self._admission.leave()
+        self._unsubscribe()
+
+    # Following
+
+    def open(self, answer: bytes) -> None:
+        """Subscriber API."""
+        transport = self.transport
+        transport.write(answer)
+        self._opened_at = self._factory.clock.seconds()
+        self._factory.protocols_open.add(self)
+        transport.registerProducer(self, True)
+        deflated = bool(self._agreement.extension)
         if self.visit is not None:
             self._follow_items(self.visit, compressed_item_frame if deflated else message_frame)
             return
-        self.sockets[self] = None
+        self.delivery.sockets[self] = None
         if self.permit is not None:
-            self.admission = self.permit.begin(self.lose_access)
+            self._admission = self.permit.begin(self.lose_access)
             self.permit = None
-        make_group = group_maker(self.transport)
+        make_group = group_maker(transport)
+        messages = self.delivery.messages
         audience: Audience | None = None
-        by_delta = self.websocket_protocol_in_use == DELTA
+        by_delta = self._agreement.subprotocol == DELTA
         if by_delta:
             wrap = compressed_message_frame if deflated else message_frame
-            self._outlet = MessageOutlet(self.transport, self.messages, wrap, self.have)
+            self._outlet = MessageOutlet(transport, messages, wrap, self._have)
             if make_group is not None:
-                audience = MessageAudience(make_group, self.messages, wrap)
+                audience = MessageAudience(make_group, messages, wrap)
         else:
             frame = compressed_document_frame if deflated else document_frame
-            self._outlet = FrameOutlet(self.transport, frame)
+            self._outlet = FrameOutlet(transport, frame)
             if make_group is not None:
                 audience = FrameAudience(make_group, frame)
         expire = None if by_delta else self.expire
-        subscription = self.feed.subscribe(self._outlet, with_state=by_delta, audience=audience, expire=expire)
+        subscription = self.delivery.feed.subscribe(self._outlet, with_state=by_delta, audience=audience, expire=expire)
         self._subscription = subscription
         # The first document may have filled the transport.
         if self._paused:
             subscription.pause()
-        if self.state != self.STATE_OPEN:
+        if not self.is_open:
             subscription.cancel()
 
     def _follow_items(self, visit: Visit, wrap: Wrap) -> None:
@@ -131,12 +150,16 @@ class SubscriberProtocol(WebSocketConnection):
         self.visit = None
         if self._paused:
             items.pause()
-        items.begin(self.delivery, self.have, visit.wishes, None, visit.permit)
-        if self.state != self.STATE_OPEN:
+        items.begin(self.delivery, self._have, visit.wishes, None, visit.permit)
+        if not self.is_open:
             items.cancel()
 
-    def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        """WebSocketServerProtocol API.
+    def flooded(self) -> None:
+        """FramedSubscriber API."""
+        self.delivery.feed.tally.dropped["flood"] += 1
+
+    def receive(self, payload: bytes) -> None:
+        """FramedSubscriber API.
 
         Clients that follow by ``livefeed.delta.v1`` are answered ``{"have": VERSION}``. Other messages are ignored.
         """
@@ -153,37 +176,32 @@ class SubscriberProtocol(WebSocketConnection):
         # This comes first, because leaving the multicast sets the outlet's version to that of the multicast.
         following.leave_multicast()
         self._outlet.have = have
-        if self.feed.snapshot is not None:
-            following.deliver(self.feed.snapshot)
-
-    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
-        """WebSocketServerProtocol API."""
-        self.factory.protocols_open.discard(self)
-        self.sockets.pop(self, None)
-        if self.admission is not None:
-            self.admission.leave()
-        self._unsubscribe()
+        if self.delivery.feed.snapshot is not None:
+            following.deliver(self.delivery.feed.snapshot)
 
     def beat(self) -> None:
         """Member API. Sends a ping, or aborts the connection if the last pings were followed by no sign of life."""
         if self._paused:
             self._note_progress()
-        elif -PINGS_SPARED < self._silent <= 0 and self._pushed_at() > self._now() - PUSHED_S:
+        elif -PINGS_SPARED < self._silent <= 0 and self._sent_at() > self._factory.clock.seconds() - PUSHED_S:
             self._silent -= 1
             return
         if self._silent >= PINGS_UNANSWERED:
-            self.feed.tally.dropped["silent"] += 1
-            self.dropConnection(abort=True)
+            self.delivery.feed.tally.dropped["silent"] += 1
+            self.transport.abortConnection()
             return
         self._silent = max(self._silent, 0) + 1
         # A client that does not read is sent no further ping.
-        if self.state == self.STATE_OPEN and not self._paused:
+        if self.is_open and not self._paused:
             self.transport.write(_PING)
 
-    def _pushed_at(self) -> float:
-        """Gives when a push of something that the client follows began."""
+    def _sent_at(self) -> float:
+        """Gives when a push of something that the client follows began, or of a heartbeat about it."""
         following = self._subscription
-        return following.pushed_at() if isinstance(following, Items) else self.feed.pushed_at
+        if isinstance(following, Items):
+            return following.sent_at()
+        feed = self.delivery.feed
+        return feed.fanout.sent_at if isinstance(self._outlet, MessageOutlet) else feed.pushed_at
 
     def send_away(self, delay_ms: int) -> None:
         """Socket API. Begins the closing handshake (RFC 6455, 7.1.1). A client without an answer is aborted after 2 s.
@@ -198,29 +216,27 @@ class SubscriberProtocol(WebSocketConnection):
         self._close_for(b"the token has ended; come back in %d ms" % delay_ms, delay_ms)
 
     def _close_for(self, reason: bytes, delay_ms: int) -> None:
-        if self.state != self.STATE_OPEN:
-            return
-        code = close_code(delay_ms) if self.websocket_protocol_in_use is not None else GOING_AWAY
-        # Autobahn's sendClose does not accept 1001.
-        self.sendCloseFrame(code=code, reasonUtf8=reason)
+        if self.is_open:
+            self.close(close_code(delay_ms) if self._agreement.subprotocol is not None else GOING_AWAY, reason)
 
     def expire(self) -> None:
         """Begins the closing handshake: a plain subscriber has no message for a document that must not be shown."""
-        if self.feed.state is State.WITHDRAWN:
+        if self.delivery.feed.state is State.WITHDRAWN:
             delay = withdrawal_delay_ms()
             reason = b"the document is withdrawn; come back in %d ms" % delay
-            self.sendCloseFrame(code=close_code(delay), reasonUtf8=reason)
+            self.close(close_code(delay), reason)
             return
         # The slots are random, because clients that come back are refused until there is a new document.
         slot = random_slot()
         reason = b"the document has expired; come back in %d ms" % delay_ms(slot)
-        self.sendCloseFrame(code=COME_BACK + slot, reasonUtf8=reason)
+        self.close(COME_BACK + slot, reason)
 
 
-class SubscriberFactory(WebSocketConnectionFactory):
+class SubscriberFactory:
     """Makes a :class:`SubscriberProtocol` for each accepted handshake.
 
     :param reactor: the clock of all connections.
+    :ivar connections: makes the connections of clients that send more than pongs.
     :ivar protocols_open: the connections whose handshake is done and that are not closed. They are pinged by one timer.
     :ivar slots: the reconnect slots of clients whose handshakes are refused, since livefeed is being stopped; ``None``
         while handshakes are accepted.
@@ -229,29 +245,25 @@ class SubscriberFactory(WebSocketConnectionFactory):
     slots: ReconnectSlots | None = None
 
     def __init__(self, *, reactor: IReactorTime) -> None:
-        super().__init__(SubscriberProtocol, reactor=reactor)
+        self.clock = reactor
+        self.connections = WebSocketConnectionFactory(reactor=reactor)
         self.protocols_open: Heartbeats[SubscriberProtocol] = Heartbeats(reactor, PING_INTERVAL_S)
 
     def build(
         self,
-        address: Any,
         delivery: Delivery,
+        agreement: Agreement,
         have: str | None,
         visit: Visit | None = None,
         permit: Permit | None = None,
-    ) -> IProtocol:
+    ) -> SubscriberProtocol:
         """ConnectionFactory API."""
-        protocol: Any = self.buildProtocol(address)
-        protocol.feed = delivery.feed
-        protocol.messages = delivery.messages
-        protocol.sockets = delivery.sockets
-        protocol.have = have
+        protocol = SubscriberProtocol(self, delivery, agreement, have)
         if visit is not None:
-            protocol.visit, protocol.delivery = visit, delivery
+            protocol.visit = visit
         elif permit is not None:
             protocol.permit = permit
-        connection: IProtocol = protocol
-        return connection
+        return protocol
 
     def let_go(self, slots: ReconnectSlots) -> None:
         """Refuses further handshakes, and closes all connections.
@@ -260,5 +272,5 @@ class SubscriberFactory(WebSocketConnectionFactory):
         """
         self.slots = slots
         for subscriber in tuple(self.protocols_open):
-            if subscriber.state == subscriber.STATE_OPEN:
+            if subscriber.is_open:
                 subscriber.send_away(slots.take_ms())

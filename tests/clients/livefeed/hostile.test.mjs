@@ -89,7 +89,7 @@ test("an age that is none is unknown, and a lifetime that is none is no limit", 
 
 test("members that are no times are left out, and long ones shortened", () => {
   for (const wrong of NO_TIMES) {
-    const names = ["age", "next", "lifetime", "retry", "waiting"];
+    const names = ["age", "next", "lifetime", "retry", "waiting", "heartbeat"];
     const message = readMessage(heartbeat(Object.fromEntries(names.map((name) => [name, wrong]))));
     for (const name of names) assert.equal(message[name], undefined, `${name}: ${JSON.stringify(wrong)}`);
   }
@@ -141,13 +141,31 @@ test("no timer of a stream is longer than timers can be, or has no time", async 
   const times = timers();
   for (const wrong of [...NO_TIMES, 1e308, 30 * 86_400_000]) {
     const { stream, line } = begin();
-    await stream.receive(heartbeat({ next: wrong }));
+    await stream.receive(heartbeat({ next: wrong, heartbeat: wrong }));
     await stream.receive(heartbeat({ type: "refused", status: 503, retry: wrong }));
     assert.ok(line.tick >= 1000 && line.tick <= 60_000, JSON.stringify(wrong));
   }
   // The two that are times make a timer for the next request as well.
   assert.equal(times.length, 2 * (NO_TIMES.length + 2) + 2);
   for (const ms of times) assert.ok(ms >= 1000 && ms <= LONGEST_MS, `${ms}`);
+});
+
+test("a stream is given up after two ticks, or two heartbeats if these are rarer", async () => {
+  const times = timers();
+  const { stream, line } = begin();
+  const cases = [
+    [{ next: 1000 }, 4000],
+    [{ next: 1000, heartbeat: 3000 }, 8000],
+    // Another document on the same connection has one at each tick.
+    [{ next: 1000 }, 6000],
+    [{ next: 8000, heartbeat: 3000 }, 18_000],
+    [{ next: 1000, heartbeat: 30 * 86_400_000 }, HOUR_MS + 62_000],
+  ];
+  for (const [named, ms] of cases) {
+    await stream.receive(heartbeat(named));
+    assert.equal(times.at(-1), ms, JSON.stringify(named));
+  }
+  assert.equal(line.tick, 60_000);
 });
 
 test("a document with a lifetime of a month is shown", async () => {

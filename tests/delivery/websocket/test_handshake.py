@@ -3,17 +3,40 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
+from typing import Any
 
-from livefeed.delivery.websocket.handshake import DELTA, DELTA_2, MAX_OFFERS_BYTES
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from livefeed.delivery.websocket.framed import FramedSubscriber
+from livefeed.delivery.websocket.handshake import AGREEMENTS, DELTA, DELTA_2, MAX_OFFERS_BYTES
 from livefeed.document.codings import MAX_MEMBERS
+from livefeed.document.snapshot import version_of
 from livefeed.feed.state import State
 from livefeed.testing import Response, publish, request
 from livefeed.web.reconnect_slots import ReconnectSlots
+from tests.helpers.guarded import protect
+from tests.helpers.handshake_heads import KEY, head
+from tests.helpers.transports import Transport
 from tests.helpers.websocket_client import (
     FIRST,
+    SECOND,
+    THIRD,
     Client,
     WebSocketTestCase,
     text,
+)
+
+PATHS = (b"/feed.ws", b"/feed")
+OFFERS = (
+    b"permessage-deflate",
+    b"permessage-deflate; client_max_window_bits",
+    b"permessage-deflate; server_max_window_bits=15",
+    b"permessage-deflate; server_max_window_bits=9",
+    b"x-unknown",
+    b"",
 )
 
 
@@ -261,3 +284,177 @@ class HandshakeTests(WebSocketTestCase):
         self.assertEqual(self.handshake(b"Sec-WebSocket-Protocol: " + DELTA.encode()).status, 101)
         publish(self.feed, FIRST)
         self.assertEqual(Client(self.site).receive(), [text(FIRST)])
+
+
+class QuickTestCase(WebSocketTestCase):
+    """Handshakes that are accepted without twisted.web: answers, counts and subscribers are those of the long way."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        publish(self.feed, FIRST)
+        self.teach()
+
+    def teach(self) -> None:
+        """Has each path learned from a first handshake."""
+        for path in PATHS:
+            self.slowly(head(line=b"GET %s HTTP/1.1" % path))
+
+    def slowly(self, data: bytes) -> Transport:
+        """Has twisted.web read a head."""
+        transport = Transport()
+        channel: Any = self.site.buildProtocol(None)
+        transport.protocol = channel
+        channel.makeConnection(transport)
+        channel.dataReceived(data)
+        return transport
+
+    def quickly(self, data: bytes) -> Transport | None:
+        """Accepts a handshake without twisted.web; gives ``None`` if it is left to that."""
+        begun = self.site.upgrade(data, False)
+        if begun is None:
+            return None
+        transport = Transport()
+        protocol: Any
+        protocol, begin = begun
+        transport.protocol = protocol
+        protocol.makeConnection(transport)
+        begin(data)
+        return transport
+
+    def assert_same(self, data: bytes) -> None:
+        """Both ways write the same bytes, count the same answers, and make subscribers that are sent the same."""
+        before = Counter(self.site.counts())
+        quick = self.quickly(data)
+        between = Counter(self.site.counts())
+        slow = self.slowly(data)
+        assert quick is not None
+        self.assertEqual(between - before, Counter(self.site.counts()) - between)
+        for document in (SECOND, THIRD):
+            self.assertEqual(quick.value(), slow.value())
+            publish(self.feed, document)
+        self.assertEqual(quick.value(), slow.value())
+        for each in (quick, slow):
+            self.assertIsInstance(each.protocol, FramedSubscriber)
+            self.assertIn(each.protocol, self.made.subscribers.protocols_open)
+
+    def assert_left(self, data: bytes) -> None:
+        """The head is left to twisted.web, and nothing was begun or counted."""
+        counts, open_ = Counter(self.site.counts()), len(self.factory.protocols_open)
+        refused, subscriptions = dict(self.feed.tally.refused), len(self.feed.subscriptions)
+        self.assertIsNone(self.quickly(data))
+        self.assertEqual((Counter(self.site.counts()), len(self.factory.protocols_open)), (counts, open_))
+        self.assertEqual((dict(self.feed.tally.refused), len(self.feed.subscriptions)), (refused, subscriptions))
+
+
+class QuickHandshakeTests(QuickTestCase):
+    def test_all_that_can_be_agreed_on(self) -> None:
+        """Both paths, plain and by delta, with and without compression and a version that the client has."""
+        for path in PATHS:
+            for query in (b"", b"?have=" + version_of(FIRST).encode(), b"?have=unknown"):
+                for names in (None, b"chat", DELTA.encode(), b"chat, " + DELTA.encode()):
+                    for offer in (None, *OFFERS):
+                        more = [] if names is None else [b"Sec-WebSocket-Protocol: " + names]
+                        more += [] if offer is None else [b"Sec-WebSocket-Extensions: " + offer]
+                        publish(self.feed, FIRST)
+                        self.teach()
+                        self.assert_same(head(*more, line=b"GET %s%s HTTP/1.1" % (path, query)))
+
+    def test_what_needs_the_request(self) -> None:
+        """Clients by livefeed.delta.v2, and offers that are malformed or long."""
+        for more in (
+            b"Sec-WebSocket-Protocol: " + DELTA_2.encode(),
+            b"Sec-WebSocket-Extensions: ;",
+            b"Sec-WebSocket-Extensions: " + b"x" * (MAX_OFFERS_BYTES + 1),
+            b"Sec-WebSocket-Protocol: " + b"x" * (MAX_OFFERS_BYTES + 1),
+        ):
+            self.assert_left(head(more))
+
+    def test_agreements_are_remembered_within_a_limit(self) -> None:
+        """Any number of offers is understood."""
+        for number in range(AGREEMENTS + 2):
+            self.assertIsNotNone(self.quickly(head(b"Sec-WebSocket-Protocol: chat-%d" % number)))
+
+    def test_paths_are_forgotten_with_the_answers(self) -> None:
+        """With each version, and with each change of state."""
+        self.assertIsNotNone(self.quickly(head()))
+        publish(self.feed, SECOND)
+        self.assert_left(head())
+
+    def test_refusals(self) -> None:
+        """Whatever would be refused is: by the origin, by the limit, during a stop, and without a document to show."""
+        self.serve("https://a.example")
+        publish(self.feed, FIRST)
+        self.teach()
+        self.assert_same(head(b"Origin: https://a.example"))
+        self.teach()
+        self.assert_same(head(b"Origin: https://example.org:8443"))
+        self.teach()
+        self.assert_left(head(b"Origin: https://evil.example"))
+        delivery: Any = next(iter(self.factory.protocols_open)).delivery
+        full, delivery.full = delivery.full, lambda: True
+        self.assert_left(head())
+        delivery.full = full
+        self.assertIsNotNone(self.quickly(head()))
+        self.feed.decide(State.WITHDRAWN)
+        self.slowly(head(b"Sec-WebSocket-Protocol: " + DELTA.encode()))
+        self.assert_left(head())
+        self.assert_left(head(line=b"GET /feed HTTP/1.1"))
+        self.feed.decide(State.HELD)
+        self.teach()
+        self.factory.let_go(ReconnectSlots())
+        self.assert_left(head())
+
+    def test_withdrawn_document_by_delta(self) -> None:
+        """The state is told at once."""
+        self.feed.decide(State.WITHDRAWN)
+        data = head(b"Sec-WebSocket-Protocol: " + DELTA.encode())
+        self.slowly(data)
+        self.assert_same(data)
+
+    def test_stop_that_announces_returns(self) -> None:
+        """No handshake is accepted without a channel, which knows of the stop."""
+        self.site.announce_returns(lambda: 1)
+        self.teach()
+        self.assert_left(head())
+
+    def test_protected_feed_and_parts(self) -> None:
+        """Each client is judged, and each part is found, anew."""
+        self.slowly(head(line=b"GET /feed/n HTTP/1.1"))
+        self.assert_left(head(line=b"GET /feed/n HTTP/1.1"))
+        protect(self.made.published[0], self.site)
+        self.site.forget_answers()
+        offer = b"Sec-WebSocket-Protocol: livefeed.bearer.c2hvcnQtdG9rZW4"
+        self.assertIn(b" 101 ", self.slowly(head(offer)).value())
+        self.assert_left(head(offer))
+        self.assert_left(head())
+
+
+class PropertyTests(SynchronousTestCase):
+    """Heads of all kinds: whatever is accepted without twisted.web, twisted.web accepts with the same bytes."""
+
+    _VALUES = st.sampled_from(
+        [b"", b" ", b"websocket", b"Upgrade", b"upgrade, x", b"keep-alive, Upgrade", b"13", KEY, b"a b", b"localhost:",
+         b"[::1]:8", b"chat", DELTA.encode(), b"permessage-deflate", b"x;y=z", b",", b"https://a.example", b"\xff"]
+    )  # fmt: skip
+    _NAMES = st.sampled_from(
+        [b"Host", b"upgrade", b"Connection", b"Sec-WebSocket-Version", b"Sec-WebSocket-Key", b"ORIGIN", b"Cookie",
+         b"Sec-WebSocket-Protocol", b"Sec-WebSocket-Extensions", b"Content-Length", b"TE", b"X", b"Accept", b"Prefer"]
+    )  # fmt: skip
+    _LINES = st.sampled_from(
+        [b"GET /feed.ws HTTP/1.1", b"GET /feed HTTP/1.1", b"GET /feed.ws?have=a HTTP/1.1", b"GET /feed.ws/n HTTP/1.1",
+         b"GET //feed.ws HTTP/1.1", b"GET /feed.ws/ HTTP/1.1"]
+    )  # fmt: skip
+
+    @settings(max_examples=150, deadline=None)
+    @given(line=_LINES, changes=st.lists(st.tuples(_NAMES, _VALUES), max_size=3), replaces=st.booleans())
+    def test_nothing_more_is_accepted(self, line: bytes, changes: list[tuple[bytes, bytes]], replaces: bool) -> None:
+        case = QuickHandshakeTests("test_refusals")
+        case.setUp()
+        try:
+            names = {name.rpartition(b"-")[2].lower().decode(): b"" for name, _ in changes} if replaces else {}
+            data = head(*(b"%s: %s" % change for change in changes), line=line, **names)
+            quick = case.quickly(data)
+            if quick is not None:
+                self.assertEqual(quick.value(), case.slowly(data).value())
+        finally:
+            case.doCleanups()

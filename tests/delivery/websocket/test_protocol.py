@@ -14,7 +14,7 @@ from websockets.typing import Subprotocol
 
 from livefeed.delivery.heartbeats import AT_ONCE
 from livefeed.delivery.websocket.close_codes import COME_BACK, SLOTS
-from livefeed.delivery.websocket.connection import FREE_FRAMES
+from livefeed.delivery.websocket.framed import FREE_FRAMES
 from livefeed.delivery.websocket.handshake import DELTA, DELTA_2
 from livefeed.delivery.websocket.protocol import PING_INTERVAL_S, PINGS_UNANSWERED, SubscriberProtocol
 from livefeed.document.snapshot import version_of
@@ -250,6 +250,20 @@ class ItemTests(WebSocketTestCase):
                 pings += [opcode for opcode, _ in client.receive()].count(Opcode.PING)
             counts.append(pings)
         self.assertEqual(counts, [0, 1])
+
+    def test_heartbeats_spare_pings(self) -> None:
+        """They keep a connection alive where only changes are pushed; a client of plain documents has pings alone."""
+        self.feed.push = "change"
+        followed = (("/feed.ws", DELTA), ("/feed.ws", DELTA_2), ("/feed.ws/a", DELTA_2))
+        clients = [Client(self.site, path=path, subprotocols=[Subprotocol(name)]) for path, name in followed]
+        pings = dict.fromkeys([*clients, Client(self.site)], 0)
+        for _ in range(90):
+            publish(self.feed, b'{"a": 1, "b": 2}')
+            self.clock.pump([0.25] * 4)
+            for client in pings:
+                pings[client] += [opcode for opcode, _ in client.receive()].count(Opcode.PING)
+                client.send()
+        self.assertEqual([*pings.values()], [0, 0, 0, 3])
 
 
 class LivenessTests(WebSocketTestCase):
@@ -538,6 +552,17 @@ class LivenessTests(WebSocketTestCase):
             self.clock.pump([1.0] * PING_INTERVAL_S)
 
 
+class PlainTests(WebSocketTestCase):
+    def test_messages_say_nothing(self) -> None:
+        """A plain subscriber is sent no more for them."""
+        publish(self.feed, FIRST)
+        client = Client(self.site)
+        client.receive()
+        client.protocol.send_text(b'{"have": null}')
+        client.send()
+        self.assertEqual(client.receive(), [])
+
+
 class ExpiryTests(WebSocketTestCase):
     """The messages to connected clients when the document expires."""
 
@@ -672,3 +697,12 @@ class ProtectedTests(WebSocketTestCase):
             reasons, [(Opcode.CLOSE, b"\x03\xe9" + told % 1000), (Opcode.CLOSE, b"\x0b\xea" + told % 1000)]
         )
         guard.admissions.clear()
+
+    def test_leaving(self) -> None:
+        """A client that leaves before its token ends is forgotten with it."""
+        guard = protect(self.made.published[0], self.site)
+        publish(self.feed, FIRST)
+        client = Client(self.site, subprotocols=[Subprotocol("livefeed.bearer.c2hvcnQtdG9rZW4")])
+        self.assertEqual(len(guard.admissions), 1)
+        client.transport.protocol.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual((len(guard.admissions), self.feed.subscriptions), (0, {}))
