@@ -217,18 +217,10 @@ class Channel(HTTPChannel):
         self.persistent = self.checkPersistence(request, b"HTTP/1.1")
         self._savedTimeOut = self.site.timeOut
         self._handlingRequest, self.line_mode = True, 0
-        # Data that arrives meanwhile waits, as if LineReceiver read this.
-        self._busyReceiving = True
-        try:
-            request.begin(method, target)
-        finally:
-            self._busyReceiving = False
-        if self._handlingRequest:
-            if self.requests and not self._closing:
-                # It is answered later.
-                self._set_timeout_for_now()
-        elif self._buffer and not self.paused:
-            self.dataReceived(b"")
+        request.begin(method, target)
+        if self.requests:
+            # It is answered later.
+            self._set_timeout_for_now()
 
     def lineReceived(self, line: bytes) -> bool | None:
         """LineReceiver API."""
