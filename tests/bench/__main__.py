@@ -24,9 +24,9 @@ def main() -> int:
     """Runs the command."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="three rows and 1,000 subscribers: three minutes")
-    parser.add_argument("--rounds", type=int, default=9, help="of each part but subscribers")
+    parser.add_argument("--rounds", type=int, default=7, help="of each part but subscribers")
     parser.add_argument("--seconds", type=float, default=1, help="how long each measurement of requests takes")
-    parser.add_argument("--fan-out-rounds", type=int, default=12, help="of subscribers")
+    parser.add_argument("--fan-out-rounds", type=int, default=7, help="of subscribers")
     parser.add_argument("--fan-out-seconds", type=int, default=2, help="how many versions count in each")
     parser.add_argument("--subscribers", type=int, nargs="*", default=[100, 1000, 10000])
     parser.add_argument("--waiting", type=int, nargs="*", default=[10000], help="long polls at a time")
