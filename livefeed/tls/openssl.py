@@ -11,9 +11,10 @@ Rule: this is the only module that uses that library.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from errno import EAGAIN
 from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from cryptography.hazmat.bindings import _rust
 from OpenSSL import SSL
@@ -28,6 +29,9 @@ RECORD_BYTES = 16_384
 
 TICKET_KEYS_BYTES = 80
 """The size of a context's keys of tickets: 16 bytes of name, 32 for HMAC and 32 for AES (ssl/s3_lib.c of OpenSSL)."""
+
+_ANCHOR = "PyInit__rust"
+"""The function that cryptography's library exports."""
 
 # The commands of SSL_CTX_ctrl, in openssl/ssl.h.
 _GET_TICKET_KEYS, _SET_TICKET_KEYS = 58, 59
@@ -49,6 +53,13 @@ class TLSCalls:
         nothing is faster than one write after the other.
     :ivar fail: raises the error of a connection, from the result of ``read`` or ``write``, which may also raise it
         themselves: the errors of :meth:`OpenSSL.SSL.Connection.recv` and ``send``.
+    :ivar read_ahead: has ``read`` take everything from the socket that is there, up to a record and more, by one call
+        to the kernel: else it takes the five bytes in front of a record by a call of their own. From then on a
+        connection may have data that the kernel does not report.
+    :ivar has_more: tells after a record was read whether there is more of which the kernel reports nothing. Of a record
+        that has not arrived as a whole, it reports the rest.
+    :ivar was_blocked: tells after a ``read`` without data whether it found the socket empty. If not, OpenSSL has
+        handled something else, such as a KeyUpdate, and may have data behind it, of which ``has_more`` knows nothing.
     :ivar take: gives a copy of the given number of bytes of the buffer.
     :ivar buffer: the buffer that all connections share. Its bytes are taken before anything else is called.
     """
@@ -61,6 +72,9 @@ class TLSCalls:
     pack: Callable[[list[Any]], Any]
     write_all: Callable[[Any, bytes, int], list[int]] | None
     fail: Callable[[SSL.Connection, int], None]
+    read_ahead: Callable[[Any], object]
+    has_more: Callable[[Any], int]
+    was_blocked: Callable[[], bool]
     take: Callable[[Any, int], bytes]
     buffer: Any
 
@@ -78,6 +92,41 @@ class TicketKeyCalls:
     is_resumed: Callable[[SSL.Connection], bool]
 
 
+class _AheadCalls(TypedDict):
+    """The functions of :class:`TLSCalls` about reading ahead."""
+
+    read_ahead: Callable[[Any], object]
+    has_more: Callable[[Any], int]
+    was_blocked: Callable[[], bool]
+
+
+_NOT_AHEAD: _AheadCalls = {
+    "read_ahead": lambda _: None,
+    "has_more": lambda _: 0,
+    "was_blocked": lambda: True,
+}
+"""For connections that read no more than one record at a time."""
+
+
+def _ahead_calls(ffi: Any) -> _AheadCalls | None:
+    """Gives the functions about reading ahead, which cryptography's library does not name; ``None`` if there are none.
+
+    :param ffi: pyOpenSSL's.
+    """
+    library = Path(_rust.__file__)
+    try:
+        set_read_ahead = ffi.cast("void(*)(void *, int)", address_of(library, "SSL_set_read_ahead", _ANCHOR))
+        has_pending = ffi.cast("int(*)(void *)", address_of(library, "SSL_has_pending", _ANCHOR))
+    except UnknownFunctionError:
+        return None
+    return {
+        "read_ahead": lambda handle: set_read_ahead(handle, 1),
+        "has_more": has_pending,
+        # OpenSSL sets it to 0 at the beginning of each read (clear_sys_error in ssl/s3_lib.c).
+        "was_blocked": lambda: ffi.errno == EAGAIN,
+    }
+
+
 def public_calls() -> TLSCalls:
     """Gives the public methods of pyOpenSSL."""
 
@@ -93,6 +142,7 @@ def public_calls() -> TLSCalls:
         pack=list,
         write_all=None,
         fail=fail,
+        **_NOT_AHEAD,
         take=lambda buffer, count: bytes(buffer[:count]),
         buffer=bytearray(RECORD_BYTES),
     )
@@ -162,6 +212,7 @@ def direct_calls() -> TLSCalls | None:
         pack=pack,
         write_all=write_all,
         fail=fail,
+        **(_ahead_calls(ffi) or _NOT_AHEAD),
         take=ffi.unpack,
         buffer=ffi.new("char[]", RECORD_BYTES),
     )
@@ -190,7 +241,7 @@ def ticket_key_calls() -> TicketKeyCalls:
 
     :raises UnknownFunctionError: if they are not available; the message has the reason.
     """
-    address = address_of(Path(_rust.__file__), "SSL_CTX_ctrl", "PyInit__rust")
+    address = address_of(Path(_rust.__file__), "SSL_CTX_ctrl", _ANCHOR)
     try:
         ffi: Any = SSL._ffi  # type: ignore[attr-defined] # noqa: SLF001
         lib: Any = SSL._lib  # type: ignore[attr-defined] # noqa: SLF001
