@@ -152,8 +152,9 @@ BENCH_PYTHON = $(shell /usr/bin/python3 -c 'import ensurepip, sys; sys.version_i
 bench bench-quick:
 	@$(MAKE) --no-print-directory VENV=build/bench PYTHON=$(or $(BENCH_PYTHON),$(PYTHON)) $@-there
 
+# All options: make bench BENCH=--help
 bench-there: $(READY)
-	$(BIN)/python -m tests.bench --write $(addprefix --python=,$(wildcard .venv/bin/python))
+	$(BIN)/python -m tests.bench --write $(BENCH) $(addprefix --python=,$(wildcard .venv/bin/python))
 
 bench-quick-there: $(READY)
 	$(BIN)/python -m tests.bench --quick

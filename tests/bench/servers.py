@@ -90,4 +90,4 @@ def missing_tools(*, wrk: bool = True) -> list[str]:
 
     :param wrk: whether wrk makes the load.
     """
-    return [need for need in ["taskset"] + ["wrk"] * wrk if not shutil.which(need)]
+    return [need for need in ["taskset", "go"] + ["wrk"] * wrk if not shutil.which(need)]

@@ -70,7 +70,7 @@ def measure(bench: Bench) -> None:
 def is_able(row: Row, server: Server) -> bool:
     """Gives whether a server has what the clients of a row ask for."""
     if row.kind == "request":
-        return KINDS[server.name].polled
+        return KINDS[server.name].polled and not KINDS[server.name].some_rows
     return row.kind in server.followed_by
 
 
