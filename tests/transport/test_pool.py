@@ -10,6 +10,7 @@ import sys
 import textwrap
 from functools import partial
 from math import inf
+from select import EPOLLIN
 from typing import Any
 
 from hypothesis import given, settings
@@ -189,6 +190,23 @@ class AcceptingTests(PoolTestCase):
         self.reactor.settle()
         self.assertEqual((len(received), len(self.pool.connections)), (2, 2))
         self.assertEqual(self.pool._left_over, [])
+
+    def test_connection_is_handled_again(self) -> None:
+        """Once, in the same turn or in a turn of its own, although the kernel reports nothing."""
+        self.listen()
+        client = self.connect()
+        self.connected(1)
+        (connection,) = self.pool.connections.values()
+        handled = record_handled(self, Connection)
+        self.pool.handle_again(connection)
+        self.reactor.settle()
+        self.assertEqual(handled, [EPOLLIN])
+        self.patch(Recorder, "dataReceived", lambda *_: self.pool.handle_again(connection))
+        client.send(b"x")
+        self.pool.doRead()
+        self.assertEqual(handled, [EPOLLIN] * 3)
+        self.reactor.settle()
+        self.assertEqual(handled, [EPOLLIN] * 3)
 
     def test_connections_that_end_in_a_turn_end_with_it(self) -> None:
         """Connections that end in a turn need no delayed call; all others share one in the reactor's next turn."""
