@@ -147,14 +147,14 @@ test-unit-debian:
 	@$(MAKE) --no-print-directory test-unit VENV=build/debian PYTHON=/usr/bin/python3
 
 # The servers for comparison are Debian's packages, so livefeed runs there with Debian's Python, if that is new enough.
-# A Python that was compiled without profiles, as tools that build Pythons do by default, takes 6 to 24 % more time for
-# each request.
+# `--only claims` compares it with that of .venv, which may be one that was compiled without profiles.
 BENCH_PYTHON = $(shell /usr/bin/python3 -c 'import ensurepip, sys; sys.version_info >= (3, 11) and print(sys.executable)' 2>/dev/null)
 bench bench-quick:
 	@$(MAKE) --no-print-directory VENV=build/bench PYTHON=$(or $(BENCH_PYTHON),$(PYTHON)) $@-there
 
+# All options: make bench BENCH=--help
 bench-there: $(READY)
-	$(BIN)/python -m tests.bench --write
+	$(BIN)/python -m tests.bench --write $(BENCH) $(addprefix --python=,$(wildcard .venv/bin/python))
 
 bench-quick-there: $(READY)
 	$(BIN)/python -m tests.bench --quick
@@ -171,7 +171,11 @@ build/bin/axum-peer: $(wildcard tests/bench/peers/rust/src/*.rs tests/bench/peer
 	@mkdir -p $(@D)
 	cp build/rust/release/axum-peer $@
 
+build/openssl3/bin/python: tests/bench/peers/build_openssl3 $(READY)
+	$< $(BIN)/python
+
 bench-build: build/bin/centrifugo build/bin/caddy build/bin/axum-peer
+	@$(MAKE) --no-print-directory VENV=build/bench PYTHON=$(or $(BENCH_PYTHON),$(PYTHON)) build/openssl3/bin/python
 
 bench-peers:
 	@echo "The servers that livefeed is compared with, and the load generator, are Debian's packages:"

@@ -33,8 +33,7 @@ from livefeed.intake.desk import Desk
 from livefeed.intake.puller import Puller, PullOutcome, close_source
 from livefeed.intake.refused import RefusedDocuments
 from livefeed.intake.timed_release import Foresight, end_hold, foresee_document, foresee_release
-from livefeed.sources import is_store, make_source, needs_state_dir
-from livefeed.sources.recording import RecordingSource
+from livefeed.sources import is_recording, is_store, make_source, needs_state_dir
 from livefeed.storage.desk_file import DeskFile
 from livefeed.storage.embargo_file import EmbargoFile
 from livefeed.storage.journal import Journal
@@ -53,10 +52,11 @@ if TYPE_CHECKING:
 
     from livefeed.config.settings import FeedSettings
     from livefeed.delivery.events import EventStream
-    from livefeed.delivery.websocket.protocol import SubscriberFactory
+    from livefeed.delivery.websocket.handshake import ConnectionFactory
     from livefeed.document.embargo import Embargo
     from livefeed.feed.signer import Signer
     from livefeed.sources import Source
+    from livefeed.sources.recording import RecordingSource
     from livefeed.storage.audit import AuditLog
 
 _log = Logger()
@@ -82,7 +82,7 @@ class Shared:
 
     reactor: IReactorTime
     in_thread: Callable[..., Deferred[Any]]
-    subscribers: SubscriberFactory
+    subscribers: ConnectionFactory
     state_dir: Path | None = None
     state_place: str = ""
     boot: clocks.Boot | None = None
@@ -431,6 +431,10 @@ class PulledFeedService(FeedService):
     @property
     def playback(self) -> RecordingSource | None:
         """The recording that the feed plays; ``None`` if it has another source."""
+        if not is_recording(self.settings.source):
+            return None
+        from livefeed.sources.recording import RecordingSource  # noqa: PLC0415 - other sources do not need it
+
         source = self.puller.source
         return source if isinstance(source, RecordingSource) else None
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NoReturn, cast
 from livefeed.auth.fetching import KeyFetching
 from livefeed.exceptions import CommandError, ConfigurationError
 from livefeed.operating import Operating
-from livefeed.parent_service import make_parent
 from livefeed.process.access import ReloadedAccess
 from livefeed.process.certificates import CertificateChoice, CertificateWatch, ReloadedCertificates
 from livefeed.process.drain import DrainedServices
@@ -70,6 +69,8 @@ def make_service(
     """
     check_state_dir(settings)
     if settings.workers:
+        from livefeed.parent_service import make_parent  # noqa: PLC0415 - any other process needs none of it
+
         parent_reactor = cast("ParentServiceReactor", reactor)
         return make_parent(settings, parent_reactor, read or (lambda: settings), program, inheritance)
     if inheritance is not None:

@@ -14,7 +14,7 @@ from xml.etree import ElementTree as ET
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.bench import report, standing
+from tests.bench import page, report, standing
 from tests.bench.clients import Demand, Ran, following
 from tests.bench.deltas import documents_of
 from tests.bench.items import path_of
@@ -26,16 +26,18 @@ from tests.bench.results import (
     BY_SPLICES,
     FIVE_ITEMS,
     FULL_HANDSHAKE,
+    MANY_FEEDS,
     ONE_ITEM,
     OURS,
     Found,
     Kept,
+    Rest,
     deltas_title,
     idle_title,
     items_title,
 )
 from tests.bench.tables import table
-from tests.bench.turns import last_delivery
+from tests.bench.turns import last_delivery, rotated, rows_in_turn
 
 if TYPE_CHECKING:
     from tests.bench.peers.server import Setting
@@ -115,6 +117,20 @@ class RequestsTests(SynchronousTestCase):
         self.assertEqual(max(titles.values()), 1)
 
 
+class TurnsTests(SynchronousTestCase):
+    """The order of the servers in a round."""
+
+    def test_each_server_is_the_first_of_a_row_in_turn(self) -> None:
+        """The rows stay one after the other."""
+        self.assertEqual([rotated("abc", turn) for turn in (0, 1, 5)], [[*"abc"], [*"bca"], [*"cab"]])
+        self.assertEqual(rotated((), 3), [])
+        one, two = requests.ROWS[:2]
+        servers = [Server(name, cast("Setting", None)) for name in "ab"]
+        able = [(row, server) for row in (one, two) for server in servers]
+        titles = [(row.title, server.name) for row, server in rows_in_turn(able, 1)]
+        self.assertEqual(titles, [(one.title, "b"), (one.title, "a"), (two.title, "b"), (two.title, "a")])
+
+
 class LastDeliveryTests(SynchronousTestCase):
     """The time until the last subscriber has a version."""
 
@@ -160,11 +176,11 @@ class RowsTests(SynchronousTestCase):
     def test_the_page_has_them(self) -> None:
         """A file of results that was written and read again has the goals, the tables and the bytes."""
         Kept.put(self.found(), self.path)
-        page = report.document(Kept.read(self.path))
-        self.assertIn("election night by v2, CPU: nchan's plain push | 0.80 | 0.9 | 0.8 |", page)
-        self.assertIn("CPU of a delivery: one item | 1.10 | 1.2 |  |", page)
-        self.assertIn("| nginx + nchan | 10,000 | 20.0 | 0.80 | 600 | 2.0 |", page)
-        self.assertIn("five items each / its CPU", page)
+        text = "\n".join(make(Kept.read(self.path)) for make in page.PARTS.values())
+        self.assertIn("election night by v2, CPU: nchan's plain push | 0.80 | 0.9 | 0.8 |", text)
+        self.assertIn("CPU of a delivery: one item | 1.10 | 1.2 |  |", text)
+        self.assertIn("| nginx + nchan | 10,000 | 20.0 | 0.80 | 600 | 2.0 |", text)
+        self.assertIn("five items each / its CPU", text)
 
     def test_each_kind_of_row_has_its_columns(self) -> None:
         """Columns without a figure are left out."""
@@ -188,6 +204,41 @@ class RowsTests(SynchronousTestCase):
         svg = ET.fromstring(report.plot(self.found().medians(), OURS))
         kinds = Counter(each.get("class") for each in svg.iter("{http://www.w3.org/2000/svg}rect"))
         self.assertEqual(kinds, {"ground": 1, "ours": 3, "other": 4})
+
+    def test_the_pages_have_the_figures_of_the_last_run(self) -> None:
+        """``python -m tests.bench --write`` makes these parts; a figure that somebody has typed is lost or wrong."""
+        kept = Kept.read(page.KEPT)
+        for path in page.PAGES:
+            text = path.read_text()
+            self.assertIn("<!-- bench: ", text)
+            self.assertEqual(page.fill(text, kept), text)
+
+    def test_parts_of_pages_are_replaced_and_nothing_else(self) -> None:
+        """A mark that names no part is an error."""
+        text = "before\n<!-- bench: standing -->\nold\n<!-- bench: end -->\nafter\n"
+        filled = page.fill(text, Kept())
+        self.assertEqual(filled, page.fill(filled, Kept()))
+        self.assertNotIn("old", filled)
+        self.assertTrue(filled.startswith("before\n<!-- bench: standing -->\n| | ours / theirs |"))
+        self.assertTrue(filled.endswith("|\n<!-- bench: end -->\nafter\n"))
+        self.assertRaises(KeyError, page.fill, text.replace("standing", "nothing"), Kept())
+
+    def test_rows_with_marks_are_in_parts_of_their_own(self) -> None:
+        """Their titles stand without the marks there."""
+        found = Found()
+        for title in ("a", "a; surroundings", "a; with workers"):
+            found.note(title, OURS, Measured(cpu_us=7), seconds=1)
+        kept = Kept(rows=found.medians())
+        self.assertEqual([*page.rows_of(kept, None)], ["a"])
+        self.assertEqual([*page.rows_of(kept, "; surroundings")], ["a"])
+
+    def test_a_process_at_rest_has_a_table(self) -> None:
+        """Feeds that change have no start."""
+        found = Found(rest={OURS: Rest(0.25, 0.0005, 40 << 20, 39 << 20, 60 << 20), MANY_FEEDS: Rest(0, 0.04, 1, 1, 1)})
+        kept = Kept(rest=found.rest, runs=found.runs())
+        self.assertIn("| livefeed | 0.25 | 0.05% | 40.0 | 39.0 | 60.0 |", page.PARTS["tables"](kept))
+        self.assertIn("| 64 feeds that change each second, of a core | 4.0% | 6 % | 4 % |", standing.standing(kept))
+        self.assertIn("| a process at rest, memory | 40 MB | 50 MB | 40 MB |", standing.standing(kept))
 
     def test_rows_that_were_not_measured_say_so(self) -> None:
         """The goals are there before the first run."""

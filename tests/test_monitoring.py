@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.admin.metrics import PREFIX
+from livefeed.admin.exposition import PREFIX
 from livefeed.admin.samples import FAMILIES
 from livefeed.feed.state import State
 from tests.helpers.documentation import DOCS

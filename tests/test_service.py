@@ -20,8 +20,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed import service as service_module
-from livefeed import serving
+from livefeed import parent_service, serving
 from livefeed.admin.curves import Curves
 from livefeed.admin.socket import OperatorSocket
 from livefeed.auth.fetching import KeyFetching
@@ -536,7 +535,7 @@ class NotifyTests(ServiceTestCase):
     def test_workers(self) -> None:
         """With them, the process is their parent."""
         made: list[Any] = []
-        self.patch(service_module, "make_parent", lambda *arguments: made.append(arguments))
+        self.patch(parent_service, "make_parent", lambda *arguments: made.append(arguments))
         settings = Settings.read(TCP | {"workers": "2"}, {})
         make_service(settings, self.reactor)
         ((given, reactor, read, program, inheritance),) = made

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import threading
+import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.threads import defer_to_new_thread, start_thread
+from livefeed import threads
+from livefeed.threads import MAX_RESTING, defer_to_new_thread, start_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,11 +36,20 @@ class ReactorDouble:
             self.handed.pop(0)()
 
 
+class Given:
+    """An object that gives itself."""
+
+    def give(self) -> None:
+        """Gives nothing."""
+
+
 class DaemonTests(SynchronousTestCase):
     """start_thread and defer_to_new_thread."""
 
     def setUp(self) -> None:
         self.reactor = ReactorDouble()
+        # Those of other tests go on resting.
+        self.patch(threads, "_resting", [])
 
     def test_work_is_done_in_a_daemon(self) -> None:
         """The thread has its name, and the process does not wait for it."""
@@ -89,6 +100,69 @@ class DaemonTests(SynchronousTestCase):
     @staticmethod
     def no_thread(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
+
+    def call(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """Gives the result of some work in a thread."""
+        self.reactor.came.clear()
+        outcome = defer_to_new_thread(self.reactor, work, *arguments)  # type: ignore[arg-type]
+        self.reactor.run()
+        return self.successResultOf(outcome)
+
+    def rested(self, count: int) -> None:
+        """Waits until some threads rest."""
+        deadline = threading.Event()
+        for _ in range(WAIT_S * 100):
+            if len(threads._resting) == count:
+                return
+            deadline.wait(0.01)
+        raise self.failureException(f"{len(threads._resting)} threads rest, and not {count}")
+
+    def test_thread_is_used_again(self) -> None:
+        """A thread that has done its work does the next one, under the name of that."""
+
+        def current() -> tuple[int, str]:
+            return threading.get_ident(), threading.current_thread().name
+
+        first, name = self.call(current)
+        self.rested(1)
+        self.assertEqual(self.call(current), (first, name))
+        self.rested(1)
+        self.assertEqual(self.call(partial(threading.current_thread)).name, "livefeed current_thread")
+        self.rested(1)
+        # No thread can be started, and none has to be.
+        self.patch(threading.Thread, "start", self.no_thread)
+        self.assertEqual(self.call(current), (first, name))
+
+    def test_calls_at_the_same_time(self) -> None:
+        """Each has a thread of its own, and a call that hangs keeps no other waiting. Only a few threads rest."""
+        go, count = threading.Event(), MAX_RESTING + 2
+        began = threading.Semaphore(0)
+
+        def hang() -> int:
+            began.release()
+            go.wait(WAIT_S)
+            return threading.get_ident()
+
+        hanging = [defer_to_new_thread(self.reactor, hang) for _ in range(count)]  # type: ignore[arg-type]
+        for _ in range(count):
+            self.assertTrue(began.acquire(timeout=WAIT_S))
+        self.assertEqual(self.call(max, 1, 2), 2)
+        self.rested(1)
+        go.set()
+        self.rested(MAX_RESTING)
+        while len(self.reactor.handed) < count:
+            self.assertTrue(self.reactor.came.wait(WAIT_S))
+        self.reactor.run()
+        self.assertEqual(len({self.successResultOf(each) for each in hanging}), count)
+
+    def test_work_is_not_kept(self) -> None:
+        """A thread that rests keeps neither the work nor its result."""
+        given = Given()
+        kept = weakref.ref(given)
+        self.call(given.give)
+        self.rested(1)
+        del given
+        self.assertIsNone(kept())
 
     def test_cancelled(self) -> None:
         """The result of a cancelled call is discarded."""

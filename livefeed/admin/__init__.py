@@ -9,8 +9,9 @@
 - ``desk``: the commands of the desks, and the documents that are shown and that wait.
 - ``desk_page``: the page of the desk, whose files everybody may load.
 - ``embargoes``: documents that are set aside for a time, and the commands about them.
+- ``exposition``: all samples in the format of Prometheus, with its library.
 - ``health``: live and ready.
-- ``metrics``: the samples of this process, and all samples in the format of Prometheus.
+- ``metrics``: the samples of this process, and the resource of all samples.
 - ``playback``: the command that pauses, seeks and speeds up a recording.
 - ``publish``: the stored documents of feeds, which publishers read, write and change.
 - ``publish_edits``: conditions, replacement, patches and deletion of a stored document.

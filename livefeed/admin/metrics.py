@@ -1,4 +1,4 @@
-"""The metrics: the samples of this process, and all samples in the text format of Prometheus.
+"""The metrics: the samples of this process, and the resource that answers with all samples.
 
 Each request computes them anew.
 """
@@ -11,15 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 from OpenSSL import SSL
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0
-from prometheus_client.process_collector import ProcessCollector
-from prometheus_client.registry import Collector
 
 from livefeed import __version__
 from livefeed.admin.reports import NO_STORE, Reading
-from livefeed.admin.samples import FAMILIES, Labels, Sample
+from livefeed.admin.samples import Labels, Sample
 from livefeed.auth.grants import DenialReason
 from livefeed.feed.state import State
 from livefeed.feed.tally import DropReason, RefusalReason
@@ -28,8 +23,7 @@ from livefeed.web.answers import answer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from prometheus_client.core import Metric
-
+    from livefeed.admin.exposition import Exposition
     from livefeed.delivery.published_feed import PublishedFeed
     from livefeed.feed.feed import Feed
     from livefeed.intake.puller import Puller
@@ -40,8 +34,6 @@ if TYPE_CHECKING:
     from livefeed.transport.pool import Pool
     from livefeed.web.request import Request
     from livefeed.web.site import Site
-
-PREFIX = "livefeed_"
 
 
 class ServedFeed(Protocol):
@@ -231,32 +223,6 @@ def of_workers(reports: Iterable[Mapping[str, Any]]) -> Iterator[Sample]:
         yield Sample("workers", (("state", state),), count)
 
 
-def families_of(samples: Iterable[Sample]) -> Iterator[Metric]:
-    """Gives samples as metrics of Prometheus, in the order of the table of families."""
-    by_name: dict[str, list[Sample]] = {}
-    for sample in samples:
-        by_name.setdefault(sample.name, []).append(sample)
-    for name, family in FAMILIES.items():
-        found = by_name.get(name)
-        if found:
-            kind = CounterMetricFamily if family.is_counter else GaugeMetricFamily
-            metric = kind(PREFIX + name, family.text, labels=[label for label, _ in found[0].labels])
-            for sample in found:
-                metric.add_metric([text for _, text in sample.labels], sample.value)
-            yield metric
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Source(Collector):
-    """Gives the samples to prometheus_client."""
-
-    samples: Callable[[], Iterable[Sample]]
-
-    def collect(self) -> Iterator[Metric]:
-        """Collector API."""
-        return families_of(self.samples())
-
-
 class MetricsResource(Reading):
     """``/metrics``.
 
@@ -265,11 +231,14 @@ class MetricsResource(Reading):
 
     def __init__(self, samples: Callable[[], Iterable[Sample]]) -> None:
         super().__init__()
-        self._registry = CollectorRegistry()
-        self._registry.register(_Source(samples))
-        ProcessCollector(registry=self._registry)
+        self._samples = samples
+        self._exposition: Exposition | None = None
 
     def read(self, request: Request) -> int:
         """Reading API."""
-        fields = [(b"Content-Type", CONTENT_TYPE_PLAIN_1_0_0.encode()), NO_STORE]
-        return answer(request, 200, fields, generate_latest(self._registry))
+        from livefeed.admin.exposition import CONTENT_TYPE, Exposition  # noqa: PLC0415 - not every process is asked
+
+        if self._exposition is None:
+            self._exposition = Exposition(self._samples)
+        fields = [(b"Content-Type", CONTENT_TYPE), NO_STORE]
+        return answer(request, 200, fields, self._exposition.text())

@@ -34,6 +34,7 @@ from livefeed.web.negotiation import (
     choose_coding,
     coding_ranks,
     coding_weights,
+    preferred_coding,
     preferred_wait_s,
 )
 from livefeed.web.prepared import Prepared
@@ -42,7 +43,7 @@ from livefeed.web.resources import METHODS, Node
 from livefeed.web.site import FORGET_S
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Hashable, Iterator, Mapping, Sequence
+    from collections.abc import Container, Hashable, Iterator, Sequence
 
     from twisted.web.resource import IResource
 
@@ -213,7 +214,7 @@ class DocumentResource(FeedResource):
             if prepared is not None:
                 request.repeat(prepared)
                 return NOT_DONE_YET
-        selected = _selected(snapshot, fields.codings)
+        selected = _selected(snapshot, fields.keyed.accept_encoding)
         known = _known(snapshot, selected, fields.tags)
         if is_another(fields.if_match, selected.etag):
             refused = (*self._shared(request), *self._state())
@@ -304,7 +305,7 @@ class DocumentResource(FeedResource):
         fields = KeyedFields._make(values)
         if self._form == "either" and fields.accepts_events():
             return None
-        selected = _selected(snapshot, coding_weights(fields.accept_encoding))
+        selected = _selected(snapshot, fields.accept_encoding)
         known = _known(snapshot, selected, listed_tags(fields.if_none_match))
         wait_s = preferred_wait_s(fields.prefer)
         if wait_s and known is not None:
@@ -523,13 +524,13 @@ def _reason_field(reason: str) -> bytes:
     return b'"%b"' % quote(reason, safe=_PLAIN).encode("ascii")
 
 
-def _selected(snapshot: Snapshot, codings: Mapping[str, float]) -> Representation:
+def _selected(snapshot: Snapshot, accept_encoding: bytes | None) -> Representation:
     """Gives the representation that is selected for a client.
 
-    :param codings: the weights of the content codings, by their names.
+    :param accept_encoding: the field ``Accept-Encoding``; ``None`` if it was not sent.
     """
-    coded = [coding for coding in snapshot.representations if coding != IDENTITY]
-    return snapshot.representations[choose_coding(codings, coded)]
+    made = snapshot.representations
+    return made[preferred_coding(accept_encoding, tuple(made))]
 
 
 def _known(snapshot: Snapshot, selected: Representation, tags: Sequence[bytes]) -> bytes | None:
@@ -537,8 +538,12 @@ def _known(snapshot: Snapshot, selected: Representation, tags: Sequence[bytes]) 
 
     :param tags: the tags in ``If-None-Match``.
     """
-    # The tags of all codings: some codings are made later, or were made by another process.
-    return matching_tag(tags, [selected.etag, *snapshot.etags()])
+    version = snapshot.version.encode()
+    for tag in tags:
+        if version in tag or tag == b"*":
+            # The tags of all codings: some codings are made later, or were made by another process.
+            return matching_tag(tags, [selected.etag, *snapshot.etags()])
+    return None
 
 
 def _wants_events(form: Form, fields: RequestFields) -> bool:
@@ -552,4 +557,4 @@ def _last_event_id(request: Request) -> str | None:
 
 def _last_event_ids(request: Request) -> Sequence[bytes]:
     """Gives the lines of ``Last-Event-ID``, which only streams read."""
-    return request.requestHeaders.getRawHeaders(b"Last-Event-ID", [])
+    return request.lines_of(b"Last-Event-ID")

@@ -42,7 +42,7 @@ class Access:
 
     No answer of a protected feed is stored for other requests, and no two requests for it wait together. A public feed
     has no access fields: ``Cookie`` differs for each browser, and answers that depended on it would have to be rendered
-    for each, which costs ten times as much.
+    for each, which costs three times as much.
 
     :ivar origins: the origins whose pages may read the answers.
     :ivar fields: the names of the request fields that decide on access, such as ``Authorization``; empty for a public

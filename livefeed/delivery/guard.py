@@ -155,7 +155,9 @@ class Guard:
             found: Permit | Denial = self._count(_IN_URL)
         else:
             credentials = Credentials.of(request, () if self.cookie is None else (self.cookie,))
-            found = self.judge(credentials, peer_of(request.getClientAddress()))
+            found = self._judge(credentials)
+            if isinstance(found, Denial):
+                found = self._refuse(found, peer_of(request.getClientAddress()))
         if isinstance(found, Denial):
             return found
         request.permit = found
@@ -167,11 +169,13 @@ class Guard:
         :param address: the address of the client, as :func:`livefeed.transport.addresses.peer_of` gives it.
         """
         found = self._judge(credentials)
-        if isinstance(found, Permit):
-            return found
-        if found.reason in _GUESSES and self.failures.is_one_too_many(address):
-            found = _TOO_MANY
-        return self._count(found)
+        return self._refuse(found, address) if isinstance(found, Denial) else found
+
+    def _refuse(self, denial: Denial, address: str) -> Denial:
+        """Counts a denial, and gives the one that the client is told: another one where it guesses tokens."""
+        if denial.reason in _GUESSES and self.failures.is_one_too_many(address):
+            denial = _TOO_MANY
+        return self._count(denial)
 
     def check(self) -> None:
         """Ends the subscriptions whose tokens are revoked, after tokens or keys have changed."""

@@ -15,7 +15,17 @@
 Other packages add sources by entry points of the group ``livefeed.sources``. They import the interface from here.
 """
 
-from livefeed.sources.registry import GROUP, STORE, is_store, make_source, needs_state_dir, split_url
+from livefeed.sources.registry import GROUP, STORE, is_recording, is_store, make_source, needs_state_dir, split_url
 from livefeed.sources.source import MakeSource, Source
 
-__all__ = ["GROUP", "STORE", "MakeSource", "Source", "is_store", "make_source", "needs_state_dir", "split_url"]
+__all__ = [
+    "GROUP",
+    "STORE",
+    "MakeSource",
+    "Source",
+    "is_recording",
+    "is_store",
+    "make_source",
+    "needs_state_dir",
+    "split_url",
+]

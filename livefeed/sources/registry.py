@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, urlsplit
 
@@ -27,6 +26,9 @@ GROUP = "livefeed.sources"
 STORE = "store"
 """The scheme of a feed whose document publishers write to livefeed itself."""
 
+RECORDING = "recording"
+"""The scheme of a recording."""
+
 
 def split_url(url: str) -> SplitResult:
     """Splits a URL. Its authority may list several hosts, which the source splits itself.
@@ -43,6 +45,11 @@ def split_url(url: str) -> SplitResult:
 def is_store(url: str) -> bool:
     """Tells whether a URL names the embedded store, which needs a state directory."""
     return url.partition(":")[0].lower() == STORE
+
+
+def is_recording(url: str) -> bool:
+    """Tells whether a URL names a recording."""
+    return url.partition(":")[0].lower() == RECORDING
 
 
 def needs_state_dir() -> ConfigurationError:
@@ -83,6 +90,9 @@ def make_source(url: str, *, reactor: IReactorTime, max_bytes: int, store: Store
 
 def _plugged_in(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> Source:
     """Makes a source of another package."""
+    # Imported here: a source of livefeed's own does not need it.
+    from importlib.metadata import entry_points  # noqa: PLC0415
+
     entries = entry_points(group=GROUP)
     found = {entry.value: entry for entry in entries if entry.name.lower() == parts.scheme}
     if not found:
@@ -178,7 +188,7 @@ _SCHEMES: dict[str, Callable[[SplitResult, IReactorTime, int], Source]] = {
     "http": _http,
     "https": _http,
     "mongodb": _mongo,
-    "recording": _recording,
+    RECORDING: _recording,
     "redis": _redis,
     "rediss": _redis,
     "redis+unix": _redis,

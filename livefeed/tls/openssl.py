@@ -11,10 +11,11 @@ Rule: this is the only module that uses that library.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from errno import EAGAIN
 from functools import cache
 from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from cryptography.hazmat.bindings import _rust
 from OpenSSL import SSL
@@ -29,6 +30,9 @@ RECORD_BYTES = 16_384
 
 TICKET_KEYS_BYTES = 80
 """The size of a context's keys of tickets: 16 bytes of name, 32 for HMAC and 32 for AES (ssl/s3_lib.c of OpenSSL)."""
+
+_ANCHOR = "PyInit__rust"
+"""The function that cryptography's library exports."""
 
 DONE, WANTS_READ = 1, -2
 """The results of :attr:`TLSCalls.handshake`: it has succeeded, or goes on with the next bytes of the client."""
@@ -55,6 +59,13 @@ class TLSCalls:
         else for ``fail``, which tells.
     :ivar fail: raises the error of a connection, from the result of ``read`` or ``write``, which may also raise it
         themselves: the errors of :meth:`OpenSSL.SSL.Connection.recv` and ``send``.
+    :ivar read_ahead: has ``read`` take everything from the socket that is there, up to a record and more, by one call
+        to the kernel: else it takes the five bytes in front of a record by a call of their own. From then on a
+        connection may have data that the kernel does not report.
+    :ivar has_more: tells after a record was read whether there is more of which the kernel reports nothing. Of a record
+        that has not arrived as a whole, it reports the rest.
+    :ivar was_blocked: tells after a ``read`` without data whether it found the socket empty. If not, OpenSSL has
+        handled something else, such as a KeyUpdate, and may have data behind it, of which ``has_more`` knows nothing.
     :ivar take: gives a copy of the given number of bytes of the buffer.
     :ivar buffer: the buffer that all connections share. Its bytes are taken before anything else is called.
     """
@@ -68,6 +79,9 @@ class TLSCalls:
     write_all: Callable[[Any, bytes, int], list[int]] | None
     handshake: Callable[[Any], int]
     fail: Callable[[SSL.Connection, int], None]
+    read_ahead: Callable[[Any], object]
+    has_more: Callable[[Any], int]
+    was_blocked: Callable[[], bool]
     take: Callable[[Any, int], bytes]
     buffer: Any
 
@@ -83,6 +97,41 @@ class TicketKeyCalls:
 
     set_keys: Callable[[SSL.Context, bytes], bool]
     is_resumed: Callable[[SSL.Connection], bool]
+
+
+class _AheadCalls(TypedDict):
+    """The functions of :class:`TLSCalls` about reading ahead."""
+
+    read_ahead: Callable[[Any], object]
+    has_more: Callable[[Any], int]
+    was_blocked: Callable[[], bool]
+
+
+_NOT_AHEAD: _AheadCalls = {
+    "read_ahead": lambda _: None,
+    "has_more": lambda _: 0,
+    "was_blocked": lambda: True,
+}
+"""For connections that read no more than one record at a time."""
+
+
+def _ahead_calls(ffi: Any) -> _AheadCalls | None:
+    """Gives the functions about reading ahead, which cryptography's library does not name; ``None`` if there are none.
+
+    :param ffi: pyOpenSSL's.
+    """
+    library = Path(_rust.__file__)
+    try:
+        set_read_ahead = ffi.cast("void(*)(void *, int)", address_of(library, "SSL_set_read_ahead", _ANCHOR))
+        has_pending = ffi.cast("int(*)(void *)", address_of(library, "SSL_has_pending", _ANCHOR))
+    except UnknownFunctionError:
+        return None
+    return {
+        "read_ahead": lambda handle: set_read_ahead(handle, 1),
+        "has_more": has_pending,
+        # OpenSSL sets it to 0 at the beginning of each read (clear_sys_error in ssl/s3_lib.c).
+        "was_blocked": lambda: ffi.errno == EAGAIN,
+    }
 
 
 def public_calls() -> TLSCalls:
@@ -105,6 +154,7 @@ def public_calls() -> TLSCalls:
         write_all=None,
         handshake=handshake,
         fail=fail,
+        **_NOT_AHEAD,
         take=lambda buffer, count: bytes(buffer[:count]),
         buffer=bytearray(RECORD_BYTES),
     )
@@ -179,6 +229,7 @@ def direct_calls() -> TLSCalls | None:
         write_all=write_all,
         handshake=_handshake_call(lib),
         fail=fail,
+        **(_ahead_calls(ffi) or _NOT_AHEAD),
         take=ffi.unpack,
         buffer=ffi.new("char[]", RECORD_BYTES),
     )
@@ -238,7 +289,7 @@ def ticket_key_calls() -> TicketKeyCalls:
 
     :raises UnknownFunctionError: if they are not available; the message has the reason.
     """
-    address = address_of(Path(_rust.__file__), "SSL_CTX_ctrl", "PyInit__rust")
+    address = address_of(Path(_rust.__file__), "SSL_CTX_ctrl", _ANCHOR)
     try:
         ffi: Any = SSL._ffi  # type: ignore[attr-defined] # noqa: SLF001
         lib: Any = SSL._lib  # type: ignore[attr-defined] # noqa: SLF001

@@ -22,5 +22,6 @@ Nothing here knows HTTP. Endpoints of plug-ins that end TLS above a plain connec
 - ``sockets``: addresses and options of a socket.
 - ``tls_connection``: a connection with TLS, and groups of them.
 - ``traffic``: the bytes that connections send and receive, as the kernel counts them.
+- ``unreported``: connections with data that OpenSSL has, and the kernel does not report.
 - ``writing``: data that goes out, and its producers.
 """

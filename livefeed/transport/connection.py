@@ -141,6 +141,8 @@ class Connection(Reading):
                 self._send_answer(answer)
                 return
             missed = replay.missed
+            if missed is not None and self._state < DRAINING and replay.join(missed, self):
+                return
         if self._state < DRAINING:
             self._deliver(data, missed)
 
@@ -207,9 +209,6 @@ class Connection(Reading):
         :param key: stores the answer for replay; ``None`` if it must not be stored.
         """
         self.pool.did_more = True
-        replay = self._answers
-        if key is not None and replay is not None and replay.join(key, self):
-            return
         begin = None
         if self._protocol is None:
             if key is None:

@@ -196,6 +196,11 @@ class ConnectionState(StreamSocket):
         return self._state >= DRAINING
 
     @property
+    def reads(self) -> bool:
+        """Whether it waits for data of its client."""
+        return bool(self._mask & EPOLLIN)
+
+    @property
     def polls(self) -> bool:
         """Whether its answers may be repeated: its client sends requests, and does not follow anything."""
         return self._answers is not None

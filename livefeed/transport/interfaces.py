@@ -71,6 +71,10 @@ class PooledConnection(Protocol):
         """Handles that its deadline has passed."""
 
     @property
+    def reads(self) -> bool:
+        """Whether it waits for data of its client."""
+
+    @property
     def polls(self) -> bool:
         """Whether its answers may be repeated: its client sends requests, and does not follow anything."""
 
@@ -138,6 +142,9 @@ class ConnectionPool(Protocol):
 
     def watch(self, fd: int, mask: int) -> None:
         """Changes the events of epoll that a connection waits for."""
+
+    def handle_again(self, connection: PooledConnection) -> None:
+        """Handles a connection once more, which has data that the kernel does not report."""
 
     def close_later(self, connection: PooledConnection) -> None:
         """Closes a connection that is lost after this turn."""

@@ -22,6 +22,7 @@ from livefeed.clocks import Beat
 from livefeed.transport.rooms import Turns
 from livefeed.transport.sockets import reset_when_closed
 from livefeed.transport.traffic import Traffic
+from livefeed.transport.unreported import Unreported
 
 if TYPE_CHECKING:
     import socket
@@ -128,6 +129,7 @@ class Pool:
     :ivar did_more: set by a connection that did more than repeat an answer; the pool then looks at the clock.
     :ivar traffic: counts the bytes that are sent and received.
     :ivar turns: answers the requests that wait together.
+    :ivar unreported: the connections with data that the kernel does not report.
     :ivar now: the reactor's time as of the last sweep, in seconds.
     :ivar accepted: number of connections accepted since the start.
     :ivar refused: number of connections closed or told to come back since there were too many.
@@ -146,6 +148,7 @@ class Pool:
     connections: dict[int, PooledConnection] = field(default_factory=dict)
     deadlines: dict[PooledConnection, float] = field(default_factory=dict)
     turns: Turns = field(init=False)
+    unreported: Unreported = field(init=False)
     traffic: Traffic = field(default_factory=Traffic)
     did_more: bool = False
     now: float = 0.0
@@ -177,6 +180,7 @@ class Pool:
     def __post_init__(self) -> None:
         self._epoll = select.epoll()
         self.turns = Turns(self.reactor)
+        self.unreported = Unreported(self.reactor, self.doRead)
         self._sweeping = LoopingCall(self.sweep)
         self._sweeping.clock = cast("IReactorTime", Beat(cast("IReactorTime", self.reactor)))
 
@@ -308,6 +312,7 @@ class Pool:
             self._running = False
             self._cease_pacing()
             self._sweeping.stop()
+        self.unreported.stop()
         self._epoll.close()
 
     def doRead(self) -> None:
@@ -316,7 +321,7 @@ class Pool:
         self._in_turn = True
         left, end = EVENTS, self.reactor.seconds() + TURN_S
         # Until there is no event left: another turn of the reactor costs 15 µs, and a look costs 0.6.
-        while left > 0 and (found := self._take_left_over() or self._epoll.poll(0, EVENTS_AT_ONCE)):
+        while left > 0 and (found := self._take_left_over() or self._take_events()):
             left -= len(found)
             each = iter(found)
             for fd, events in each:
@@ -343,12 +348,19 @@ class Pool:
             if self.reactor.seconds() > end:
                 break
         self._in_turn = False
+        self._wake_if_more()
 
     # What connections call
 
     def watch(self, fd: int, mask: int) -> None:
         """Changes the events that a connection waits for."""
         self._epoll.modify(fd, mask)
+
+    def handle_again(self, connection: PooledConnection) -> None:
+        """Handles a connection once more, which has data that the kernel does not report."""
+        self.unreported.waiting[connection.fd] = connection
+        if not self._in_turn:
+            self.unreported.wake_later()
 
     def close_later(self, connection: PooledConnection) -> None:
         """Closes a connection that is lost after this turn."""
@@ -393,6 +405,18 @@ class Pool:
         """Gives the events that the last turn had no time for, except those of connections that have ended since."""
         left_over, self._left_over = self._left_over, []
         return [(fd, events) for fd, connection, events in left_over if self.connections.get(fd) is connection]
+
+    def _take_events(self) -> list[tuple[int, int]]:
+        """Gives the events that the kernel reports, and those that it does not."""
+        found: list[tuple[int, int]] = self._epoll.poll(0, EVENTS_AT_ONCE)
+        if self.unreported.waiting:
+            self.unreported.add_to(found, self.connections)
+        return found
+
+    def _wake_if_more(self) -> None:
+        """Has another turn if there are events that the kernel does not report, or not again."""
+        if self._left_over or self.unreported.waiting:
+            self.unreported.wake_later()
 
     def _accept(self, fd: int) -> None:
         listener = self._listeners.get(fd)
@@ -553,5 +577,6 @@ class Pool:
         if self._running and not self._listeners and not self.connections:
             self._running = False
             self._cease_pacing()
+            self.unreported.stop()
             self.reactor.removeReader(self)
             self._sweeping.stop()

@@ -236,6 +236,11 @@ class HeaderConnection:
         self.abortConnection()
 
     @property
+    def reads(self) -> bool:
+        """PooledConnection API."""
+        return True
+
+    @property
     def polls(self) -> bool:
         """PooledConnection API. The client has not sent a request yet."""
         return False

@@ -139,7 +139,7 @@ class TLSConnection(Connection):
             return
         calls = TLS_CALLS
         # To call an attribute that is no method takes 20 ns more than to look it up and call it.
-        read, take, buffer = calls.read, calls.take, calls.buffer
+        read, take, buffer, has_more = calls.read, calls.take, calls.buffer, calls.has_more
         try:
             count = read(self._handle, buffer, RECORD_BYTES)
             if count <= 0:
@@ -148,10 +148,14 @@ class TLSConnection(Connection):
             self._not_received(error)
             return
         data = take(buffer, count)
+        if has_more(self._handle):
+            self.pool.handle_again(self)
         replay = self._answers
         answer = replay.find(data)  # type: ignore[union-attr] # there is a store at each boundary
         if answer is None:
-            self._deliver(data, replay.missed)  # type: ignore[union-attr]
+            missed = replay.missed  # type: ignore[union-attr]
+            if missed is None or not replay.join(missed, self):  # type: ignore[union-attr]
+                self._deliver(data, missed)
             return
         self._active_at = self.pool.now
         if answer.at_once:
@@ -203,6 +207,8 @@ class TLSConnection(Connection):
     def _begin(self) -> None:
         """Begins as without TLS: the handshake has succeeded."""
         self._tls_state = READY
+        # Not before: a client without TLS is answered by the bytes that OpenSSL has left in the socket.
+        TLS_CALLS.read_ahead(self._handle)
         self.pool.handshakes += self.fd not in self.pool.guests
         super().start()
         if self._protocol is not None and IHandshakeListener.providedBy(self._protocol):
@@ -222,7 +228,10 @@ class TLSConnection(Connection):
         try:
             count = TLS_CALLS.read(self._handle, TLS_CALLS.buffer, RECORD_BYTES)
             if count > 0:
-                return TLS_CALLS.take(TLS_CALLS.buffer, count)
+                data = TLS_CALLS.take(TLS_CALLS.buffer, count)
+                if TLS_CALLS.has_more(self._handle):
+                    self.pool.handle_again(self)
+                return data
             TLS_CALLS.fail(self._ssl, count)
         except SSL.Error as error:
             self._not_received(error)
@@ -236,6 +245,8 @@ class TLSConnection(Connection):
             self._eof_received()
         elif not isinstance(error, SSL.WantReadError):
             self._socket_failed(_lost(error))
+        elif not TLS_CALLS.was_blocked():
+            self.pool.handle_again(self)
 
     def _send(self, data: bytes) -> int:
         write = TLS_CALLS.write
@@ -314,8 +325,11 @@ class TLSConnection(Connection):
     def _watch(self, mask: int) -> None:
         if self._tls_state == CROSSED:
             self._mask = mask
-        else:
-            super()._watch(mask)
+            return
+        resumes = mask & ~self._mask & EPOLLIN
+        super()._watch(mask)
+        if resumes and self._state < LOST and TLS_CALLS.has_more(self._handle):
+            self.pool.handle_again(self)
 
     def _shutdown_and_linger(self) -> None:
         if self._tls_state == HANDSHAKING:

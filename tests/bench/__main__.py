@@ -6,27 +6,28 @@ import argparse
 import sys
 import tempfile
 import time
+import traceback
 from dataclasses import replace
 from pathlib import Path
 
 from tests.bench import report
+from tests.bench.page import KEPT, write
+from tests.bench.page import PARTS as PAGE_PARTS
 from tests.bench.parts.part import Bench, Plan
 from tests.bench.parts.registry import PARTS, chosen
 from tests.bench.preparing import installed, make_setting, prepare_process
 from tests.bench.results import OURS, Found, Kept
 from tests.bench.servers import COMPARED, KINDS, OTHER, missing_tools
-from tests.bench.tables import table
-
-KEPT = Path(__file__).parents[2] / "docs" / "benchmarks.json"
+from tests.bench.tables import rest_table, table
 
 
 def main() -> int:
     """Runs the command."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="three rows and 1,000 subscribers: under two minutes")
-    parser.add_argument("--rounds", type=int, default=9, help="of each part but subscribers")
+    parser.add_argument("--quick", action="store_true", help="three rows and 1,000 subscribers: three minutes")
+    parser.add_argument("--rounds", type=int, default=7, help="of each part but subscribers")
     parser.add_argument("--seconds", type=float, default=1, help="how long each measurement of requests takes")
-    parser.add_argument("--fan-out-rounds", type=int, default=30, help="of subscribers")
+    parser.add_argument("--fan-out-rounds", type=int, default=7, help="of subscribers")
     parser.add_argument("--fan-out-seconds", type=int, default=2, help="how many versions count in each")
     parser.add_argument("--subscribers", type=int, nargs="*", default=[100, 1000, 10000])
     parser.add_argument("--waiting", type=int, nargs="*", default=[10000], help="long polls at a time")
@@ -38,14 +39,22 @@ def main() -> int:
         help="compare with the livefeed of another checkout",
     )
     parser.add_argument(
+        "--python", type=Path, metavar="FILE", help="another Python with livefeed's packages, for the claims about it"
+    )
+    parser.add_argument(
         "--rows", nargs="*", default=[""], metavar="WORDS", help="of the requests: with this in the title"
     )
     parser.add_argument("--only", choices=[part.name for part in PARTS], help="one part of it")
     parser.add_argument("--tables", action="store_true", help="only print what docs/benchmarks.json holds, as Markdown")
-    parser.add_argument("--write", action="store_true", help="write the rows into docs/benchmarks.json and .svg")
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help="keep the rows: in docs/benchmarks.json and .svg, README and docs",
+    )
     options = parser.parse_args()
     if options.tables:
-        print(report.document(Kept.read(KEPT)))
+        kept = Kept.read(KEPT)
+        print("\n".join(make(kept) for make in PAGE_PARTS.values()))
         return 0
     if options.other:
         if options.write or options.only not in ("requests", "subscribers"):
@@ -58,25 +67,40 @@ def main() -> int:
         )
         return 1
     prepare_process()
-    found = Found()
+    # A whole run replaces all rows, also those that no part measures any more.
+    kept = Kept() if options.only is None and options.rows == [""] else Kept.read(KEPT)
+    measured, failed = Kept(), list[str]()
     with tempfile.TemporaryDirectory() as directory:
-        setting = replace(make_setting(Path(directory)), other=options.other and options.other.resolve())
-        bench = Bench(setting, tuple(installed(options.servers)), plan, found)
+        setting = replace(
+            make_setting(Path(directory)),
+            other=options.other and options.other.resolve(),
+            python=options.python and options.python.absolute(),  # not resolved: an environment is found by its link
+        )
+        names = tuple(installed(options.servers))
         for part in chosen(options.only, is_quick=options.quick):
-            began = time.monotonic()
-            part.measure(bench)
+            began, found = time.monotonic(), Found()
+            try:
+                part.measure(Bench(setting, names, plan, found))
+            except Exception:
+                # The other parts are an hour's work.
+                traceback.print_exc()
+                failed.append(part.name)
+            else:
+                measured.merge(found)
+                kept.merge(found)
+                if options.write:
+                    kept.write(KEPT)
             print(f"{part.name}: {(time.monotonic() - began) / 60:.1f} minutes", file=sys.stderr, flush=True)
-    if not (found.rounds or found.rest):
+    if not (measured.runs or failed):
         parser.error(f"--rows: no title of the measured parts has {' or '.join(options.rows)} in it")
-    print(table(found.medians()))
-    print("\n".join(report.workers(found.medians(), found.spread)))
+    print(table(measured.rows))
+    print("\n".join([*rest_table(measured.rest), *report.sentences_of_workers(measured.rows, measured.spread)]))
     if options.write:
-        # A whole run replaces all rows, also those that no part measures any more.
-        kept = Kept() if options.only is None and options.rows == [""] else Kept.read(KEPT)
-        kept.merge(found)
-        kept.write(KEPT)
         KEPT.with_suffix(".svg").write_text(report.plot(kept.rows, OURS))
-    return 0
+        write(kept)
+    if failed:
+        print(f"these parts have failed, and their rows are missing: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def plan_of(options: argparse.Namespace) -> Plan:

@@ -26,7 +26,7 @@ from tests.bench.peers.nginx import Nchan
 from tests.bench.preparing import check_options, installed, make_setting, prepare_process
 from tests.bench.results import BY_SPLICES, Found, Kept, deltas_title
 from tests.bench.tables import table
-from tests.bench.turns import Holder, progress, put
+from tests.bench.turns import Holder, progress, put, rotated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +74,7 @@ def measure(setting: Setting, kind: str, *, count: int, rounds: int, seconds: in
     with ExitStack() as stack:
         holders = [hold(setting, name, documents[0], count, stack) for name in installed(list(WAYS))]
         for turn in range(rounds):
-            for holder in holders:
+            for holder in rotated(holders, turn):
                 got = holder.take_turn(publisher(holder.server, documents[turn]), seconds=seconds)
                 progress(f"round {turn + 1}", title, holder.server.name, got)
         for holder in holders:

@@ -25,7 +25,7 @@ from tests.bench.peers.livefeed import FEEDS, LivefeedFeeds
 from tests.bench.preparing import check_options, make_setting, prepare_process
 from tests.bench.results import FIVE_ITEMS, ONE_ITEM, Found, Kept, items_title
 from tests.bench.tables import table
-from tests.bench.turns import Holder, progress, put
+from tests.bench.turns import Holder, progress, put, rotated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +85,7 @@ def measure(
     with ExitStack() as stack:
         holders = [hold(setting, name, count, interval_s, stack) for name in ITEMS]
         for turn in range(rounds):
-            for holder, publish, period_s in holders:
+            for holder, publish, period_s in rotated(holders, turn):
                 got = holder.take_turn(publish, seconds=seconds, period_s=period_s)
                 progress(f"round {turn + 1}", title, holder.server.name, got)
         for holder, _, _ in holders:

@@ -1,11 +1,10 @@
-"""The output of the bench: tables, and a plot without a plotting library."""
+"""The output of the bench beside its tables: the conditions of the runs, and a plot without a plotting library."""
 
 from __future__ import annotations
 
 from html import escape
 from typing import TYPE_CHECKING
 
-from tests.bench import following
 from tests.bench.results import (
     CROWD,
     OURS,
@@ -16,8 +15,6 @@ from tests.bench.results import (
     reference_of,
 )
 from tests.bench.servers import ONE_WORKER, TWO_WORKERS
-from tests.bench.standing import standing
-from tests.bench.tables import rest_table, table
 
 if TYPE_CHECKING:
     from tests.bench.load import Measured
@@ -27,14 +24,7 @@ Medians = dict[str, dict[str, "Measured"]]
 BAR, GAP, LEFT, WIDTH = 16, 6, 220, 760
 
 
-def document(kept: Kept) -> str:
-    """Gives the part of ``docs/benchmarks.md`` that shows the kept results, as Markdown."""
-    wire = [following.wire_table(kept.wire)] if kept.wire else []
-    parts = [standing(kept), *wire, table(kept.rows), *rest_table(kept.rest), *workers(kept.rows, kept.spread)]
-    return "\n".join([*parts, "", *conditions(kept)])
-
-
-def workers(medians: Medians, spread: list[list[int]]) -> list[str]:
+def sentences_of_workers(medians: Medians, spread: list[list[int]]) -> list[str]:
     """Gives the sentences about the parent of workers, and about the connections of each."""
     names = (OURS, ONE_WORKER, TWO_WORKERS)
     rows = [(name, by_name[name]) for by_name in medians.values() if TWO_WORKERS in by_name for name in names]
@@ -48,12 +38,8 @@ def workers(medians: Medians, spread: list[list[int]]) -> list[str]:
 def conditions(kept: Kept) -> list[str]:
     """Gives a line for each machine and day: the rows, the versions of the servers, and the number of rounds."""
     groups: dict[str, dict[str, Run]] = {}
-    for title in [
-        *kept.rows,
-        *([CROWD] if kept.crowd else []),
-        *([WIRE] if kept.wire else []),
-        *([REST] if kept.rest else []),
-    ]:
+    more = {CROWD: kept.crowd, WIRE: kept.wire, REST: kept.rest}
+    for title in [*kept.rows, *(title for title, found in more.items() if found)]:
         run = kept.runs[title]
         groups.setdefault(_place(run), {})[title] = run
     return [_condition(place, runs, name_them=len(groups) > 1) for place, runs in groups.items()]

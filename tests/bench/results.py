@@ -50,6 +50,13 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
     "Centrifugo": {"Centrifugo": ("cat", f"{BUILT}/centrifugo.version")},
     "nginx": {"nginx": ("nginx", "-v")},
     "nginx + nchan": {"nginx": ("nginx", "-v"), "nchan": ("dpkg-query", "-W", "libnginx-mod-nchan")},
+    "livefeed, OpenSSL 3": {
+        "OpenSSL": (
+            f"{BUILT.parent}/openssl3/bin/python",
+            "-c",
+            "from OpenSSL import SSL; print(SSL.OpenSSL_version(0))",
+        )
+    },
     "varnish behind hitch": {"Varnish": ("varnishd", "-V"), "hitch": ("hitch", "--version")},
 }
 """The commands that print the versions of servers outside Python."""
@@ -145,6 +152,7 @@ class Found:
 
     :ivar seconds: of each measurement, by title.
     :ivar spread: the connections of each worker, for each livefeed with workers.
+    :ivar versions: those that only the measuring part knows, by the name of the server.
     """
 
     rounds: dict[str, dict[str, list[Measured]]] = field(default_factory=dict)
@@ -153,6 +161,7 @@ class Found:
     wire: dict[str, tuple[float, float]] = field(default_factory=dict)
     rest: dict[str, Rest] = field(default_factory=dict)
     spread: list[list[int]] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
 
     def note(self, title: str, name: str, got: Measured, *, seconds: float) -> None:
         """Adds the figures of one round of a row for one server."""
@@ -175,7 +184,7 @@ class Found:
                 seconds=self.seconds[title],
                 rounds=max(len(got) for got in by.values()),
                 machine=machine(),
-                versions={name: version(name) for name in by},
+                versions={name: self.versions.get(name) or version(name) for name in by},
             )
             for title, by in self.rounds.items()
         }

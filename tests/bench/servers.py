@@ -12,7 +12,17 @@ from tests.bench.peers.caddy import CADDY, Caddy
 from tests.bench.peers.centrifugo import CENTRIFUGO, Centrifugo
 from tests.bench.peers.golang import Go
 from tests.bench.peers.h2o import H2o
-from tests.bench.peers.livefeed import Livefeed, LivefeedTwisted, LivefeedWorker, LivefeedWorkers, OtherLivefeed
+from tests.bench.peers.livefeed import (
+    OPENSSL_3_PYTHON,
+    Livefeed,
+    LivefeedOpenSSL3,
+    LivefeedOtherPython,
+    LivefeedSmallPages,
+    LivefeedTwisted,
+    LivefeedWorker,
+    LivefeedWorkers,
+    OtherLivefeed,
+)
 from tests.bench.peers.nginx import NCHAN_MODULE, Nchan, Nginx
 from tests.bench.peers.twistedweb import TwistedWeb
 from tests.bench.peers.varnish import VarnishHitch
@@ -21,6 +31,9 @@ if TYPE_CHECKING:
     from tests.bench.peers.server import Server
 
 ONE_WORKER, TWO_WORKERS, OTHER = "livefeed, one worker", "livefeed, two workers", "livefeed, the other"
+SMALL_PAGES, OPENSSL_3, OTHER_PYTHON = (
+    "livefeed, heap in small pages", "livefeed, OpenSSL 3", "livefeed, the other Python"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,6 +69,9 @@ KINDS = {
     ONE_WORKER: Entry(LivefeedWorker, compared=False),
     TWO_WORKERS: Entry(LivefeedWorkers, compared=False),
     OTHER: Entry(OtherLivefeed, compared=False),
+    SMALL_PAGES: Entry(LivefeedSmallPages, compared=False),
+    OPENSSL_3: Entry(LivefeedOpenSSL3, (str(OPENSSL_3_PYTHON),), compared=False),
+    OTHER_PYTHON: Entry(LivefeedOtherPython, compared=False),
 }
 """The servers, in the order of their turns."""
 
@@ -74,4 +90,4 @@ def missing_tools(*, wrk: bool = True) -> list[str]:
 
     :param wrk: whether wrk makes the load.
     """
-    return [need for need in ["taskset"] + ["wrk"] * wrk if not shutil.which(need)]
+    return [need for need in ["taskset", "go"] + ["wrk"] * wrk if not shutil.which(need)]

@@ -68,7 +68,6 @@ GOALS = (
     Goal(
         "HTTPS, 15,000 pollers, CPU: nginx", "HTTPS, 15,000 pollers, each once a second", "nginx", 1.05, 0.95
     ),
-    Goal("HTTP, identical heads, CPU: nginx", "HTTP, identical heads, 200 connections", "nginx", None, None),
     Goal("WebSocket, 10,000 subscribers, CPU: nchan", FAN_OUT, "nginx + nchan", 0.9, 0.7),
     Goal("the same: axum", FAN_OUT, "axum", None, None),
     Goal("the same: Centrifugo", FAN_OUT, "Centrifugo", None, None),

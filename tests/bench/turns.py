@@ -12,20 +12,24 @@ import time
 from bisect import bisect_left
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import itemgetter
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tests.bench import load
 from tests.bench.clients import Clients
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import ExitStack
     from pathlib import Path
 
     from tests.bench.clients import Demand
     from tests.bench.peers.server import Server
+
+T = TypeVar("T")
+Pair = TypeVar("Pair", bound="tuple[object, ...]")
 
 SETTLED = 2.7
 """The number of times between two versions before the memory of subscribers is measured, and their server is paused for
@@ -87,8 +91,11 @@ class Holder:
             server.pause()
             elapsed, cpu = time.monotonic() - started, server.cpu_seconds() - before
             first = server.first_cpu_seconds() - first
-        # Deliveries that are under way count, since their processor time does.
-        drained = clients.run(DRAINED_S)
+            # Deliveries that are under way count, since their processor time does.
+            drained = clients.run(DRAINED_S)
+            # A server that is paused would not answer the publisher.
+            server.resume()
+        server.pause()
         done = ran.done() + drained.done()
         got = load.Measured(
             rate=len(done) / elapsed,
@@ -158,6 +165,23 @@ def last_delivery(done: list[float], published: list[float], count: int) -> floa
         if behind - first >= count * 0.98:
             spreads.append((done[behind - 1] - start) * 1000)
     return median(spreads) if spreads else 0.0
+
+
+def rotated(those: Sequence[T], turn: int) -> list[T]:
+    """Gives the servers of a row in the order of a turn: A B C, B C A, C A B.
+
+    So no server is always the first of its row, or always after the same other one.
+    """
+    first = turn % max(len(those), 1)
+    return [*those[first:], *those[:first]]
+
+
+def rows_in_turn(able: Iterable[Pair], turn: int) -> list[Pair]:
+    """Gives rows one after the other, and the servers of each in the order of a turn.
+
+    :param able: rows with servers, in the order of the rows.
+    """
+    return [pair for _, group in groupby(able, key=itemgetter(0)) for pair in rotated(list(group), turn)]
 
 
 def progress(*parts: object) -> None:

@@ -84,6 +84,18 @@ class TLSCallsTests(SynchronousTestCase):
                 self.patch(SSL, "_lib", Pretending(lib, **{name: other}))
                 self.assertIsNone(direct_calls(), (name, other))
 
+    def test_nothing_is_read_ahead_if_the_library_hides_it(self) -> None:
+        """One record is read at a time then, as with the public methods."""
+
+        def fail(*_: object) -> int:
+            raise UnknownFunctionError
+
+        self.patch(openssl, "address_of", fail)
+        for calls in (direct_calls(), public_calls()):
+            assert calls is not None
+            calls.read_ahead(None)
+            self.assertEqual((calls.has_more(None), calls.was_blocked()), (0, True))
+
     def test_missing_method(self) -> None:
         """The method that turns a result into an exception."""
         for other in (None, 7):

@@ -7,6 +7,7 @@ import socket
 import ssl
 import struct
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import trustme
@@ -25,7 +26,7 @@ from zope.interface.verify import verifyObject
 
 from livefeed.tls import openssl
 from livefeed.tls.options import server_options
-from livefeed.transport import tls_connection
+from livefeed.transport import pool, tls_connection
 from livefeed.transport.closing import LINGER_S
 from livefeed.transport.connection_state import READ_BYTES
 from livefeed.transport.interfaces import IPlainListener
@@ -469,6 +470,69 @@ class RecordTests(TLSTestCase):
         self.client.sock.sendall(updates + self.records.record(DATA, b"x"))
         self.turn_until(lambda: self.protocol.received == b"x")
         self.assertGreater(len(handled), 100)
+
+    def test_keys_change_between_records_that_come_at_once(self) -> None:
+        """The data behind each change arrives, although neither the kernel nor OpenSSL reports it."""
+        parts = [self.records.record(DATA, b"%d" % number) + self.records.update() for number in range(10)]
+        self.client.sock.sendall(b"".join(parts))
+        self.turn_until(lambda: self.protocol.received == b"0123456789")
+
+    def test_record_that_comes_in_two_parts(self) -> None:
+        """The first part comes with the record before it. Nothing is handled until the rest is there."""
+        both = self.records.record(DATA, b"first") + self.records.record(DATA, b"second")
+        self.client.sock.sendall(both[:-9])
+        self.turn_until(lambda: self.protocol.received == b"first")
+        handled = record_handled(self, TLSConnection)
+        self.reactor.settle()
+        self.assertLess(len(handled), 3)
+        self.client.sock.sendall(both[-9:])
+        self.turn_until(lambda: self.protocol.received == b"firstsecond")
+
+    @staticmethod
+    def note(order: list[str], name: str, _: bytes) -> None:
+        """Notes that a protocol has received data."""
+        order.append(name)
+
+    def test_small_records_take_no_turn_of_others(self) -> None:
+        """The kernel is asked for other events after each of them."""
+        other, order = self.client, list[str]()
+        self.connect()
+        for name, protocol in zip(("other", "many"), self.protocols[-2:], strict=True):
+            protocol.dataReceived = partial(self.note, order, name)  # type: ignore[method-assign]
+        self.client.sock.sendall(b"".join(self.records.record(DATA, b"x") for _ in range(500)))
+        other.send(b"y")
+        self.turn_until(lambda: len(order) == 501)
+        self.assertLess(order.index("other"), 3)
+
+    def test_rest_is_read_in_another_turn(self) -> None:
+        """A turn of the reactor has a limit, and nothing but livefeed itself begins the next one."""
+        self.patch(pool, "EVENTS", 2)
+        self.client.sock.sendall(b"".join(self.records.record(DATA, b"x") for _ in range(20)))
+        self.turn_until(lambda: len(self.protocol.received) == 20)
+
+    def test_goodbye_behind_data(self) -> None:
+        """It arrives with the data in one piece."""
+        self.client.sock.sendall(self.records.record(DATA, b"x") + self.records.record(ALERT, b"\1\0"))
+        self.assert_lost(ConnectionDone)
+        self.assertEqual(self.protocol.received, b"x")
+
+    def test_reading_goes_on_outside_of_a_turn(self) -> None:
+        """The data that OpenSSL has is handled, although the kernel reports nothing."""
+        self.connection.pauseProducing()
+        self.client.sock.sendall(self.records.record(DATA, b"x") + self.records.record(DATA, b"y"))
+        self.connection.resumeProducing()
+        received = self.protocol.dataReceived
+
+        def pause(data: bytes) -> None:
+            received(data)
+            self.connection.pauseProducing()
+
+        self.protocol.dataReceived = pause  # type: ignore[method-assign]
+        self.turn_until(lambda: self.protocol.received == b"x")
+        self.reactor.settle()
+        self.assertEqual(self.protocol.received, b"x")
+        self.connection.resumeProducing()
+        self.turn_until(lambda: self.protocol.received == b"xy")
 
     def test_client_that_reads_no_answers(self) -> None:
         """It asks for more than the socket takes: nothing is done until it reads."""

@@ -20,6 +20,7 @@ from livefeed.web.negotiation import (
     choose_coding,
     coding_ranks,
     coding_weights,
+    preferred_coding,
     preferred_wait_s,
 )
 from livefeed.web.replay import KEYED
@@ -163,6 +164,16 @@ class ChooseCodingTests(SynchronousTestCase):
             self.assertEqual(chosen(b"gzip" + before + b"q=1", ("gzip",)), "gzip", before)
             self.assertEqual(chosen(b"gzip;" + before + b"q=1", ("gzip",)), "identity", before)
             self.assertEqual(chosen(b"gzip" + before + b"q=1;", ("gzip",)), "identity", before)
+
+    @given(
+        st.one_of(st.none(), st.sampled_from((b"gzip", b"br;q=0.5, zstd", b"identity", b"*;q=0", b"gzip;q=0, *", b""))),
+        st.lists(st.sampled_from(("identity", "br", "zstd", "gzip")), unique=True),
+    )
+    def test_choice_by_the_value(self, field: bytes | None, available: list[str]) -> None:
+        """It is the same by the value of the field, where identity may be among the codings that are there."""
+        others = [coding for coding in available if coding != "identity"]
+        for _ in range(2):
+            self.assertEqual(preferred_coding(field, tuple(available)), chosen(field, others))
 
 
 class PreferTests(SynchronousTestCase):
@@ -311,6 +322,24 @@ class FieldsTests(SynchronousTestCase):
         self.assertEqual(fields.keyed.accept, b"text/html, TEXT/event-stream;q=0.5")
         self.assertEqual(fields.keyed.persistence(), b"Keep-Alive , CLOSE")
         self.assertEqual(self.fields(b"If-None-Match:  * ").tags, [b"*"])
+
+    def test_refused_names(self) -> None:
+        """Of a name that a field has several times the first counts (RFC 9110, 12.4.2)."""
+        self.assertFalse(self.fields(b"Accept: text/event-stream;q=0, text/event-stream").accepts_events)
+        self.assertEqual(self.fields(b"A-IM: json-patch;q=0, livefeed-splices").manipulation, b"livefeed-splices")
+        self.assertIsNone(self.fields(b"A-IM: x, json-patch;q=0").manipulation)
+
+    def test_end_of_the_connection(self) -> None:
+        """twisted.web finds "close" between blanks as well, in the first line, and obeys it in HTTP/1.1."""
+        for lines, expected in (
+            ((b"Connection: x close",), True),
+            ((b"Connection: TE, CLOSE",), True),
+            ((b"Connection: keep-alive", b"Connection: close"), True),
+            ((b"Connection: keep-alive", b"Connection: x close"), False),
+            ((b"Connection: closed",), False),
+        ):
+            self.assertEqual((lines, self.fields(*lines).asks_to_close), (lines, expected))
+        self.assertFalse(self.fields(b"Connection: x close", version=b"HTTP/1.0").asks_to_close)
 
     def test_websocket(self) -> None:
         """Any member of Upgrade counts, in any case, but not in HTTP/1.0 (RFC 9110, 7.8)."""

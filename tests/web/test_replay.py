@@ -455,6 +455,35 @@ class ReplayTests(SynchronousTestCase):
         self.assertEqual((self.replay.rooms, self.replay._places), ({}, {}))
         self.assertFalse(self.join(b"Accept: a"))
 
+    def test_head_that_waits_is_matched_once(self) -> None:
+        """Until there is an answer that it may get, and until answers are forgotten; only few heads are kept."""
+        self.open_room(b"Accept: a", select=lambda fields: None)
+        found, key = [], self.replay.missed
+
+        def match(data: bytes) -> Any:
+            found.append(data)
+            return match_head(data)
+
+        self.patch(replay, "match_head", match)
+        waiting = head(HOST, b"Accept: a", b"X: y")
+        for _ in range(3):
+            self.assertIsNone(self.find(waiting))
+            self.assertEqual(self.replay.missed, key)
+        self.assertEqual(found, [waiting])
+        self.replay.clear()
+        self.assertIsNone(self.find(waiting))
+        self.ask(head(HOST, b"Accept: b"), b"other", "a")
+        self.assertIsNone(self.find(waiting))
+        assert key is not None
+        self.replay.store(key, b"answer", Repeatable("a"))
+        self.assertEqual(self.find(waiting), b"answer")
+        self.replay.clear()
+        found.clear()
+        for _ in range(2):
+            for number in range(MAX_HEADS + 5):
+                self.assertIsNone(self.find(head(HOST, b"Accept: a", b"X: %d" % number)))
+        self.assertEqual(len(found), MAX_HEADS + 2 * 5)
+
     def test_room_that_takes_the_place_of_another(self) -> None:
         """It is found from then on, also by a spelling that has led to the other; the other's end leaves it there."""
         before = self.open_room(b"Accept: a", select=lambda fields: 1)

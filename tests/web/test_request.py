@@ -14,7 +14,7 @@ from twisted.web import http
 from twisted.web.resource import Resource
 
 from livefeed.document.pointer import MAX_TOKENS
-from livefeed.testing import make_site, publish, request
+from livefeed.testing import Response, make_site, publish, request
 from livefeed.transport.answer import LARGE_BYTES
 from livefeed.web import request as web_request
 from livefeed.web.answers import answer
@@ -117,7 +117,48 @@ class LimitsTests(SynchronousTestCase):
         self.assertEqual(cookies, [{}])
 
 
+class FormsTests(SynchronousTestCase):
+    """The forms of a target (RFC 9112, 3.2)."""
+
+    def ask(self, line: bytes) -> Response:
+        made = make_site()
+        publish(made.feed, b"1")
+        return request(made.site, line + b" HTTP/1.1")
+
+    def test_absolute_form(self) -> None:
+        """Its path counts, which may be missing."""
+        self.assertEqual(self.ask(b"GET http://a.example/feed?x").body, b"1")
+        self.assertIn(b"<html", self.ask(b"GET HTTPS://a.example").body)
+
+    def test_asterisk_form(self) -> None:
+        """It is for OPTIONS alone."""
+        response = self.ask(b"OPTIONS *")
+        self.assertEqual((response.status, response.headers["allow"]), (204, "GET, HEAD, OPTIONS"))
+        self.assertEqual(self.ask(b"GET *").status, 400)
+
+
 class FailureTests(SynchronousTestCase):
+    def test_failure_in_the_middle_of_an_answer_resets_the_connection(self) -> None:
+        """The client must not take the part for the whole."""
+
+        class Broken(Resource):
+            isLeaf = True
+
+            def render(self, request: Request) -> int:
+                request.setHeader(b"X-First", b"1")
+                request.write(b"a")
+                raise RuntimeError("secret")
+
+        site, transport = Site(Broken(), reactor=Clock()), StringTransport()
+        channel: Any = site.buildProtocol(None)
+        channel.makeConnection(transport)
+        channel.dataReceived(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        self.assertTrue(transport.disconnected)
+        # The fields of a stream begin as those of all other answers.
+        begin = rb"HTTP/1\.1 200 OK\r\nConnection: close\r\nServer: livefeed\r\nDate: [^\r]+\r\nX-First: 1\r\n"
+        self.assertRegex(transport.value(), begin)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
     def test_failure_to_answer_is_500_and_tells_nothing(self) -> None:
         """The traceback is for the log."""
 

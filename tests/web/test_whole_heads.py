@@ -13,7 +13,7 @@ from twisted.web.resource import Resource
 from livefeed.testing import make_site
 from livefeed.web.channel import Channel
 from livefeed.web.replay import KEYED
-from livefeed.web.whole_heads import headers_of, read_whole_head
+from livefeed.web.whole_heads import headers_of, read_whole_head, values_in
 from tests.helpers.reference_site import ReferenceChannel
 
 LINES = (
@@ -52,7 +52,9 @@ class Recording(Resource):
                 request.prepath,
                 request.postpath,
                 request.fields,
+                [[*request.lines_of(name)] for name in (b"COOKIE", b"Host", b"X", b"y", b"Accept")],
                 [*request.requestHeaders.getAllRawHeaders()],
+                [[*request.lines_of(name)] for name in (b"Cookie", b"Host", b"X", b"Y", b"Accept")],
             )
         )
         return b""
@@ -118,3 +120,9 @@ class ReadTests(SynchronousTestCase):
         head = b"GET / HTTP/1.1\r\nHOST: a\r\ncookie: a=b\r\nCookie:c=d \r\n\r\n"
         self.assertEqual([*headers_of(head).getAllRawHeaders()], [(b"Host", [b"a"]), (b"Cookie", [b"a=b", b"c=d"])])
         self.assertEqual([*headers_of(b"").getAllRawHeaders()], [])
+
+    def test_lines_of_one_name(self) -> None:
+        """A name counts where a line begins alone, in any case, and not as the end of another name."""
+        head = b"GET /?b:1 HTTP/1.1\r\nHost: a\r\nB:  2 \r\nA-B: 3\r\nb:b: 4\r\nB:\r\n\r\n"
+        self.assertEqual(values_in(head, b"B"), [b"2", b"b: 4", b""])
+        self.assertEqual(values_in(head, b"b-a"), [])

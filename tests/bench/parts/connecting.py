@@ -11,7 +11,7 @@ from tests.bench import load
 from tests.bench.clients import Clients, Demand, following, whole_of
 from tests.bench.results import EVENTS_CONNECTING, FULL_HANDSHAKE, WEBSOCKET_CONNECTING
 from tests.bench.servers import KINDS
-from tests.bench.turns import progress
+from tests.bench.turns import progress, rows_in_turn
 
 if TYPE_CHECKING:
     from tests.bench.parts.part import Bench
@@ -58,7 +58,7 @@ def measure(bench: Bench) -> None:
         for server in servers:
             server.pause()
         for turn in range(plan.rounds):
-            for row, server, clients in able:
+            for row, server, clients in rows_in_turn(able, turn):
                 server.resume()
                 clients.run(WARM_UP_S)
                 got = visits(server, clients, plan.seconds)
@@ -70,7 +70,7 @@ def measure(bench: Bench) -> None:
 def is_able(row: Row, server: Server) -> bool:
     """Gives whether a server has what the clients of a row ask for."""
     if row.kind == "request":
-        return KINDS[server.name].polled
+        return KINDS[server.name].polled and not KINDS[server.name].some_rows
     return row.kind in server.followed_by
 
 

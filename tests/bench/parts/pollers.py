@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tests.bench import load
 from tests.bench.clients import Clients, ClientsError, Demand
 from tests.bench.servers import KINDS
-from tests.bench.turns import progress
+from tests.bench.turns import progress, rotated
 
 if TYPE_CHECKING:
     from tests.bench.parts.part import Bench
@@ -36,7 +36,7 @@ def measure(bench: Bench) -> None:
             for server, clients, memory_bytes in begin(bench, name, stack)
         ]
         for turn in range(bench.plan.rounds):
-            for server, clients, memory_bytes in able:
+            for server, clients, memory_bytes in rotated(able, turn):
                 server.resume()
                 clients.run(RESUMED_S)
                 before = server.cpu_seconds()

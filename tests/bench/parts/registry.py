@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.bench.parts import connecting, idle, memory, pollers, requests, rest, subscribers, ways, workers
+from tests.bench.parts import claims, connecting, idle, memory, pollers, requests, rest, subscribers, ways, workers
 from tests.bench.parts.part import Part
 
 PARTS = (
@@ -20,6 +20,7 @@ PARTS = (
     Part("rest", rest.measure),
     Part("following", ways.measure_following),
     Part("workers", workers.measure),
+    Part("claims", claims.measure),
 )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tests.bench import load
 from tests.bench.preparing import DOCUMENT_BYTES, with_document
 from tests.bench.servers import KINDS
-from tests.bench.turns import progress
+from tests.bench.turns import progress, rows_in_turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -92,7 +92,7 @@ def measure_group(bench: Bench, names: list[str], rows: list[Row]) -> None:
             server.pause()
         held = {} if plan.is_quick else memory_of(bench, able)
         for turn in range(plan.rounds):
-            for row, server in able:
+            for row, server in rows_in_turn(able, turn):
                 server.resume()
                 got = load.requests(
                     server, row.script, connections=row.connections, seconds=plan.seconds, plain=row.plain,

@@ -14,7 +14,7 @@ from tests.bench.clients import ClientsError, following, whole_of
 from tests.bench.peers.livefeed import LivefeedWorkers
 from tests.bench.preparing import DOCUMENT_BYTES, with_document
 from tests.bench.servers import KINDS
-from tests.bench.turns import RESUMED, Holder, alternating, progress, publishing
+from tests.bench.turns import RESUMED, Holder, alternating, progress, publishing, rotated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -134,7 +134,7 @@ def measure_row(bench: Bench, names: Iterable[str], row: Row) -> None:
     with ExitStack() as stack:
         holders = [holder for name in names if (holder := hold(setting, name, row, stack))]
         for turn in range(row.rounds):
-            for holder in holders:
+            for holder in rotated(holders, turn):
                 got = holder.take_turn(alternating(holder.server), seconds=seconds)
                 progress(f"round {turn + 1}", row.title, holder.server.name, got)
         found.spread += [

@@ -15,13 +15,12 @@ MIXED_ROUNDS = 3
 
 
 def measure_deltas(bench: Bench) -> None:
-    """Measures pushes of deltas of both demonstrations."""
+    """Measures pushes of deltas of the election night; ``tests.bench.deltas`` measures the small demonstration, too."""
     plan = bench.plan
-    for kind in deltas.KINDS:
-        deltas.measure(
-            bench.setting, kind, count=max(plan.subscribers), rounds=plan.rounds, seconds=plan.fan_out_seconds,
-            found=bench.found,
-        )  # fmt: skip
+    deltas.measure(
+        bench.setting, "election", count=max(plan.subscribers), rounds=plan.rounds, seconds=plan.fan_out_seconds,
+        found=bench.found,
+    )  # fmt: skip
 
 
 def measure_items(bench: Bench) -> None:

@@ -7,9 +7,11 @@ import sys
 import time
 from pathlib import Path
 
-from tests.bench.peers.server import HOST, KINDS_OF_FOLLOWING, START_S, Server
+from tests.bench.peers.server import BUILT, HOST, KINDS_OF_FOLLOWING, START_S, Server
 
 FEEDS = ("one", "two", "three", "four", "five")
+
+OPENSSL_3_PYTHON = BUILT.parent / "openssl3" / "bin" / "python"
 
 UNIT = ("PYTHONMALLOC=malloc", "GLIBC_TUNABLES=glibc.malloc.hugetlb=1")
 """Variables of livefeed's environment, as in the unit in ``docs/operations.md``."""
@@ -22,7 +24,7 @@ class Livefeed(Server):
     transport = "fast"
     source: str | None = None
     workers = 0
-    variables = UNIT
+    variables: tuple[str, ...] = UNIT
 
     def root(self) -> Path:
         """Gives the directory with the source code."""
@@ -116,6 +118,27 @@ class LivefeedAsInstalled(Livefeed):
 
     def program(self) -> list[str | Path]:
         return [Path(sys.executable).with_name("twistd")]
+
+
+class LivefeedSmallPages(Livefeed):
+    """livefeed without the variable that puts its heap into huge pages."""
+
+    variables = UNIT[:1]
+
+
+class LivefeedOpenSSL3(Livefeed):
+    """livefeed with an OpenSSL of the series that the other servers have."""
+
+    def interpreter(self) -> str | Path:
+        return OPENSSL_3_PYTHON
+
+
+class LivefeedOtherPython(Livefeed):
+    """livefeed on another Python."""
+
+    def interpreter(self) -> str | Path:
+        assert self.setting.python is not None
+        return self.setting.python
 
 
 class OtherLivefeed(Livefeed):

@@ -41,12 +41,14 @@ class Setting:
     :ivar directory: the directory that they may write to.
     :ivar document: the file that they serve.
     :ivar other: the directory of another checkout of livefeed, to be compared with this one; ``None`` if there is none.
+    :ivar python: another Python, on which livefeed is measured, too; ``None`` if there is none.
     """
 
     directory: Path
     document: Path
     certificate: DevelopmentCertificate
     other: Path | None = None
+    python: Path | None = None
 
 
 @dataclass
