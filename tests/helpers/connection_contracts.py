@@ -432,6 +432,30 @@ class ReadingContract(ConnectionTestCase):
         self.assertFalse(self.connection.connected)
         self.assertEqual(len(self.flushLoggedErrors(IndexError)), 1)
 
+    def test_end_by_a_client_that_has_polled(self) -> None:
+        """It needs no protocol: it is answered by replay, leaves in order, and is closed in the same turn."""
+        replay = Replay()
+        self.factory.replays = {False: replay, True: replay}
+        directlyProvides(self.factory, IReplayed)
+        self.addCleanup(directlyProvides, self.factory)
+        count = len(self.protocols)
+        for polls in (True, False):
+            client = self.client = self.open()
+            self.turn_until(lambda: any(each.polls for each in self.pool.connections.values()), client)
+            self.settle()
+            if polls:
+                replay.find(GET)
+                assert replay.missed is not None
+                replay.store(replay.missed, b"answer", Repeatable("label"))
+                client.send(GET)
+                self.receive(6)
+            self.end_side(client)
+            self.turn_until(lambda client=client: client.ended, client)
+            self.assertEqual((client.received, client.error), (b"answer" * polls, None))
+            self.assertTrue(getattr(client, "notified", True))
+            self.assertEqual((len(self.pool.connections), len(self.pool.deadlines)), (1, 0))
+        self.assertEqual(len(self.protocols), count)
+
 
 class ClosingContract(ConnectionTestCase):
     """The ends of a connection, and its deadlines."""
