@@ -6,6 +6,7 @@ import argparse
 import sys
 import tempfile
 import time
+import traceback
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from tests.bench.parts.registry import PARTS, chosen
 from tests.bench.preparing import installed, make_setting, prepare_process
 from tests.bench.results import OURS, Found, Kept
 from tests.bench.servers import COMPARED, KINDS, OTHER, missing_tools
-from tests.bench.tables import table
+from tests.bench.tables import rest_table, table
 
 
 def main() -> int:
@@ -66,30 +67,40 @@ def main() -> int:
         )
         return 1
     prepare_process()
-    found = Found()
+    # A whole run replaces all rows, also those that no part measures any more.
+    kept = Kept() if options.only is None and options.rows == [""] else Kept.read(KEPT)
+    measured, failed = Kept(), list[str]()
     with tempfile.TemporaryDirectory() as directory:
         setting = replace(
             make_setting(Path(directory)),
             other=options.other and options.other.resolve(),
             python=options.python and options.python.absolute(),  # not resolved: an environment is found by its link
         )
-        bench = Bench(setting, tuple(installed(options.servers)), plan, found)
+        names = tuple(installed(options.servers))
         for part in chosen(options.only, is_quick=options.quick):
-            began = time.monotonic()
-            part.measure(bench)
+            began, found = time.monotonic(), Found()
+            try:
+                part.measure(Bench(setting, names, plan, found))
+            except Exception:
+                # The other parts are an hour's work.
+                traceback.print_exc()
+                failed.append(part.name)
+            else:
+                measured.merge(found)
+                kept.merge(found)
+                if options.write:
+                    kept.write(KEPT)
             print(f"{part.name}: {(time.monotonic() - began) / 60:.1f} minutes", file=sys.stderr, flush=True)
-    if not (found.rounds or found.rest):
+    if not (measured.runs or failed):
         parser.error(f"--rows: no title of the measured parts has {' or '.join(options.rows)} in it")
-    print(table(found.medians()))
-    print("\n".join(report.sentences_of_workers(found.medians(), found.spread)))
+    print(table(measured.rows))
+    print("\n".join([*rest_table(measured.rest), *report.sentences_of_workers(measured.rows, measured.spread)]))
     if options.write:
-        # A whole run replaces all rows, also those that no part measures any more.
-        kept = Kept() if options.only is None and options.rows == [""] else Kept.read(KEPT)
-        kept.merge(found)
-        kept.write(KEPT)
         KEPT.with_suffix(".svg").write_text(report.plot(kept.rows, OURS))
         write(kept)
-    return 0
+    if failed:
+        print(f"these parts have failed, and their rows are missing: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def plan_of(options: argparse.Namespace) -> Plan:
