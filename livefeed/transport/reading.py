@@ -5,12 +5,10 @@ from __future__ import annotations
 from select import EPOLLIN
 from typing import cast
 
-from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol
-from twisted.python.failure import Failure
 
 from livefeed.transport.closing import SEND_TIMEOUT_S
-from livefeed.transport.connection_state import DRAINING, LOST, READ_BYTES
+from livefeed.transport.connection_state import DRAINING, LOST, OPEN, READ_BYTES
 from livefeed.transport.writing import Writing
 
 
@@ -61,10 +59,17 @@ class Reading(Writing):
             # Lost just now, or before in this turn: an event can arrive before the pool closes the connection.
             return
         self._read_ended = True
+        protocol = self._protocol
+        if protocol is None and not self._unsent and self._state == OPEN:
+            # A client that has polled, or has said nothing. What it was answered is sent.
+            self._answers = None
+            self._end_write()
+            self._connection_done()
+            return
         self._watch(self._mask & ~EPOLLIN)
-        if IHalfCloseableProtocol.providedBy(self._protocol) and self._state < DRAINING:
+        if protocol is not None and IHalfCloseableProtocol.providedBy(protocol) and self._state < DRAINING:
             try:
-                cast("IHalfCloseableProtocol", self._protocol).readConnectionLost()
+                cast("IHalfCloseableProtocol", protocol).readConnectionLost()
             except Exception:
                 self._protocol_failed("readConnectionLost")
         elif self._unsent:
@@ -73,7 +78,7 @@ class Reading(Writing):
             self._clear_can_send()
             self.set_deadline(SEND_TIMEOUT_S)
             self._stop_producer()
-        elif self._protocol is None:
+        elif protocol is None:
             self.loseConnection()
         else:
-            self._connection_lost(Failure(ConnectionDone()))
+            self._connection_done()

@@ -16,21 +16,26 @@ if TYPE_CHECKING:
 
 
 @runtime_checkable
-class TimedTransport(Protocol):
+class SweepingTransport(Protocol):
     """A transport that sweeps deadlines, and that lingers by itself after ``loseConnection``.
 
     The fast transport is one. With other transports, a channel has a timer of its own.
-
-    :ivar over_capacity: whether the connection exceeds the limit, so that the client must be told to come back later.
     """
-
-    over_capacity: bool
 
     def set_deadline(self, seconds: float | None, /) -> None:
         """Sets the time after which the transport calls ``timeoutConnection`` of its protocol.
 
         :param seconds: the delay from now; ``None`` for never.
         """
+
+
+class TimedTransport(SweepingTransport, Protocol):
+    """A transport that sweeps deadlines, and has a limit of connections.
+
+    :ivar over_capacity: whether the connection exceeds the limit, so that the client must be told to come back later.
+    """
+
+    over_capacity: bool
 
 
 @runtime_checkable

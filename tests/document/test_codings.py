@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.document.codings import (
+    _window_bits,
     compress,
     deflate_around,
     deflate_message,
@@ -41,6 +42,25 @@ class CompressTests(SynchronousTestCase):
         compressed = compress(b'{"votes": 0}' * 100)
         self.assertLess(len(compressed.gzip), 100)
         self.assertLess(len(compressed.message), 100)
+
+
+class WindowTests(SynchronousTestCase):
+    """The window in which zlib looks for matches."""
+
+    @settings(deadline=None, max_examples=60)
+    @given(st.binary(min_size=1, max_size=3000), st.integers(0, 70_000), st.sampled_from((1, 6)))
+    def test_a_smaller_window_gives_the_same_bytes(self, block: bytes, size: int, level: int) -> None:
+        """It reaches as far as the largest one, for data of any size."""
+        data = (block * (size // len(block) + 1))[:size]
+        largest = zlib.compressobj(level, zlib.DEFLATED, wbits=-zlib.MAX_WBITS)
+        blocks = largest.compress(data) + largest.flush(zlib.Z_SYNC_FLUSH)
+        self.assertEqual(compress(data, level).message, blocks.removesuffix(b"\x00\x00\xff\xff"))
+
+    def test_sizes(self) -> None:
+        """It is small for small documents, and never larger than zlib's largest."""
+        self.assertEqual(
+            [_window_bits(size) for size in (0, 249, 250, 4195, 32_505, 32_506, 10**6)], [9, 9, 10, 13, 15, 15, 15]
+        )
 
 
 class DeflateTests(SynchronousTestCase):

@@ -55,6 +55,9 @@ class CollectorTests(SynchronousTestCase):
         self.collector = Collector(lambda: self.connections, self.clock, self.time, lambda: self.resident)
         self.collector.startService()
         self.addCleanup(self.stop)
+        self.assertEqual(gc.get_freeze_count(), 0)
+        self.advance()
+        self.assertGreater(gc.get_freeze_count(), 0)
 
     def time(self) -> float:
         """A look at everything takes as long as the test wants."""
@@ -193,6 +196,7 @@ class CollectorTests(SynchronousTestCase):
         self.collector.stopService()
         knot = Knot()
         self.collector.startService()
+        self.advance()
         seen = weakref.ref(knot)
         del knot
         self.connections = HUGE_PAGES_FROM
@@ -205,6 +209,14 @@ class CollectorTests(SynchronousTestCase):
         """Each collection of the youngest generation counts, and a process may run for years."""
         _, *thresholds = gc.get_threshold()
         self.assertGreater(min(thresholds) * PERIOD_S, 30 * 365 * 86_400)
+
+    def test_stopped_at_once(self) -> None:
+        """The objects of the start have not been put aside yet, and are not any more."""
+        self.collector.stopService()
+        self.collector.startService()
+        self.collector.stopService()
+        self.advance()
+        self.assertEqual((gc.get_threshold(), gc.get_freeze_count()), (self.before, 0))
 
     def test_stopped(self) -> None:
         """Everything is as it was."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +14,16 @@ from OpenSSL import SSL
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.tls import openssl
-from livefeed.tls.openssl import RECORD_BYTES, direct_calls, public_calls, set_groups, ticket_key_calls
+from livefeed.tls.openssl import (
+    DONE,
+    RECORD_BYTES,
+    WANTS_READ,
+    direct_calls,
+    public_calls,
+    set_groups,
+    set_tickets,
+    ticket_key_calls,
+)
 from livefeed.tls.symbols import UnknownFunctionError
 from livefeed.transport import tls_connection
 
@@ -165,6 +175,94 @@ class GroupsTests(SynchronousTestCase):
         """A pyOpenSSL with other internals cannot set the groups."""
         self.patch(SSL, "_lib", Pretending(SSL._lib, SSL_CTX_set1_curves_list=None))  # type: ignore[attr-defined]
         self.assertFalse(set_groups(SSL.Context(SSL.TLS_METHOD), b"P-384"))
+
+
+class HandshakeTests(SynchronousTestCase):
+    """A handshake goes on with what the client has sent, and the tickets follow it."""
+
+    def setUp(self) -> None:
+        key = ec.generate_private_key(ec.SECP256R1())
+        self.context = SSL.Context(SSL.TLS_SERVER_METHOD)
+        self.context.use_privatekey(key)
+        self.context.use_certificate(self_signed(key))
+
+    def connect(self) -> tuple[SSL.Connection, SSL.Connection]:
+        server, client = SSL.Connection(self.context, None), SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), None)
+        server.set_accept_state()
+        client.set_connect_state()
+        return server, client
+
+    def step(self, client: SSL.Connection, server: SSL.Connection) -> None:
+        """Has the client send what it can."""
+        with contextlib.suppress(SSL.WantReadError):
+            client.do_handshake()
+        server.bio_write(client.bio_read(1 << 16))
+
+    def test_results(self) -> None:
+        """The direct call tells what pyOpenSSL raises."""
+        direct, public = direct_calls(), public_calls()
+        assert direct is not None
+        for calls in (direct, public):
+            server, client = self.connect()
+            handle = calls.handle(server)
+            if calls is direct:
+                self.assertEqual(calls.handshake(handle), WANTS_READ)
+            else:
+                self.assertRaises(SSL.WantReadError, calls.handshake, handle)
+            self.step(client, server)
+            with contextlib.suppress(SSL.WantReadError):
+                calls.handshake(handle)
+            client.bio_write(server.bio_read(1 << 16))
+            self.step(client, server)
+            self.assertEqual(calls.handshake(handle), DONE)
+
+    def test_client_that_speaks_something_else(self) -> None:
+        """The reason is told by ``fail``."""
+        direct = direct_calls()
+        assert direct is not None
+        server, _ = self.connect()
+        server.bio_write(b"GET / HTTP/1.1\r\n\r\n")
+        result = direct.handshake(direct.handle(server))
+        self.assertNotIn(result, (DONE, WANTS_READ))
+        self.assertRaises(SSL.Error, direct.fail, server, result)
+
+    def records(self) -> int:
+        """Gives the number of records that follow a handshake: the tickets."""
+        server, client = self.connect()
+        self.step(client, server)
+        with contextlib.suppress(SSL.WantReadError):
+            server.do_handshake()
+        client.bio_write(server.bio_read(1 << 16))
+        self.step(client, server)
+        server.do_handshake()
+        try:
+            data = server.bio_read(1 << 16)
+        except SSL.WantReadError:
+            return 0
+        count = 0
+        while data:
+            data = data[5 + int.from_bytes(data[3:5], "big") :]
+            count += 1
+        return count
+
+    def test_number_of_tickets(self) -> None:
+        """OpenSSL sends two by itself."""
+        self.assertEqual(self.records(), 2)
+        for count in (0, 1, 3):
+            self.assertTrue(set_tickets(self.context, count))
+            self.assertEqual(self.records(), count)
+
+    def test_function_that_is_not_found(self) -> None:
+        """OpenSSL's own number stays."""
+
+        def fail(*_: object) -> int:
+            raise UnknownFunctionError
+
+        openssl._set_num_tickets.cache_clear()
+        self.addCleanup(openssl._set_num_tickets.cache_clear)
+        self.patch(openssl, "address_of", fail)
+        self.assertFalse(set_tickets(self.context, 1))
+        self.assertEqual(self.records(), 2)
 
 
 class TicketKeyTests(SynchronousTestCase):

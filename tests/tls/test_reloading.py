@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.exceptions import ConfigurationError
 from livefeed.tls.files import GivenFiles, LocalFiles
-from livefeed.tls.options import ServedCertificates
+from livefeed.tls.options import FirstContext, ServedCertificates
 from livefeed.tls.reloading import Certificates, EndpointCertificates, PairSource
 from tests.authority import Holder
 from tests.helpers.tls import handshake
@@ -63,6 +63,22 @@ class ReloadingTests(SynchronousTestCase):
         ):
             self.assertEqual(self.subject(endpoint, name), subject, name)
         self.assertEqual(len([*self.served]), 3)
+
+    def test_only_context(self) -> None:
+        """A connection may begin with the context that every name leads to, as long as there is one."""
+        one, other = self.write("1", "a.test", "*.a.test"), self.write("2", "b.test")
+        endpoint = EndpointCertificates(self.load(one), self.served)
+        first = endpoint.getContext()
+        assert isinstance(first, FirstContext)
+        self.assertIs(first.only, endpoint.certificates.default)
+        for pairs in ((one, other), (other,)):
+            endpoint.take(self.load(*pairs))
+            only = endpoint.certificates.default if pairs == (other,) else None
+            self.assertIs(first.only, only)
+        self.served.tickets._failure = "a reason"
+        endpoint.take(self.load(one))
+        self.assertIsNone(first.only)  # a renewal would end all sessions
+        self.assertEqual(self.subject(endpoint), "a.test")
 
     def test_replaced(self) -> None:
         """The same context serves new handshakes with the new certificate; connections that are open keep theirs."""

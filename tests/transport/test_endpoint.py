@@ -7,6 +7,7 @@ import socket
 import ssl
 import stat
 import tempfile
+import time
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,10 +28,12 @@ from zope.interface.verify import verifyObject
 
 from livefeed.testing import make_site, publish
 from livefeed.tls.development import development_certificate
-from livefeed.tls.options import server_options
+from livefeed.tls.options import FirstContext, ServedCertificates, server_options
+from livefeed.tls.reloading import Certificates, EndpointCertificates, PairSource
 from livefeed.transport.endpoint import PoolPort, PoolReactor
 from livefeed.transport.pool import ACCEPT_COST_S, CPU_SHARE, Limits
 from livefeed.transport.sockets import NOTSENT_LOWAT_BYTES
+from livefeed.transport.tls_connection import TLSConnection
 from tests.helpers.connections import Recorder
 from tests.helpers.driven import Client, DrivenReactor, make_pool, turn_until
 
@@ -295,6 +298,31 @@ class TlsTests(EndpointTestCase):
         self.addCleanup(port.stopListening)
         for offered, agreed in ((("h2", "http/1.1"), "http/1.1"), (("h2",), None), ((), None)):
             self.assertEqual(self.request(port.getHost().port, offered=offered)[1], agreed)
+
+    def test_only_certificate(self) -> None:
+        """Connections begin with its context; where there are several, with one that asks for the name."""
+        served = ServedCertificates()
+        pair = self.made.cert, self.made.key
+        loaded = Certificates.load(PairSource((pair,)), served.files, time.time(), served.tickets)
+        certificates = EndpointCertificates(loaded, served)
+        begun: list[object] = []
+        original = TLSConnection.__init__
+
+        def begin(connection: TLSConnection, *arguments: Any) -> None:
+            begun.append(arguments[-1])
+            original(connection, *arguments)
+
+        self.patch(TLSConnection, "__init__", begin)
+        port: Any = self.listening.listenSSL(0, self.site(), certificates, interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        first = certificates.getContext()
+        assert isinstance(first, FirstContext)
+        for only in (loaded.default, None):
+            first.only = only
+            answer, agreed = self.request(port.getHost().port, offered=("http/1.1",))
+            self.assertTrue(answer.startswith(b"HTTP/1.1 200 OK"))
+            self.assertEqual(agreed, "http/1.1")
+        self.assertEqual(begun, [loaded.default, first])
 
     def test_cost_of_a_handshake(self) -> None:
         """It is measured with the context of the port where the accept rate depends on it, and not otherwise."""

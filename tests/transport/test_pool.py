@@ -588,14 +588,14 @@ class CapacityTests(PoolTestCase):
         """A request that fails does not affect the next request."""
         self.listen(self.site)
         failures = [RuntimeError()]
-        matching_tag = document.matching_tag  # type: ignore[attr-defined]
+        preferred_coding = document.preferred_coding  # type: ignore[attr-defined]
 
         def fail(*arguments: Any) -> Any:
             if failures:
                 raise failures.pop()
-            return matching_tag(*arguments)
+            return preferred_coding(*arguments)
 
-        self.patch(document, "matching_tag", fail)
+        self.patch(document, "preferred_coding", fail)
         self.assertEqual([self.ask(self.connect()).status for _ in range(3)], [500, 200, 200])
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 

@@ -21,6 +21,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from livefeed.document.codings import MAX_MEMBERS
 from livefeed.testing import Response, make_site, publish
+from livefeed.web.answers import answer
 from livefeed.web.channel import MAX_AT_FIRST, MAX_AT_ONCE, Channel
 
 if TYPE_CHECKING:
@@ -551,6 +552,31 @@ class BackPressureTests(ChannelTestCase):
         self.channel.resumeProducing()
         self.assertEqual(self.transport.producerState, "producing")
 
+    def test_much_that_waits_is_read_on_after_the_answer(self) -> None:
+        """Reading is paused while more requests wait behind the first one than are kept, and goes on afterwards."""
+        self.channel.dataReceived(b"GET /later HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.channel.dataReceived(GET[:-2] + b"X: " + b"x" * 16_000 + b"\r\n")
+        self.channel.dataReceived(b"Y: " + b"y" * 200)
+        self.channel.dataReceived(b"y" * 200)
+        self.assertEqual(self.transport.producerState, "paused")
+        assert LaterResource.waiting is not None
+        answer(LaterResource.waiting, 200, [], b"")
+        self.assertEqual(self.transport.producerState, "producing")
+
+    def test_data_that_comes_while_an_answer_is_written(self) -> None:
+        """It waits for the end of the answer."""
+        write, more = self.transport.write, [GET, GET + GET]
+
+        def write_and_receive(data: bytes) -> None:
+            if more:
+                self.channel.dataReceived(more.pop())
+            write(data)
+
+        self.transport.write = write_and_receive  # type: ignore[method-assign]
+        self.channel.dataReceived(GET)
+        heads = self.transport.value().split(DOCUMENT)
+        self.assertEqual([head[:15] for head in heads], [b"HTTP/1.1 200 OK"] * 4 + [b""])
+
     def test_departure_is_noticed_while_an_answer_is_awaited(self) -> None:
         """The channel reads again once the client has read earlier answers, although its last request still waits."""
         self.channel.dataReceived(b"GET /later HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -648,6 +674,18 @@ class TimeTests(ChannelTestCase):
         self.clock.advance(1)
         self.assertEqual(self.transport.value(), b"")
         self.assert_closing()
+
+    def test_time_without_a_request_counts_from_the_last_answer(self) -> None:
+        """However its head was read."""
+        for head in ((GET,), (GET[:9], GET[9:])):
+            self.connect()
+            self.clock.advance(74)
+            for piece in head:
+                self.channel.dataReceived(piece)
+            self.clock.advance(74)
+            self.assertFalse(self.transport.ended)
+            self.clock.advance(2)
+            self.assertTrue(self.transport.ended)
 
     def test_request_that_waits_is_not_idle(self) -> None:
         """An answer may take its time."""
@@ -773,6 +811,12 @@ class UpgradeTests(ChannelTestCase):
         self.assertIs(self.transport.protocol, self.recorder)
         self.assertEqual(self.site.channels, set())
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_nothing_is_answered_afterwards(self) -> None:
+        """What the client sends after the request is the new protocol's, also where it looks like a request."""
+        self.channel.dataReceived(GET.replace(b"/feed", b"/feed.sse"))
+        self.channel.dataReceived(GET)
+        self.assertEqual(self.transport.value().count(b"HTTP/1.1 "), 1)
 
 
 class TimedTransport(HalfClosingTransport):

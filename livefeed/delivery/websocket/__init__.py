@@ -6,7 +6,6 @@
 - ``framed``: a connection without feeds: pongs, close frames, limits. Autobahn takes over at any other frame.
 - ``handshake``: judges a request, and agrees on extension and subprotocol. Knows no Autobahn.
 - ``outlets``: the frames that subscribers are sent, past Autobahn.
-- ``subscribers``: the subscribers of a process. Imports Autobahn with the first of them.
 - ``protocol``: the connection of a subscriber, which follows a feed or several items.
 - ``resource``: the path at which WebSockets are opened.
 """

@@ -10,6 +10,9 @@ import random
 
 from livefeed.web.reconnect_slots import SLOT_S
 
+CLOSE_TIMEOUT_S = 2
+"""Seconds that a client has to answer a close frame, and to end its side of the connection after that."""
+
 GOING_AWAY = 1001
 POLICY_VIOLATION = 1008
 

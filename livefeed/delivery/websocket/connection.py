@@ -17,7 +17,7 @@ from autobahn.wamp.types import TransportDetails
 from autobahn.websocket.compress import PerMessageDeflateOfferAccept
 from autobahn.websocket.protocol import TrafficStats
 
-from livefeed.delivery.websocket.close_codes import DO_NOT_COME_BACK, GOING_AWAY, POLICY_VIOLATION
+from livefeed.delivery.websocket.close_codes import CLOSE_TIMEOUT_S, DO_NOT_COME_BACK, GOING_AWAY, POLICY_VIOLATION
 from livefeed.web.answers import SERVER
 
 if TYPE_CHECKING:
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
 MAX_MESSAGE_BYTES = 4096
 """Limit of a client's message in bytes, also after decompression. The only messages that count are a version."""
-
-CLOSE_TIMEOUT_S = 2
-"""Seconds that a client has to answer a close frame, and to end its side of the connection after that."""
 
 # A handshake as Autobahn reads it. The key is that of RFC 6455, 1.3: nobody reads the answer.
 _REQUEST = (

@@ -13,7 +13,7 @@ from itertools import cycle
 from typing import TYPE_CHECKING, Any, Protocol
 
 from livefeed.delivery.flow_control import PausableSubscriber
-from livefeed.delivery.websocket.connection import CLOSE_TIMEOUT_S
+from livefeed.delivery.websocket.close_codes import CLOSE_TIMEOUT_S
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -39,11 +39,13 @@ class Connections(Protocol):
     """The requirements on the object that makes connections.
 
     :ivar clock: the clock of all connections.
-    :ivar connections: makes those whose frames Autobahn reads.
     """
 
     clock: IReactorTime
-    connections: WebSocketConnectionFactory
+
+    @property
+    def connections(self) -> WebSocketConnectionFactory:
+        """The factory of those whose frames Autobahn reads."""
 
 
 class FramedSubscriber(PausableSubscriber):

@@ -23,7 +23,6 @@ from livefeed.delivery.websocket.close_codes import (
     random_slot,
     withdrawal_delay_ms,
 )
-from livefeed.delivery.websocket.connection import WebSocketConnectionFactory
 from livefeed.delivery.websocket.framed import FramedSubscriber
 from livefeed.delivery.websocket.handshake import DELTA
 from livefeed.delivery.websocket.outlets import (
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from livefeed.delivery.delivery import Delivery
     from livefeed.delivery.messages import Wrap
     from livefeed.delivery.websocket.agreement import Agreement
+    from livefeed.delivery.websocket.connection import WebSocketConnectionFactory
     from livefeed.feed.fanout import Audience
     from livefeed.web.interfaces import Admission, Permit
     from livefeed.web.reconnect_slots import ReconnectSlots
@@ -236,7 +236,6 @@ class SubscriberFactory:
     """Makes a :class:`SubscriberProtocol` for each accepted handshake.
 
     :param reactor: the clock of all connections.
-    :ivar connections: makes the connections of clients that send more than pongs.
     :ivar protocols_open: the connections whose handshake is done and that are not closed. They are pinged by one timer.
     :ivar slots: the reconnect slots of clients whose handshakes are refused, since livefeed is being stopped; ``None``
         while handshakes are accepted.
@@ -246,8 +245,20 @@ class SubscriberFactory:
 
     def __init__(self, *, reactor: IReactorTime) -> None:
         self.clock = reactor
-        self.connections = WebSocketConnectionFactory(reactor=reactor)
+        self._connections: WebSocketConnectionFactory | None = None
         self.protocols_open: Heartbeats[SubscriberProtocol] = Heartbeats(reactor, PING_INTERVAL_S)
+
+    @property
+    def connections(self) -> WebSocketConnectionFactory:
+        """The factory of the connections of clients that send more than pongs.
+
+        Autobahn is imported for the first of them, whose frame is answered 50 ms later: it takes 5.5 MB.
+        """
+        if self._connections is None:
+            from livefeed.delivery.websocket.connection import WebSocketConnectionFactory  # noqa: PLC0415 - see above
+
+            self._connections = WebSocketConnectionFactory(reactor=self.clock)
+        return self._connections
 
     def build(
         self,

@@ -13,7 +13,7 @@ from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame, Opcode
 from websockets.typing import Subprotocol
 
-from livefeed.delivery.websocket.connection import CLOSE_TIMEOUT_S
+from livefeed.delivery.websocket.close_codes import CLOSE_TIMEOUT_S
 from livefeed.delivery.websocket.framed import FREE_FRAMES
 from livefeed.delivery.websocket.handshake import DELTA
 from livefeed.delivery.websocket.protocol import PING_INTERVAL_S, SubscriberProtocol

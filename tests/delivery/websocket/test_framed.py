@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from websockets.frames import Opcode
 
 from livefeed.delivery.websocket.agreement import PLAIN
-from livefeed.delivery.websocket.connection import CLOSE_TIMEOUT_S
+from livefeed.delivery.websocket.close_codes import CLOSE_TIMEOUT_S
 from livefeed.delivery.websocket.framed import FREE_FRAMES, FramedSubscriber, is_plain_close
 from livefeed.testing import publish
 from tests.helpers.websocket_client import FIRST, SECOND, Client, WebSocketTestCase, raw, sent, text

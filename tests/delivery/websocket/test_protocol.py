@@ -8,7 +8,9 @@ from collections import Counter
 from typing import Any
 
 from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
 from websockets.frames import Opcode
 from websockets.typing import Subprotocol
 
@@ -16,7 +18,12 @@ from livefeed.delivery.heartbeats import AT_ONCE
 from livefeed.delivery.websocket.close_codes import COME_BACK, SLOTS
 from livefeed.delivery.websocket.framed import FREE_FRAMES
 from livefeed.delivery.websocket.handshake import DELTA, DELTA_2
-from livefeed.delivery.websocket.protocol import PING_INTERVAL_S, PINGS_UNANSWERED, SubscriberProtocol
+from livefeed.delivery.websocket.protocol import (
+    PING_INTERVAL_S,
+    PINGS_UNANSWERED,
+    SubscriberFactory,
+    SubscriberProtocol,
+)
 from livefeed.document.snapshot import version_of
 from livefeed.feed.state import State
 from livefeed.testing import publish
@@ -706,3 +713,13 @@ class ProtectedTests(WebSocketTestCase):
         self.assertEqual(len(guard.admissions), 1)
         client.transport.protocol.connectionLost(Failure(ConnectionDone()))
         self.assertEqual((len(guard.admissions), self.feed.subscriptions), (0, {}))
+
+
+class ConnectionsTests(SynchronousTestCase):
+    """SubscriberFactory.connections."""
+
+    def test_one_for_all(self) -> None:
+        """It is made when it is first needed, and then makes all connections."""
+        factory = SubscriberFactory(reactor=Clock())
+        self.assertIs(factory.connections, factory.connections)
+        self.assertIs(factory.connections.reactor, factory.clock)
