@@ -40,7 +40,8 @@ LEFT_OUT = frozenset(
     {
         *("document/exact_json", "document/timestamps"),
         *("transport/endpoint", "transport/sockets", "transport/tls_connection"),
-        *("web/channel", "web/cors", "web/resources", "web/site"),
+        *("web/channel", "web/channel_state", "web/closing", "web/handing_over", "web/head_checks", "web/pipelining"),
+        *("web/time_limits", "web/cors", "web/resources", "web/site"),
         *("delivery/pages", "delivery/published_feed"),
     }
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-    from twisted.internet.interfaces import IAddress, IProtocol
+    from twisted.internet.interfaces import IAddress, IProtocol, IReactorTime
 
     from livefeed.web.upgrades import Upgrades
 
@@ -139,6 +139,43 @@ class RequestSite(Protocol):
 
     def forget_answers(self) -> None:
         """Forgets all answers that may be repeated."""
+
+
+class ChannelSite(RequestSite, Protocol):
+    """The site of a channel, as the channel requires it.
+
+    :ivar channels: the connections that speak HTTP now.
+    :ivar head_timeout_s: the time in seconds that a head may take.
+    :ivar max_head_bytes: the limit of a head in bytes.
+    :ivar replays: the answers that may be repeated, without TLS (``False``) and with TLS (``True``).
+    :ivar timeOut: the time in seconds that a connection may be idle; ``None`` for no limit.
+    :ivar reactor: schedules the ends of connections on transports that sweep no deadlines.
+    """
+
+    channels: set[Any]
+    head_timeout_s: float
+    max_head_bytes: int
+    replays: dict[bool, Any]
+    timeOut: Any
+    reactor: IReactorTime
+
+    def log(self, request: Any, /) -> None:
+        """Counts the answer to a request."""
+
+    def handed_over(self, request: Any, /) -> Callable[[], object] | None:
+        """Counts the answer to a request whose connection is handed over to another protocol.
+
+        :returns: a function to call when the connection has ended; ``None`` for none.
+        """
+
+    def count_refusal(self, channel: Any, status: int, size: int, /) -> None:
+        """Counts the refusal of bytes of which no request was made.
+
+        :param size: the bytes of the content that is sent.
+        """
+
+    def rest(self, channel: Any, /) -> None:
+        """Calls ``go_on`` of the channel after all other connections had a turn."""
 
 
 class RequestChannel(Protocol):

@@ -13,13 +13,15 @@ from zope.interface import implementer
 
 from livefeed.tls.options import PROTOCOLS
 from livefeed.transport.interfaces import IPlainListener, IReplayed, IUpgrading
-from livefeed.web.channel import HEAD_TIMEOUT_S, MAX_HEAD_BYTES, Channel
+from livefeed.web.channel import Channel
+from livefeed.web.head_checks import MAX_HEAD_BYTES
 from livefeed.web.last_answers import LastAnswers
 from livefeed.web.plain_http import answer_to_plain_http
 from livefeed.web.prepared import NothingPrepared, PreparedAnswers
 from livefeed.web.reconnect_slots import RefusalSlots
 from livefeed.web.replay import Replay
 from livefeed.web.request import Request, label
+from livefeed.web.time_limits import HEAD_TIMEOUT_S
 from livefeed.web.upgrades import Upgrades
 
 if TYPE_CHECKING:

@@ -31,9 +31,9 @@ from livefeed.web.access_log import (
     LoggedReplay,
     LoggedSite,
 )
-from livefeed.web.channel import HEAD_TIMEOUT_S
 from livefeed.web.forwarded import Forwarded
 from livefeed.web.replay import Replay
+from livefeed.web.time_limits import HEAD_TIMEOUT_S
 
 NOW = 1_764_430_579.9  # 29 November 2025, 15:36:19
 HOST = b"Host: localhost\r\n"

@@ -21,8 +21,8 @@ from livefeed.feed.parts import MAX_PARTS
 from livefeed.feed.state import State
 from livefeed.testing import RecordingSubscriber, Response, make_site, publish, request
 from livefeed.web.answers import fields_by_name, head_of, http_date, line_of
-from livefeed.web.channel import HEAD_TIMEOUT_S
 from livefeed.web.reconnect_slots import ReconnectSlots
+from livefeed.web.time_limits import HEAD_TIMEOUT_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.transport.answer import MAX_ANSWER_BYTES, Answer, Repeatable, Select
 from livefeed.transport.rooms import Room
-from livefeed.web import channel, replay
+from livefeed.web import head_checks, replay
 from livefeed.web.replay import (
     KEYED,
     MAX_ANSWERS,
@@ -248,7 +248,7 @@ class MatchTests(SynchronousTestCase):
 
     def test_length_of_names(self) -> None:
         """The channel refuses names that are longer than it likes."""
-        self.assertLessEqual(MAX_NAME_BYTES, channel.MAX_FIELD_NAME_BYTES)
+        self.assertLessEqual(MAX_NAME_BYTES, head_checks.MAX_FIELD_NAME_BYTES)
         for letter in (b"x", b"X", b"a", b"h", b"_", b"1"):
             self.assert_matches(head(HOST, letter * MAX_NAME_BYTES + b": y"))
             self.assertIsNone(match_head(head(HOST, letter * (MAX_NAME_BYTES + 1) + b": y")), letter)
