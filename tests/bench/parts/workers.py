@@ -19,7 +19,7 @@ MARK = "; with workers"
 ROWS = tuple(
     replace(row, title=row.title + MARK)
     for row in requests.ROWS
-    if row.script == "304" or (row.script, row.connections) == ("different", 200)
+    if row.script == "304" or row.title == requests.DIFFERENT
 )
 
 
