@@ -19,7 +19,7 @@ from tests.bench.clients import Demand, Ran, following
 from tests.bench.deltas import documents_of
 from tests.bench.items import path_of
 from tests.bench.load import Measured, lua_of
-from tests.bench.parts import requests, workers
+from tests.bench.parts import claims, requests, workers
 from tests.bench.peers.server import Server
 from tests.bench.preparing import DOCUMENT_BYTES, check_options, document_of, padded
 from tests.bench.results import (
@@ -110,6 +110,12 @@ class RequestsTests(SynchronousTestCase):
             self.assertEqual(len(document), row.size)
             self.assertEqual(document, document_of(row.size))
             self.assertIn("rows", json.loads(document))
+
+    def test_some_rows_are_measured_in_other_ways_too(self) -> None:
+        """With workers, and with other surroundings."""
+        for rows in (workers.ROWS, claims.ROWS):
+            self.assertEqual([row.script for row in rows], ["different", "304"])
+            self.assertEqual({row.size for row in rows}, {DOCUMENT_BYTES})
 
     def test_titles_are_those_of_one_row(self) -> None:
         """Figures are kept by title."""
