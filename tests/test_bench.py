@@ -246,16 +246,6 @@ class RowsTests(SynchronousTestCase):
         self.assertIn("| 64 feeds that change each second, of a core | 4.0% | 6 % | 4 % |", standing.standing(kept))
         self.assertIn("| a process at rest, memory | 40 MB | 50 MB | 40 MB |", standing.standing(kept))
 
-    def test_workers_are_measured_with_small_documents(self) -> None:
-        """Two rows of requests are enough to see the price of workers."""
-        self.assertEqual(
-            [row.title for row in workers.ROWS],
-            [
-                "HTTPS, all heads different, 200 connections; with workers",
-                "HTTPS, 304, all heads different; with workers",
-            ],
-        )
-
     def test_rows_that_were_not_measured_say_so(self) -> None:
         """The goals are there before the first run."""
         self.assertEqual(standing.standing(Kept()).count(f"| {standing.ABSENT} |"), len(standing.GOALS) + 7)
