@@ -19,7 +19,7 @@ from tests.bench.clients import Demand, Ran, following
 from tests.bench.deltas import documents_of
 from tests.bench.items import path_of
 from tests.bench.load import Measured, lua_of
-from tests.bench.parts import requests, workers
+from tests.bench.parts import claims, requests, workers
 from tests.bench.peers.server import Server
 from tests.bench.preparing import DOCUMENT_BYTES, check_options, document_of, padded
 from tests.bench.results import (
@@ -110,6 +110,12 @@ class RequestsTests(SynchronousTestCase):
             self.assertEqual(len(document), row.size)
             self.assertEqual(document, document_of(row.size))
             self.assertIn("rows", json.loads(document))
+
+    def test_some_rows_are_measured_in_other_ways_too(self) -> None:
+        """With workers, and with other surroundings."""
+        for rows in (workers.ROWS, claims.ROWS):
+            self.assertEqual([row.script for row in rows], ["different", "304"])
+            self.assertEqual({row.size for row in rows}, {DOCUMENT_BYTES})
 
     def test_titles_are_those_of_one_row(self) -> None:
         """Figures are kept by title."""
@@ -239,16 +245,6 @@ class RowsTests(SynchronousTestCase):
         self.assertIn("| livefeed | 0.25 | 0.05% | 40.0 | 39.0 | 60.0 |", page.PARTS["tables"](kept))
         self.assertIn("| 64 feeds that change each second, of a core | 4.0% | 6 % | 4 % |", standing.standing(kept))
         self.assertIn("| a process at rest, memory | 40 MB | 50 MB | 40 MB |", standing.standing(kept))
-
-    def test_workers_are_measured_with_small_documents(self) -> None:
-        """Two rows of requests are enough to see the price of workers."""
-        self.assertEqual(
-            [row.title for row in workers.ROWS],
-            [
-                "HTTPS, all heads different, 200 connections; with workers",
-                "HTTPS, 304, all heads different; with workers",
-            ],
-        )
 
     def test_rows_that_were_not_measured_say_so(self) -> None:
         """The goals are there before the first run."""

@@ -1,6 +1,6 @@
 """The frames between a subscriber's client and the server, and the closing handshake (RFC 6455, 5.5 and 7.1).
 
-Most clients send nothing but pongs, and a close frame at the end. These are read here. Autobahn takes 7 KB and 0.15 ms
+Most clients send nothing but pongs, and a close frame at the end. These are read here. Autobahn takes 3 KB and 0.15 ms
 for a connection, so it reads the frames of a client from the first other one on
 (:mod:`livefeed.delivery.websocket.connection`).
 

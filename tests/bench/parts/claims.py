@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tests.bench.parts import requests, subscribers
-from tests.bench.preparing import DOCUMENT_BYTES
 from tests.bench.results import OURS
 from tests.bench.servers import OPENSSL_3, OTHER_PYTHON, SMALL_PAGES, missing
 
@@ -25,7 +24,7 @@ MARK = "; surroundings"
 ROWS = tuple(
     replace(row, title=row.title + MARK, has_memory=False)
     for row in requests.ROWS
-    if row.script == "304" or (row.script, row.connections, row.size) == ("different", 200, DOCUMENT_BYTES)
+    if row.script == "304" or row.title == requests.DIFFERENT
 )
 COUNT = 5000
 MODULES = "import OpenSSL.SSL, autobahn, cryptography, msgspec, twisted"

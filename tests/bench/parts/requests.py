@@ -45,9 +45,11 @@ class Row:
     has_memory: bool = False
 
 
+DIFFERENT = "HTTPS, all heads different, 200 connections"
+
 ROWS = (
     Row("HTTPS, identical heads, 200 connections", "identical", 200, for_all=True),
-    Row("HTTPS, all heads different, 200 connections", "different", 200, for_all=True, has_memory=True),
+    Row(DIFFERENT, "different", 200, for_all=True, has_memory=True),
     Row("HTTPS, 304, all heads different", "304", 200, status=304),
     Row("HTTPS, distinct cookies, 200 connections", "cookies", 200),
     Row("HTTPS, a query that was never seen", "unknown query", 200),

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tests.bench.parts import requests, subscribers
-from tests.bench.preparing import DOCUMENT_BYTES
 from tests.bench.results import OURS
 from tests.bench.servers import ONE_WORKER, TWO_WORKERS
 
@@ -20,7 +19,7 @@ MARK = "; with workers"
 ROWS = tuple(
     replace(row, title=row.title + MARK)
     for row in requests.ROWS
-    if row.script == "304" or (row.script, row.connections, row.size) == ("different", 200, DOCUMENT_BYTES)
+    if row.script == "304" or row.title == requests.DIFFERENT
 )
 
 
