@@ -4,6 +4,9 @@
 - ``delivery``: the ways in which one feed, or one part of a document, is followed.
 - ``directory``: the items that one connection may follow: every feed, and every part of it.
 - ``document``: the document itself, by GET, and the choice among the ways to follow it.
+- ``document_content``: the content of the document's answers: a representation, a delta, or none.
+- ``document_fields``: the fields of the document's answers; content, variants and document build on it in this order.
+- ``document_variants``: the requests that one answer of the document is for.
 - ``event_outlets``: the events that streams of documents are sent, alone and in groups.
 - ``events``: server-sent events.
 - ``feed_resource``: the base of a feed's resources, with the parts of the document below them.

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 
 from livefeed.delivery.delivery import Delivery
 from livefeed.delivery.directory import Directory
-from livefeed.delivery.document import DocumentResource, Form
+from livefeed.delivery.document import DocumentResource
 from livefeed.delivery.feed_resource import Access
 from livefeed.delivery.websocket.resource import WebSocketResource
 from livefeed.feed.parts import Parts
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from twisted.web.resource import IResource
 
     from livefeed.delivery.delivery import AnswerHandshake
+    from livefeed.delivery.document_fields import Form
     from livefeed.delivery.events import EventStream
     from livefeed.delivery.guard import Guard
     from livefeed.feed.feed import Feed

@@ -21,7 +21,7 @@ from twisted.python.monkey import MonkeyPatcher
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from livefeed.delivery import document
+from livefeed.delivery import document_content
 from livefeed.testing import Response, make_site, publish
 from livefeed.transport import endpoint as endpoint_module
 from livefeed.transport.connection import Connection
@@ -606,14 +606,14 @@ class CapacityTests(PoolTestCase):
         """A request that fails does not affect the next request."""
         self.listen(self.site)
         failures = [RuntimeError()]
-        preferred_coding = document.preferred_coding  # type: ignore[attr-defined]
+        preferred_coding = document_content.preferred_coding  # type: ignore[attr-defined]
 
         def fail(*arguments: Any) -> Any:
             if failures:
                 raise failures.pop()
             return preferred_coding(*arguments)
 
-        self.patch(document, "preferred_coding", fail)
+        self.patch(document_content, "preferred_coding", fail)
         self.assertEqual([self.ask(self.connect()).status for _ in range(3)], [500, 200, 200])
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
