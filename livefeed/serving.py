@@ -55,7 +55,8 @@ if TYPE_CHECKING:
     from livefeed.process.line_writer import LineWriter, WriterReactor
     from livefeed.process.loop_lag import LoopLag
     from livefeed.tls.options import ServedCertificates
-    from livefeed.transport.pool import Limits, Pool
+    from livefeed.transport.limits import Limits
+    from livefeed.transport.pool import Pool
 
     class ServiceReactor(WriterReactor, IReactorTime, IReactorFDSet, IReactorTCP, IReactorSSL, IReactorUNIX):
         """The parts of a reactor that the services use."""
@@ -281,8 +282,9 @@ class Serving:
 
     def _make_pool(self) -> None:
         from livefeed.transport.endpoint import KINDS, PoolReactor
+        from livefeed.transport.limits import RESERVED_FILES
         from livefeed.transport.logged import LOGGED
-        from livefeed.transport.pool import RESERVED_FILES, Pool
+        from livefeed.transport.pool import Pool
         from livefeed.transport.proxy_header import ProxyHeaders
 
         settings = self.settings
@@ -311,7 +313,7 @@ def _drain_times(settings: Settings) -> DrainTimes:
 
 
 def _limits(settings: Settings) -> Limits:
-    from livefeed.transport.pool import NO_LIMIT, Limits
+    from livefeed.transport.limits import NO_LIMIT, Limits
 
     return Limits(
         connections=settings.max_connections,

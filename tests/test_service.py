@@ -48,7 +48,8 @@ from livefeed.service import make_service, refuse_upgrade
 from livefeed.testing import Response, request
 from livefeed.tls.development import development_certificate
 from livefeed.transport.endpoint import PoolPort
-from livefeed.transport.pool import NO_LIMIT, RESERVED_FILES, Limits, Pool
+from livefeed.transport.limits import NO_LIMIT, RESERVED_FILES, Limits
+from livefeed.transport.pool import Pool
 from livefeed.web.cors import Origins
 from livefeed.workers.left_over import LeftOverWorkers
 

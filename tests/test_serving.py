@@ -18,8 +18,9 @@ from livefeed.serving import Serving
 from livefeed.testing import request
 from livefeed.transport.address_limits import BURST_S
 from livefeed.transport.endpoint import KINDS, PoolReactor
+from livefeed.transport.limits import RESERVED_FILES
 from livefeed.transport.logged import LOGGED
-from livefeed.transport.pool import RESERVED_FILES, Pool
+from livefeed.transport.pool import Pool
 from livefeed.web.access_log import ForwardedReplay, LoggedSite
 from livefeed.web.forwarded import Forwarded
 from livefeed.web.request import Request

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IReactorTime
 
-    from livefeed.transport.pool import Limits
+    from livefeed.transport.limits import Limits
 
 BYTES_PER_CONNECTION = 48 * 1024
 """Memory of one connection: 25 KB in the process for a TLS subscriber, 22 KB for a TLS poller (docs/benchmarks.md),

@@ -13,9 +13,11 @@ Nothing here knows HTTP. Endpoints of plug-ins that end TLS above a plain connec
 - ``endpoint``: the part of a reactor that Twisted's server endpoints listen with.
 - ``groups``: connections that are written the same data.
 - ``interfaces``: the requirements of these modules and of ``web`` on each other.
+- ``limits``: the limits of a pool, and the number of connections that follows from them.
+- ``listeners``: the sockets that listen, and the rate at which they accept.
 - ``logged``: connections for an access log.
 - ``peer``: the client's address, packed into 32 bytes.
-- ``pool``: all connections of a process in one epoll, and its limits.
+- ``pool``: all connections of a process in one epoll.
 - ``proxy_header``: the PROXY header in front of a connection.
 - ``reading``: data that comes in, and the end of the client's side.
 - ``rooms``: requests that wait for the same answer.

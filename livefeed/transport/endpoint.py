@@ -31,7 +31,7 @@ from zope.interface import implementer
 from livefeed.tls.handshake_cost import UNKNOWN_COST_S, measure_handshake
 from livefeed.tls.options import FirstContext, alpn_selector
 from livefeed.transport.connection import Connection
-from livefeed.transport.pool import ACCEPT_COST_S
+from livefeed.transport.listeners import ACCEPT_COST_S
 from livefeed.transport.sockets import address_of, limit_unsent
 from livefeed.transport.tls_connection import TLSConnection
 

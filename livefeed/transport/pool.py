@@ -6,11 +6,8 @@ connection has no timer of its own: sweeps look at all deadlines.
 
 from __future__ import annotations
 
-import errno
-import resource
 import select
 from dataclasses import dataclass, field
-from math import inf
 from typing import TYPE_CHECKING, cast
 
 from twisted.internet.interfaces import IReadDescriptor
@@ -19,8 +16,9 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from livefeed.clocks import Beat
+from livefeed.transport.limits import ConnectionLimit, Limits, max_files, warn_of_few_files
+from livefeed.transport.listeners import ACCEPT_COST_S, ACCEPTS, Listeners
 from livefeed.transport.rooms import Turns
-from livefeed.transport.sockets import reset_when_closed
 from livefeed.transport.traffic import Traffic
 from livefeed.transport.unreported import Unreported
 
@@ -43,76 +41,13 @@ EVENTS_AT_ONCE = 32
 """Events that one call takes from the kernel, which puts their descriptors behind all others. There is no look at the
 clock between them as long as replay answers all of them."""
 
-ACCEPTS = 64
-"""Upper limit of the connections that one event of a listener accepts. It counts as this number of events."""
-
 SWEEP_S = 0.5
 """Seconds between two looks at all deadlines, and so the grain of each."""
 
 OVERFLOW = 128
 """Connections over the limit that are still accepted, and told to come back. Others are closed at once."""
 
-REFILL_S = 0.02
-"""Seconds after which listeners that rest because of the accept rate accept again, if one connection is allowed then.
-There is a timer only while one rests: an idle process is not woken."""
-
-BURST_S = 0.1
-"""Seconds for which connections that were not accepted are allowed later. A turn that renders answers or pushes takes
-up to 50 ms, and would lower the rate without it. The connections of a quiet minute are not saved up."""
-
-CPU_SHARE = 0.6
-"""The part of a core that new connections may take while the accept rate is automatic.
-
-The rest of the core answers them and the other clients. To answer a new client takes at least two thirds of the time of
-its handshake, so the start of a crowd takes no longer than without a limit."""
-
-ACCEPT_COST_S = 0.0001
-"""Processor seconds of a new connection without TLS, or in addition to its handshake: accepting, objects, the end."""
-
-NO_LIMIT = -1
-"""The accept rate without a limit."""
-
-RESERVED_FILES = 256
-"""Open files that are set aside: for connections over the limit, sources, the log and Python's own files."""
-
 _log = Logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The limits of a pool.
-
-    :ivar connections: open connections at a time; 0 for the limits of memory and of open files. The latter is never
-        exceeded. Further clients are told to come back.
-    :ivar accept_rate: new connections per second; others wait in the kernel's queue. 0 for the number that takes
-        :data:`CPU_SHARE` of a core, and :data:`NO_LIMIT` for no limit.
-    :ivar handshake_s: seconds that a TLS handshake may take.
-    :ivar idle_s: seconds that a connection may be idle before its first byte, and after a replayed answer. At other
-        times its protocol decides, as it does about heads.
-    """
-
-    connections: int = 0
-    accept_rate: int = 0
-    handshake_s: float = 10.0
-    idle_s: float = 75.0
-
-
-@dataclass(slots=True)
-class _Listener:
-    """A socket that listens.
-
-    :ivar make_connection: the factory of its connections.
-    :ivar cost_s: the processor seconds of a new connection.
-    :ivar measure: gives these seconds once they are needed; ``None`` if they were measured, or need not be.
-    :ivar price: the part of the pool's allowance that a new connection takes.
-    """
-
-    sock: socket.socket
-    make_connection: MakeConnection
-    admits: Callable[[object], bool] | None
-    cost_s: float
-    measure: Callable[[], float] | None = None
-    price: float = 0.0
 
 
 @implementer(IReadDescriptor)
@@ -133,7 +68,6 @@ class Pool:
     :ivar now: the reactor's time as of the last sweep, in seconds.
     :ivar accepted: number of connections accepted since the start.
     :ivar refused: number of connections closed or told to come back since there were too many.
-    :ivar rested: number of times that a listener has rested since the accept rate was reached.
     :ivar handshakes: number of TLS handshakes that succeeded since the start.
     :ivar failed_handshakes: number of connections that ended before their TLS handshake succeeded.
     :ivar capacity: upper limit of open connections; 0 before the pool listens.
@@ -156,21 +90,12 @@ class Pool:
     refused: int = 0
     handshakes: int = 0
     failed_handshakes: int = 0
-    rested: int = 0
     capacity: int = 0
     guests: set[int] = field(default_factory=set)
-    _most_by_memory: int = 0  # 0 if it is not known
-    _held_at: int | None = None  # number of connections since which no more are taken
+    _limit: ConnectionLimit = field(default_factory=ConnectionLimit)
     _over: int = 0  # connections over the limit, which do not count as open ones
     _is_full: bool = False
-    _listeners: dict[int, _Listener] = field(default_factory=dict)
-    _resting: list[int] = field(default_factory=list)  # until the next sweep, since there are no more files
-    _paced: list[int] = field(default_factory=list)  # until there is an allowance for them
-    _pace_call: IDelayedCall | None = None
-    _allowance: float = 0.0
-    _refilled_at: float = 0.0
-    _refill_per_s: float = 0.0
-    _max_price: float = 0.0  # of the dearest listener since the pool listens; 0 without a limit
+    _listeners: Listeners = field(init=False)
     _left_over: list[tuple[int, PooledConnection | None, int]] = field(default_factory=list)
     _lost: list[PooledConnection] = field(default_factory=list)
     _closing_call: IDelayedCall | None = None
@@ -179,6 +104,7 @@ class Pool:
 
     def __post_init__(self) -> None:
         self._epoll = select.epoll()
+        self._listeners = Listeners(self.reactor, self._epoll, self._admit)
         self.turns = Turns(self.reactor)
         self.unreported = Unreported(self.reactor, self.doRead)
         self._sweeping = LoopingCall(self.sweep)
@@ -204,32 +130,29 @@ class Pool:
         """
         if not self._running:
             self._begin()
-        self._listeners[sock.fileno()] = listener = _Listener(sock, make_connection, admits, cost_s, measure)
-        self._set_price(listener)
-        self._epoll.register(sock.fileno(), select.EPOLLIN)
+        self._listeners.add(sock, make_connection, admits, cost_s, measure)
 
     def configure(self, limits: Limits) -> None:
         """Takes other limits. All connections stay, also if there are more of them than the new limits allow."""
         self.limits = limits
         if not self._running:
             return
-        self._set_capacity()
-        self._warn_of_few_files()
-        self._set_rate()
-        for listener in self._listeners.values():
-            self._set_price(listener)
-        self._resume()
+        self._apply_limits()
 
     @property
     def accept_rate(self) -> float:
         """New connections that are accepted per second, with the most expensive handshake; infinite without a limit."""
-        return self._refill_per_s / self._max_price if self._max_price else inf
+        return self._listeners.rate
+
+    @property
+    def rested(self) -> int:
+        """Number of times that a listener has rested since the accept rate was reached."""
+        return self._listeners.rested
 
     @property
     def max_files(self) -> int:
         """The number of connections that the limit of open files allows beside the files that are set aside."""
-        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        return max(soft - RESERVED_FILES, 16)
+        return max_files()
 
     @property
     def count(self) -> int:
@@ -241,24 +164,19 @@ class Pool:
 
         :param connections: more than 0.
         """
-        self._most_by_memory = connections
-        self._set_capacity()
+        self._limit.by_memory = connections
+        self.capacity = self._limit.most(self.limits.connections)
 
     def hold(self, *, held: bool) -> int:
         """Takes no more connections than there are, or takes them again. Returns their number."""
         count = self.count - self._over
-        self._held_at = count if held else None
-        self._set_capacity()
+        self._limit.held_at = count if held else None
+        self.capacity = self._limit.most(self.limits.connections)
         return count
 
     def unlisten(self, sock: socket.socket) -> None:
         """Accepts no more connections of a socket, and closes it. Its open connections stay."""
-        fd = sock.fileno()
-        if self._listeners.pop(fd, None) is not None:
-            if fd in self._paced:
-                self._paced.remove(fd)
-            self._epoll.unregister(fd)
-            sock.close()
+        if self._listeners.remove(sock):
             self._cease_if_idle()
 
     def admit(self, sock: socket.socket, make_connection: MakeConnection) -> None:
@@ -305,12 +223,10 @@ class Pool:
         for connection in tuple(self.connections.values()):
             connection.abortConnection()
         self._close_lost()
-        for listener in self._listeners.values():
-            listener.sock.close()
-        self._listeners.clear()
+        self._listeners.close()
         if self._running:
             self._running = False
-            self._cease_pacing()
+            self._listeners.cease_pacing()
             self._sweeping.stop()
         self.unreported.stop()
         self._epoll.close()
@@ -327,7 +243,7 @@ class Pool:
             for fd, events in each:
                 connection = connections.get(fd)
                 if connection is None:
-                    self._accept(fd)
+                    self._listeners.accept(fd)
                     left -= ACCEPTS
                     continue
                 try:
@@ -396,10 +312,7 @@ class Pool:
             self._is_full = False
             _log.info("the number of connections is below the limit again")
         self.traffic.sample(self.connections, SWEEP_S)
-        for fd in self._resting:
-            if fd in self._listeners:
-                self._epoll.modify(fd, select.EPOLLIN)
-        self._resting.clear()
+        self._listeners.end_rest()
 
     def _take_left_over(self) -> list[tuple[int, int]]:
         """Gives the events that the last turn had no time for, except those of connections that have ended since."""
@@ -418,35 +331,8 @@ class Pool:
         if self._left_over or self.unreported.waiting:
             self.unreported.wake_later()
 
-    def _accept(self, fd: int) -> None:
-        listener = self._listeners.get(fd)
-        if listener is None:
-            return
-        if self._max_price:
-            self._refill()
-        for _ in range(ACCEPTS):
-            # Not the price of this listener: the others would leave no allowance to the dearest.
-            if self._allowance < self._max_price:
-                self._pace(fd)
-                return
-            try:
-                sock, peer = listener.sock.accept()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                    self._rest(fd)
-                    return
-                continue  # the client left while it waited to be accepted
-            if listener.admits is not None and not listener.admits(peer):
-                # Not counted in the rate of all: the refused would take the turns of others.
-                reset_when_closed(sock)
-                sock.close()
-                continue
-            self._allowance -= listener.price
-            self._admit(sock, peer, listener)
-
-    def _admit(self, sock: socket.socket, peer: object, listener: _Listener) -> None:
+    def _admit(self, sock: socket.socket, peer: object, make_connection: MakeConnection) -> None:
+        """Takes a socket that a listener has accepted, or closes it if there are far too many connections."""
         # Connections over the limit do not count: clients that were told to come back must find free places.
         too_many = self.count - self._over >= self.capacity
         if too_many:
@@ -460,7 +346,7 @@ class Pool:
         if too_many and self._over >= OVERFLOW:
             sock.close()
             return
-        self.accepted += self._take(sock, peer, listener.make_connection, too_many=too_many)
+        self.accepted += self._take(sock, peer, make_connection, too_many=too_many)
 
     def _take(self, sock: socket.socket, peer: object, make_connection: MakeConnection, *, too_many: bool) -> bool:
         try:
@@ -479,58 +365,6 @@ class Pool:
         connection.set_deadline(self.limits.handshake_s)
         connection.start()
         return True
-
-    def _rest(self, fd: int) -> None:
-        """Accepts no connection of a listener until the next sweep."""
-        self._epoll.modify(fd, 0)
-        self._resting.append(fd)
-
-    # The accept rate
-
-    def _set_rate(self) -> None:
-        rate = self.limits.accept_rate
-        self._refill_per_s = CPU_SHARE if rate == 0 else 1.0
-        self._max_price = 0.0
-        self._refilled_at = self.reactor.seconds()
-        self._allowance = inf  # as much as may be saved up
-
-    def _set_price(self, listener: _Listener) -> None:
-        """Sets the price of a connection: processor seconds, or the time between two connections at a given rate."""
-        rate = self.limits.accept_rate
-        if rate == 0 and listener.measure is not None:
-            listener.cost_s, listener.measure = listener.measure(), None
-        listener.price = listener.cost_s if rate == 0 else max(1 / rate, 0.0)
-        self._max_price = max(self._max_price, listener.price)
-
-    def _refill(self) -> None:
-        """Adds the allowance of the time that has passed."""
-        now = self.reactor.seconds()
-        most = BURST_S * self._refill_per_s + self._max_price
-        self._allowance = min(self._allowance + (now - self._refilled_at) * self._refill_per_s, most)
-        self._refilled_at = now
-
-    def _pace(self, fd: int) -> None:
-        """Accepts no connection of a listener until one is allowed."""
-        self._epoll.modify(fd, 0)
-        self._paced.append(fd)
-        self.rested += 1
-        if self._pace_call is None:
-            missing_s = (self._max_price - self._allowance) / self._refill_per_s
-            self._pace_call = self.reactor.callLater(max(missing_s, REFILL_S), self._resume)
-
-    def _resume(self) -> None:
-        """Accepts again where the accept rate was reached."""
-        # The kernel reports them in this order. The first one may take the whole allowance, so it is the last one now.
-        paced = (*self._paced[1:], *self._paced[:1])
-        self._cease_pacing()
-        for fd in paced:
-            self._epoll.modify(fd, select.EPOLLIN)
-
-    def _cease_pacing(self) -> None:
-        self._paced.clear()
-        call, self._pace_call = self._pace_call, None
-        if call is not None and call.active():
-            call.cancel()
 
     def _close_lost(self) -> None:
         if self._closing_call is not None and self._closing_call.active():
@@ -551,32 +385,20 @@ class Pool:
 
     def _begin(self) -> None:
         self._running = True
-        self._set_capacity()
-        self._warn_of_few_files()
-        self._set_rate()
+        self._apply_limits()
         self.now = self.reactor.seconds()
         self.reactor.addReader(self)
         self._sweeping.start(SWEEP_S, now=False)
 
-    def _set_capacity(self) -> None:
-        most = self.max_files
-        self.capacity = min(self.limits.connections or self._most_by_memory or most, most)
-        if self._held_at is not None:
-            self.capacity = min(self.capacity, self._held_at)
-
-    def _warn_of_few_files(self) -> None:
-        most = self.max_files
-        if self.limits.connections > most:
-            _log.warn(
-                "the limit of open files allows {most} connections at a time, not {wanted}",
-                most=most,
-                wanted=self.limits.connections,
-            )
+    def _apply_limits(self) -> None:
+        self.capacity = self._limit.most(self.limits.connections)
+        warn_of_few_files(self.limits.connections)
+        self._listeners.set_rate(self.limits.accept_rate)
 
     def _cease_if_idle(self) -> None:
         if self._running and not self._listeners and not self.connections:
             self._running = False
-            self._cease_pacing()
+            self._listeners.cease_pacing()
             self.unreported.stop()
             self.reactor.removeReader(self)
             self._sweeping.stop()

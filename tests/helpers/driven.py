@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.pollreactor import PollReactor
 
 from livefeed.transport.endpoint import PoolReactor
-from livefeed.transport.pool import NO_LIMIT, Limits, Pool
+from livefeed.transport.limits import NO_LIMIT, Limits
+from livefeed.transport.pool import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable

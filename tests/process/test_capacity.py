@@ -24,7 +24,7 @@ from livefeed.process.capacity import (
     MemoryWatch,
     share,
 )
-from livefeed.transport.pool import NO_LIMIT, Limits
+from livefeed.transport.limits import NO_LIMIT, Limits
 
 MB = 1024 * 1024
 V1_NO_LIMIT = 9223372036854771712

@@ -31,7 +31,8 @@ from livefeed.tls.development import development_certificate
 from livefeed.tls.options import FirstContext, ServedCertificates, server_options
 from livefeed.tls.reloading import Certificates, EndpointCertificates, PairSource
 from livefeed.transport.endpoint import PoolPort, PoolReactor
-from livefeed.transport.pool import ACCEPT_COST_S, CPU_SHARE, Limits
+from livefeed.transport.limits import CPU_SHARE, Limits
+from livefeed.transport.listeners import ACCEPT_COST_S
 from livefeed.transport.sockets import NOTSENT_LOWAT_BYTES
 from livefeed.transport.tls_connection import TLSConnection
 from tests.helpers.connections import Recorder

@@ -8,15 +8,12 @@ import socket
 import subprocess
 import sys
 import textwrap
-from functools import partial
-from math import inf
 from select import EPOLLIN
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.interfaces import IReadDescriptor
-from twisted.internet.protocol import Factory
 from twisted.python.monkey import MonkeyPatcher
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
@@ -26,94 +23,13 @@ from livefeed.testing import Response, make_site, publish
 from livefeed.transport import endpoint as endpoint_module
 from livefeed.transport.connection import Connection
 from livefeed.transport.endpoint import ConnectionFactory
-from livefeed.transport.pool import (
-    BURST_S,
-    CPU_SHARE,
-    EVENTS,
-    NO_LIMIT,
-    OVERFLOW,
-    REFILL_S,
-    RESERVED_FILES,
-    SWEEP_S,
-    TURN_S,
-    Limits,
-    Pool,
-)
+from livefeed.transport.limits import NO_LIMIT, RESERVED_FILES, Limits
+from livefeed.transport.pool import EVENTS, OVERFLOW, SWEEP_S, TURN_S, Pool
 from tests.helpers.connections import Recorder
-from tests.helpers.driven import Client, DrivenReactor, make_pool, record_handled, turn_until
+from tests.helpers.driven import Client, make_pool, record_handled, turn_until
+from tests.helpers.pools import PoolTestCase
 
 GET = b"GET /feed HTTP/1.1\r\nHost: localhost\r\n\r\n"
-
-
-class Listener:
-    """A listening socket that fails when it is told to.
-
-    :param sock: the real one.
-    :ivar failures: the errors to raise before the next connection is accepted.
-    """
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self.failures: list[OSError] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._sock, name)
-
-    def accept(self) -> Any:
-        if self.failures:
-            raise self.failures.pop(0)
-        return self._sock.accept()
-
-
-def _recorded(protocols: list[Recorder], address: object) -> Recorder:
-    protocols.append(Recorder())
-    return protocols[-1]
-
-
-class PoolTestCase(SynchronousTestCase):
-    listener: Any
-
-    def setUp(self) -> None:
-        self.reactor = DrivenReactor()
-        self.addCleanup(self.reactor.close)
-        self.protocols: list[Recorder] = []
-        factory: Any = Factory()
-        factory.buildProtocol = self.build
-        self.factory = factory
-
-    def build(self, address: object) -> Recorder:
-        self.protocols.append(Recorder())
-        return self.protocols[-1]
-
-    def listen(self, factory: Any = None, **limits: float) -> None:
-        """Makes a pool that listens."""
-        self.pool = make_pool(self.reactor, **limits).pool
-        self.add_listener(factory)
-
-    def add_listener(self, factory: Any = None, **options: Any) -> None:
-        """Has the pool listen on one more socket."""
-        sock = socket.create_server(("127.0.0.1", 0), backlog=1024)
-        sock.setblocking(False)
-        self.address = sock.getsockname()
-        self.listener = Listener(sock)
-        self.pool.listen(self.listener, ConnectionFactory(factory or self.factory, None), **options)
-        self.addCleanup(self.unlisten, self.listener)
-
-    def unlisten(self, listener: Any = None) -> None:
-        listener = listener or self.listener
-        if listener.fileno() >= 0:
-            self.pool.unlisten(listener)
-
-    def connect(self) -> Client:
-        """Gives a client that waits to be accepted."""
-        sock = socket.socket()
-        self.addCleanup(sock.close)
-        sock.connect(self.address)
-        return Client(sock)
-
-    def connected(self, count: int) -> None:
-        """Runs turns until the pool has `count` connections."""
-        turn_until(self.reactor, lambda: len(self.pool.connections) == count)
 
 
 class AcceptingTests(PoolTestCase):
@@ -122,16 +38,6 @@ class AcceptingTests(PoolTestCase):
         self.listen()
         verifyObject(IReadDescriptor, self.pool)
         self.assertEqual([reader for reader in self.reactor.getReaders() if isinstance(reader, Pool)], [self.pool])
-
-    def test_accepted_in_batches(self) -> None:
-        """A turn accepts a limited number, so that others get their turn while a crowd returns."""
-        self.listen()
-        for _ in range(EVENTS + 10):
-            self.connect()
-        self.pool.doRead()
-        self.assertEqual(len(self.pool.connections), EVENTS)
-        self.pool.doRead()
-        self.assertEqual((len(self.pool.connections), self.pool.accepted), (EVENTS + 10, EVENTS + 10))
 
     def test_events_are_handled_in_batches(self) -> None:
         """One turn handles at most EVENTS events; the next turn handles the remaining connections."""
@@ -224,132 +130,13 @@ class AcceptingTests(PoolTestCase):
         self.reactor.settle()
         self.assertEqual((len(self.pool.connections), len(self.reactor.getDelayedCalls())), (0, calls))
 
-    def pass_time(self, seconds: float) -> None:
-        """Lets time pass in the steps in which allowances are refilled."""
-        for _ in range(round(seconds / REFILL_S)):
-            self.reactor.now += REFILL_S
-            self.reactor.settle()
-
-    def near(self, count: int, expected: int) -> None:
-        """Fails if a number is not what was expected, or one less: a fraction of a connection is left over."""
-        self.assertIn(count, (expected - 1, expected))
-
-    def test_rate(self) -> None:
-        """The pool accepts `accept_rate` connections a second, evenly; the others wait in the kernel."""
-        self.listen(accept_rate=100)
-        for _ in range(60):
-            self.connect()
-        self.reactor.settle()
-        self.near(len(self.pool.connections), 1 + round(100 * BURST_S))
-        for expected in (21, 31, 41):
-            self.pass_time(0.1)
-            self.near(len(self.pool.connections), expected)
-        self.assertEqual(self.pool.accept_rate, 100)
-        self.assertGreater(self.pool.rested, 0)
-
-    def test_rate_is_not_saved_up(self) -> None:
-        """A quiet minute is not followed by a storm."""
-        self.listen(accept_rate=100)
-        self.reactor.advance(60)
-        for _ in range(25):
-            self.connect()
-        self.reactor.settle()
-        self.near(len(self.pool.connections), 1 + round(100 * BURST_S))
-
-    def test_a_slow_turn_does_not_lower_the_rate(self) -> None:
-        """The connections of a tenth of a second are made up for."""
-        self.listen(accept_rate=100)
-        for _ in range(60):
-            self.connect()
-        self.reactor.settle()
-        self.reactor.now += BURST_S
-        self.reactor.settle()
-        self.near(len(self.pool.connections), 21)
-
-    def test_low_rates(self) -> None:
-        """One that is no whole number for each refill comes true over time."""
-        for rate in (1, 3, 5):
-            self.listen(accept_rate=rate)
-            for _ in range(20):
-                self.connect()
-            self.reactor.settle()
-            self.pass_time(3)
-            self.assertIn(self.pool.accepted, (3 * rate, 3 * rate + 1), rate)
-
-    def test_automatic_rate(self) -> None:
-        """It is the part of a core that new connections may take, divided by the seconds that each takes."""
-        self.pool = make_pool(self.reactor, accept_rate=0).pool
-        self.add_listener(cost_s=0.006)
-        self.assertEqual(self.pool.accept_rate, CPU_SHARE / 0.006)
-        for _ in range(60):
-            self.connect()
-        self.reactor.settle()
-        self.near(len(self.pool.connections), 11)
-        self.pass_time(0.2)
-        self.near(len(self.pool.connections), 31)
-
-    def test_cheap_connections_leave_an_allowance_to_the_others(self) -> None:
-        """A crowd without TLS does not keep clients with TLS from being accepted."""
-        self.pool = make_pool(self.reactor, accept_rate=0).pool
-        self.add_listener(cost_s=0.006)
-        for _ in range(40):
-            self.connect()
-        others: Any = Factory()
-        others.buildProtocol = lambda address: Recorder()
-        self.add_listener(others, cost_s=0.0001)
-        for _ in range(200):
-            self.connect()
-        self.reactor.settle()
-        before = len(self.protocols)
-        self.pass_time(0.5)
-        self.assertGreater(len(self.protocols), before)
-
-    def test_listeners_take_turns(self) -> None:
-        """A crowd on one listener does not keep the clients of the others from being accepted."""
-        self.listen(accept_rate=100)
-        accepted = []
-        addresses = [self.address]
-        for _ in range(2):
-            protocols: list[Recorder] = []
-            factory: Any = Factory()
-            factory.buildProtocol = partial(_recorded, protocols)
-            accepted.append(protocols)
-            self.add_listener(factory)
-            addresses.append(self.address)
-        for self.address in addresses:
-            for _ in range(80):
-                self.connect()
-        self.reactor.settle()
-        self.pass_time(0.9)
-        counts = [len(each) for each in (self.protocols, *accepted)]
-        self.assertTrue(all(20 < count < 50 for count in counts), counts)
-
-    def test_no_limit(self) -> None:
-        """All that wait are accepted, and nothing is counted."""
-        self.listen()
-        for _ in range(300):
-            self.connect()
-        self.reactor.settle()
-        self.assertEqual((len(self.pool.connections), self.pool.accept_rate), (300, inf))
-
-    def test_no_timer_where_nothing_rests(self) -> None:
-        """An idle process is not woken to refill an allowance, and a timer ends with the wait."""
-        self.listen(accept_rate=100)
-        calls = len(self.reactor.getDelayedCalls())
-        for _ in range(13):
-            self.connect()
-        self.reactor.settle()
-        self.assertEqual(len(self.reactor.getDelayedCalls()), calls + 1)
-        self.pass_time(0.2)
-        self.assertEqual((len(self.pool.connections), len(self.reactor.getDelayedCalls())), (13, calls))
-
     def test_other_limits_while_it_runs(self) -> None:
         """A new rate holds at once, also for clients that wait; connections above a lower limit stay."""
         self.listen(accept_rate=10)
         for _ in range(50):
             self.connect()
         self.reactor.settle()
-        self.near(len(self.pool.connections), 2)
+        self.assertIn(len(self.pool.connections), (1, 2))
         self.pool.configure(Limits(connections=30, accept_rate=NO_LIMIT))
         self.assertEqual(self.pool.capacity, 30)
         self.reactor.settle()
@@ -412,31 +199,6 @@ class AcceptingTests(PoolTestCase):
         self.connected(1)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
         turn_until(self.reactor, lambda: sum(len(protocol.received) for protocol in self.protocols) == 1)
-
-    def test_no_more_files(self) -> None:
-        """Accepting rests until the next sweep, rather than being tried again and again; connections go on."""
-        for number in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-            self.listen()
-            first = self.connect()
-            self.connected(1)
-            self.listener.failures = [OSError(number, "")]
-            self.connect()
-            self.reactor.settle()
-            self.assertEqual((self.listener.failures, len(self.pool.connections)), ([], 1))
-            first.send(b"x")
-            turn_until(self.reactor, lambda: self.protocols[-1].received == b"x")
-            self.assertEqual(len(self.pool.connections), 1)
-            self.reactor.advance(SWEEP_S)
-            self.connected(2)
-            self.assertEqual(self.pool._resting, [])
-
-    def test_client_that_left_while_it_waited(self) -> None:
-        """Such a connection is skipped."""
-        self.listen()
-        self.listener.failures = [OSError(errno.ECONNABORTED, "")]
-        self.connect()
-        self.pool.doRead()
-        self.assertEqual(len(self.pool.connections), 1)
 
     def test_connection_that_cannot_be_made(self) -> None:
         """The failure is logged and the new connection closed; all others stay."""
@@ -616,6 +378,62 @@ class CapacityTests(PoolTestCase):
         self.patch(document_content, "preferred_coding", fail)
         self.assertEqual([self.ask(self.connect()).status for _ in range(3)], [500, 200, 200])
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+
+class PollingTests(PoolTestCase):
+    """Connections that have polled."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        made = make_site(clock=self.reactor)
+        publish(made.feed, b"{}")
+        self.listen(made.site)
+        self.client = self.connect()
+        self.connected(1)
+
+    def ask(self) -> None:
+        self.client.received = b""
+        self.client.send(GET)
+        turn_until(self.reactor, lambda: b"}" in self.client.received, self.client)
+
+    def test_active_ones(self) -> None:
+        """One is active while an answer was repeated to it a short time ago."""
+        self.assertEqual(len(self.pool.pollers()), 1)
+        self.reactor.advance(SWEEP_S)
+        self.assertEqual(self.pool.count_active(0), 0)
+        for _ in range(3):
+            self.ask()
+        self.assertEqual(self.pool.count_active(0), 1)
+        self.reactor.advance(5)
+        self.assertEqual((self.pool.count_active(1), self.pool.count_active(10)), (0, 1))
+
+    def test_answers_that_are_replaced(self) -> None:
+        """All connections look them up again."""
+        self.ask()
+        self.pool.renew_answers()
+        self.ask()
+
+    def test_idle_ones_end(self) -> None:
+        """No protocol was made for them, so nothing is sent."""
+        self.pool.end_idle()
+        turn_until(self.reactor, lambda: self.client.ended, self.client)
+        self.assertEqual(self.client.received, b"")
+        self.client.close()
+        self.connected(0)
+
+    def test_guests_count_nowhere(self) -> None:
+        """They are connections like others, whatever the limits say."""
+        self.pool.hold(held=True)
+        with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+            sock, _ = server.accept()
+            guest = Client(client)
+            self.pool.admit(sock, ConnectionFactory(self.factory, None))
+            self.assertEqual((len(self.pool.connections), self.pool.count, self.pool.accepted), (2, 1, 1))
+            guest.send(b"x")
+            turn_until(self.reactor, lambda: self.protocols[-1].received == b"x")
+            guest.close()
+            self.connected(1)
+        self.assertEqual(self.pool.guests, set())
 
 
 class SweepTests(PoolTestCase):

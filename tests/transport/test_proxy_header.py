@@ -319,11 +319,9 @@ class ConnectionTests(HeaderTestCase):
             raise MemoryError
 
         port = self.listen("127.0.0.1")
-        (listener,) = self.pool._listeners.values()
+        (listener,) = self.pool._listeners._by_fd.values()
         rules = ProxyHeaders(Networks(), self.refusals, lambda name: True)
-        self.pool._listeners[listener.sock.fileno()] = type(listener)(
-            listener.sock, rules.before(fail), None, listener.cost_s
-        )
+        listener.make_connection = rules.before(fail)
         it = self.connect(port)
         it.send(V1)
         self.wait_for_end(it)
