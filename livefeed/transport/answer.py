@@ -69,7 +69,7 @@ def in_pieces(parts: Iterable[bytes]) -> tuple[bytes, bytes]:
     """Gives the data and the body of an answer, as :class:`Answer` keeps them.
 
     :param parts: at least one piece of bytes, in the order in which they were written. The last one stays the object
-        that it is if it has more than :data:`LARGE_BYTES` bytes.
+        that it is if it has more than :data:`LARGE_BYTES` bytes, and is not the only one: then the head is in it.
     """
     *head, body = parts
-    return (b"".join((*head, body)), b"") if len(body) <= LARGE_BYTES else (b"".join(head), body)
+    return (b"".join(head), body) if head and len(body) > LARGE_BYTES else (b"".join((*head, body)), b"")

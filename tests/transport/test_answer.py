@@ -9,13 +9,13 @@ from livefeed.transport.answer import LARGE_BYTES, Answer, in_pieces
 
 class AnswerTests(SynchronousTestCase):
     def test_small_answer_is_one_piece(self) -> None:
-        """A small answer is joined, a large body stays one object; at_once is for small answers before the last."""
+        """A large body stays one object, unless its head is in it; at_once is for small answers before the last."""
         small, large = bytes(LARGE_BYTES), bytes(LARGE_BYTES + 1)
         for parts, pieces in (
             ((b"head",), (b"head", b"")),
             ((b"he", b"ad", small), (b"head" + small, b"")),
             ((large, b"end"), (large + b"end", b"")),
-            ((large,), (b"", large)),
+            ((large,), (large, b"")),
             ((b"he", b"ad", large), (b"head", large)),
         ):
             self.assertEqual(in_pieces(parts), pieces)

@@ -11,6 +11,7 @@ from OpenSSL import SSL
 from livefeed.feed.feed import Feed
 from livefeed.testing import make_site, publish
 from livefeed.tls.options import server_options
+from livefeed.transport.answer import LARGE_BYTES
 from livefeed.transport.endpoint import PoolReactor
 from livefeed.transport.logged import LOGGED, LoggedConnection, LoggedTLSConnection
 from livefeed.web.access_log import AccessLog, Format, LoggedSite
@@ -86,3 +87,15 @@ class LoggedTests(CertificateTestCase):
         publish(self.feed, b"[12]")
         settle(self.reactor, *clients)
         self.assertEqual(self.shown(), ['127.0.0.1 - - "GET /feed HTTP/1.1" 200 4'] * 3)
+
+    def test_head_and_body_in_one_piece(self) -> None:
+        """The head of an answer is found also where it makes a large piece of a body that is not large."""
+        for size in (LARGE_BYTES - 100, LARGE_BYTES, LARGE_BYTES + 1):
+            publish(self.feed, b'"%s"' % (b"a" * (size - 2)))
+            for client in (self.connect(), self.connect(tls=True)):
+                for times in (1, 2, 3):
+                    self.ask(client)
+                    self.assertEqual(client.received.count(b"HTTP/1.1 200 OK"), times)
+                    self.assertGreater(len(client.received), times * size)
+            self.assertEqual(self.shown(), [f'127.0.0.1 - - "GET /feed HTTP/1.1" 200 {size}'] * 6)
+            self.lines.clear()
