@@ -214,6 +214,7 @@ class DocumentResource(FeedResource):
             if prepared is not None:
                 request.repeat(prepared)
                 return NOT_DONE_YET
+        self._have_made(snapshot, fields.keyed.accept_encoding)
         selected = _selected(snapshot, fields.keyed.accept_encoding)
         known = _known(snapshot, selected, fields.tags)
         if is_another(fields.if_match, selected.etag):
@@ -297,6 +298,24 @@ class DocumentResource(FeedResource):
         denial = self._access.denial(request)
         return self._document(request, may_wait=False) if denial is None else self._access.refuse(request, denial)
 
+    def _have_made(self, snapshot: Snapshot, accept_encoding: bytes | None) -> None:
+        """Takes note of the coding that a client asks for, and has it made if the snapshot was not made in it."""
+        wish, demand = self._wish(snapshot, accept_encoding), self._feed.demand
+        if wish is not None and demand is not None:
+            demand.make(self._feed, snapshot, wish)
+
+    def _wish(self, snapshot: Snapshot, accept_encoding: bytes | None) -> str | None:
+        """Takes note of the coding that a client asks for, and gives it if the snapshot was not made in it.
+
+        Each value of the field comes here once for each version and quarter of a second at least: replay and prepared
+        answers look their keys up, and forget all of them then.
+        """
+        demand = self._feed.demand
+        if demand is None:
+            return None
+        wish = preferred_coding(accept_encoding, demand.order)
+        return wish if demand.note(snapshot, wish) else None
+
     def _variant(self, snapshot: Snapshot, values: list[bytes | None]) -> Hashable:
         """Gives the parts of the keyed fields that matter to an answer with a version.
 
@@ -305,6 +324,8 @@ class DocumentResource(FeedResource):
         fields = KeyedFields._make(values)
         if self._form == "either" and fields.accepts_events():
             return None
+        if self._wish(snapshot, fields.accept_encoding) is not None:
+            return None  # The request is rendered, which has the coding made.
         selected = _selected(snapshot, fields.accept_encoding)
         known = _known(snapshot, selected, listed_tags(fields.if_none_match))
         wait_s = preferred_wait_s(fields.prefer)

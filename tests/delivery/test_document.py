@@ -18,14 +18,19 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.clocks import Moment
+from livefeed.delivery.document import DocumentResource
+from livefeed.delivery.feed_resource import Access
 from livefeed.document.codings import MAX_MEMBERS, compress_well
 from livefeed.document.patch import apply_patch
-from livefeed.document.snapshot import version_of
+from livefeed.document.snapshot import Snapshot, version_of
 from livefeed.document.splices import apply_splices
+from livefeed.feed.demand import Demand
 from livefeed.feed.feed import Feed
 from livefeed.feed.notice import Notice
 from livefeed.feed.state import State
 from livefeed.testing import Response, make_site, publish, request
+from livefeed.web.cors import Origins
+from livefeed.web.negotiation import KeyedFields
 from tests.helpers.guarded import AUTHORIZATION, TOKEN, FakeVerifier, protect
 from tests.helpers.signers import make_signer, of_fields
 
@@ -49,7 +54,8 @@ class DocumentTestCase(SynchronousTestCase):
         self.clock.advance(NOW)
         self.upgraded: list[Request] = []
         self.feed = Feed("feed", clock=self.clock, interval_s=interval_s)
-        self.site = make_site(self.feed, origins=origins, upgrade=self.upgrade).site
+        made = make_site(self.feed, origins=origins, upgrade=self.upgrade)
+        self.site, self.delivery = made.site, made.published[0].delivery
 
     def upgrade(self, upgrading: Request, delivery: Delivery) -> int:
         """Takes the place of the WebSocket's handshake."""
@@ -138,6 +144,33 @@ class DocumentTests(DocumentTestCase):
         self.feed.add_codings(self.feed.snapshot, compress_well(document))
         self.assertEqual(told, [True])
         self.assertEqual(brotli.decompress(self.get(accept).body), document)
+
+    def test_codings_on_demand(self) -> None:
+        """A coding that was left out is made for the client that asks for it, and by nobody else."""
+        self.feed.demand = Demand(self.clock.seconds())
+        snapshot = Snapshot.of(DOCUMENT, self.feed.next_sequence(), codings=("gzip",))
+        self.feed.publish(snapshot)
+        self.assertEqual(self.get().body, DOCUMENT)
+        self.assertEqual(self.get(b"Accept-Encoding: gzip").headers["content-encoding"], "gzip")
+        self.assertEqual(snapshot.work.left_out, {"zstd", "br"})
+        tag = b'If-None-Match: "%b-gzip"' % snapshot.version.encode()
+        self.assertEqual(self.get(b"Accept-Encoding: br, gzip;q=0.5", tag).status, 304)
+        self.assertEqual(snapshot.work.left_out, {"zstd"})
+        response = self.get(b"Accept-Encoding: br")
+        self.assertEqual(brotli.decompress(response.body), DOCUMENT)
+        self.assertEqual(response.headers["etag"], f'"{snapshot.version}-br"')
+        self.assertEqual({*self.feed.demand.wanted(snapshot, 2 * NOW)}, {"gzip", "br"})
+
+    def test_variants_on_demand(self) -> None:
+        """Replay answers no request whose coding is still to be made, and takes note of the others."""
+        self.feed.demand = Demand(self.clock.seconds())
+        snapshot = Snapshot.of(DOCUMENT, self.feed.next_sequence(), codings=("gzip",))
+        self.feed.publish(snapshot)
+        resource = DocumentResource(self.delivery, Access(Origins.parse("*")), "document")
+        fields = KeyedFields(None, b"br", *[None] * (len(KeyedFields._fields) - 2))
+        self.assertIsNone(resource._variant(snapshot, [*fields]))
+        self.assertIsNotNone(resource._variant(snapshot, [*fields._replace(accept_encoding=b"gzip")]))
+        self.assertEqual({*self.feed.demand.wanted(snapshot, 2 * NOW)}, {"gzip", "br"})
 
     def test_document_is_given_where_no_coding_is_accepted(self) -> None:
         """A client that does not accept the identity coding either gets the plain document instead of a 406."""

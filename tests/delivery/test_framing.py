@@ -100,7 +100,9 @@ class SnapshotTests(SynchronousTestCase):
     def test_document_that_was_never_compressed(self) -> None:
         """Has one frame for all clients, and one copy of it."""
         bare = Snapshot.bare(self.DATA, Sequence(1, 1))
+        self.assertFalse(bare.work.wants_message)
         self.assertIs(bare.form(compressed_document_frame), bare.form(document_frame))
+        self.assertTrue(bare.work.wants_message)
 
     def test_events(self) -> None:
         """Events are framed with chunks and without."""
