@@ -78,6 +78,15 @@ class SnapshotTests(SynchronousTestCase):
                     self.assertEqual((snapshot.work.codings, snapshot.work.vain), (len(there), set()))
         self.assertEqual(Snapshot.of(b"1", Sequence(1, 1), codings=("br", "gzip")).work.vain, {"br", "gzip"})
 
+    def test_snapshot_of_another_process(self) -> None:
+        """It is the same, without any work."""
+        for codings in ((), CODINGS):
+            made = Snapshot.of(b"[" + b"1, " * 99 + b"1]", Sequence(1, 1), codings=codings)
+            received = Snapshot.received(made.version, made.sequence, made.representations.values(), made.deflated)
+            self.assertEqual(received, made)
+            self.assertEqual([*received.representations], [*made.representations])
+            self.assertEqual((received.work.codings, received.work.left_out), (0, set()))
+
     def test_form_is_computed_once(self) -> None:
         """For each function, and for each snapshot by itself, also for one that only has another sequence."""
         calls: list[Snapshot] = []
