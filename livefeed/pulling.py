@@ -11,6 +11,7 @@ from livefeed.admin.access import read_token
 from livefeed.admin.auditing import Auditing
 from livefeed.auth.material import Content
 from livefeed.exceptions import ConfigurationError, JournalError
+from livefeed.feed.demand import Demand
 from livefeed.feed.feed import Feed
 from livefeed.feed_service import PulledFeedService, Shared
 from livefeed.feed_set import FeedsService, ReloadedFeeds, spread_s
@@ -50,6 +51,16 @@ def make_signing(serving: Serving) -> ReloadedSigning:
     signing.log_key()
     serving.publish_keys(signing.key_set())
     return ReloadedSigning(signing, serving.publish_keys)
+
+
+def feed_on_demand(*arguments: Any, **named: Any) -> Feed:
+    """Makes a feed whose new versions are made in the content codings that clients ask for.
+
+    It is for a process that answers all clients itself: the parent of workers does not see their requests.
+    """
+    feed = Feed(*arguments, **named)
+    feed.demand = Demand(feed.clock.seconds())
+    return feed
 
 
 def make_feeds(

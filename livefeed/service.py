@@ -24,6 +24,7 @@ from livefeed.process.tickets import TicketRotation
 from livefeed.pulling import (
     check_fixed,
     check_state_dir,
+    feed_on_demand,
     make_feeds,
     make_signing,
     offer_audit,
@@ -77,7 +78,7 @@ def make_service(
         raise ConfigurationError("an upgrade needs workers: 1 at least. Without them, a restart is needed", "workers")
     serving = Serving(settings, reactor)
     signing = make_signing(serving)
-    feeds = make_feeds(serving, signer=signing.signing)
+    feeds = make_feeds(serving, feed_on_demand, signing.signing)
     watched: list[Listener] = []
     drain = serving.drain(feeds.feeds.values(), partial(stop_all, watched))
     file_limit, collector = serving.process_services(drain)

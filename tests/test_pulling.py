@@ -13,7 +13,9 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.config.settings import FeedSettings, Settings
+from livefeed.document.codings import CODINGS
 from livefeed.exceptions import CommandError, ConfigurationError, LivefeedError
+from livefeed.feed.demand import ASKED_S
 from livefeed.feed.feed import Feed
 from livefeed.feed_set import MAX_SPREAD_S
 from livefeed.process.certificates import ReloadedCertificates
@@ -23,6 +25,7 @@ from livefeed.process.signing_keys import make_keys
 from livefeed.pulling import (
     check_fixed,
     check_state_dir,
+    feed_on_demand,
     make_feeds,
     make_signing,
     offer_audit,
@@ -73,6 +76,15 @@ class FeedsTests(PullingTestCase):
             return made[-1]
 
         self.assertEqual([each.feed for each in self.feeds(make_feed=make_feed).feeds.values()], made)
+
+    def test_codings_on_demand(self) -> None:
+        """A process without workers sees what clients ask for. Each of its feeds begins when it is made."""
+        self.assertTrue(all(each.feed.demand is None for each in self.feeds().feeds.values()))
+        self.reactor.advance(1000)
+        for each in self.feeds(make_feed=feed_on_demand).feeds.values():
+            assert each.feed.demand is not None
+            self.assertEqual({*each.feed.demand.wanted(None, 1000 + ASKED_S)}, {*CODINGS})
+            self.assertEqual({*each.feed.demand.wanted(None, 1001 + ASKED_S)}, set())
 
     def test_impossible_settings(self) -> None:
         """The error has the place of the setting."""

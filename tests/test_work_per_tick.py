@@ -7,15 +7,19 @@ import random
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.delivery import framing
 from livefeed.delivery.websocket import outlets
 from livefeed.document import snapshot
+from livefeed.document.codings import compress_better
 from livefeed.document.history import MAX_DELTAS
+from livefeed.feed import demand
 from livefeed.feed.fanout import SLICE
-from livefeed.testing import make_site, publish
+from livefeed.intake.making import Maker
+from livefeed.testing import make_site, publish, request
 from tests.helpers.signers import make_signer
 from tests.helpers.transports import Transport
 from tests.integration.harness import TEXT, client_frame
@@ -83,7 +87,7 @@ class WorkPerTickTests(SynchronousTestCase):
         """Begins anew, with this number of subscribers."""
         self.clock = Clock()
         made = make_site(clock=self.clock)
-        self.feed, (self.served,) = made.feed, made.published
+        self.feed, self.site, (self.served,) = made.feed, made.site, made.published
         self.ledger = Ledger()
         self.tick(document(0))
         return [Subscriber(made.site, self.ledger, each) for each in range(number)]
@@ -166,6 +170,29 @@ class WorkPerTickTests(SynchronousTestCase):
                 done = self.tick(document(tick))
                 self.assertEqual((done["patches"], done["messages"], done["deflate_message"]), (1, 2, 2))
                 self.assertEqual((done["compress"], done["compress_well"]), (1, 1))
+
+    def test_codings_that_clients_ask_for(self) -> None:
+        """A version that was made in no coding is compressed once in each that is asked for, and the next as well."""
+        accepted = (b"br", b"gzip", b"zstd", b"gzip, br", b"gzip, deflate, br, zstd", b"identity")
+        self.patch(demand, "compress_better", self.counting("compress_better", compress_better))
+        for number in CROWDS:
+            self.serve(0)
+            self.feed.demand = demand.Demand(-2 * demand.ASKED_S)
+            maker = Maker(self.feed, self.clock, maybeDeferred)
+            for tick in range(1, TICKS):
+                before = self.counts()
+                made = self.successResultOf(Deferred.fromCoroutine(maker.make(document(tick))))
+                self.feed.publish(made.snapshot)
+                for each in range(number):
+                    head = b"GET /feed HTTP/1.1\nUser-Agent: %d\nAccept-Encoding: %b"
+                    self.assertEqual(request(self.site, head % (each, accepted[each % len(accepted)])).status, 200)
+                work = self.counts()
+                work.subtract(before)
+                # The first version is compressed as it is asked for, the others when they are made.
+                self.assertEqual(work["compress_better"], 3 if tick == 1 else 0)
+                self.assertEqual((work["compress"], work["compress_well"]), (int(tick > 1), 1))
+                self.assertEqual(made.snapshot.work.codings, 3)
+                self.assertEqual(len(made.snapshot.representations), 4)
 
     def test_subscribers_that_are_all_somewhere_else(self) -> None:
         """The number of comparisons does not exceed its limit then; the other subscribers are sent the document."""

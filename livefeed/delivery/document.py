@@ -149,6 +149,7 @@ class DocumentResource(DocumentVariants):
             if prepared is not None:
                 request.repeat(prepared)
                 return NOT_DONE_YET
+        self._have_made(snapshot, fields.keyed.accept_encoding)
         selected = select_representation(snapshot, fields.keyed.accept_encoding)
         known = known_tag(snapshot, selected, fields.tags)
         if is_another(fields.if_match, selected.etag):

@@ -57,6 +57,24 @@ def known_tag(snapshot: Snapshot, selected: Representation, tags: Sequence[bytes
 class DocumentContent(DocumentFields):
     """The part of a document's resource that gives the content of an answer."""
 
+    def _have_made(self, snapshot: Snapshot, accept_encoding: bytes | None) -> None:
+        """Takes note of the coding that a client asks for, and has it made if the snapshot was not made in it."""
+        wish, demand = self._wish(snapshot, accept_encoding), self._feed.demand
+        if wish is not None and demand is not None:
+            demand.make(self._feed, snapshot, wish)
+
+    def _wish(self, snapshot: Snapshot, accept_encoding: bytes | None) -> str | None:
+        """Takes note of the coding that a client asks for, and gives it if the snapshot was not made in it.
+
+        Each value of the field comes here once for each version and quarter of a second at least: replay and prepared
+        answers look their keys up, and forget all of them then.
+        """
+        demand = self._feed.demand
+        if demand is None:
+            return None
+        wish = preferred_coding(accept_encoding, demand.order)
+        return wish if demand.note(snapshot, wish) else None
+
     def _content(
         self,
         request: Request,

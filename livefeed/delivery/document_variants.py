@@ -28,6 +28,8 @@ class DocumentVariants(DocumentContent):
         fields = KeyedFields._make(values)
         if self._form == "either" and fields.accepts_events():
             return None
+        if self._wish(snapshot, fields.accept_encoding) is not None:
+            return None  # The request is rendered, which has the coding made.
         selected = select_representation(snapshot, fields.accept_encoding)
         known = known_tag(snapshot, selected, listed_tags(fields.if_none_match))
         wait_s = preferred_wait_s(fields.prefer)

@@ -58,8 +58,10 @@ def document_frame(snapshot: Snapshot) -> bytes:
 def compressed_document_frame(snapshot: Snapshot) -> bytes:
     """Gives the document as one text frame for clients that use permessage-deflate without context takeover.
 
-    A document that was never compressed is sent in a plain frame, which these clients accept as well (RFC 7692, 6).
+    A document that was not compressed is sent in a plain frame, which these clients accept as well (RFC 7692, 6). The
+    next version is compressed again.
     """
+    snapshot.work.wants_message = True
     if snapshot.deflated is None:
         return snapshot.form(document_frame)
     return websocket_text_frame(snapshot.deflated, compressed=True)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import brotli
 import zstandard
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SMALL_BYTES = 65_536
 """The largest document that the reactor's thread compresses well, in 2 ms. Larger ones are compressed in a thread."""
@@ -105,21 +109,33 @@ def _window_bits(size: int) -> int:
     return min(max((size + _LOOKAHEAD_BYTES).bit_length(), _MIN_WINDOW_BITS), zlib.MAX_WBITS)
 
 
-def compress_well(data: bytes) -> dict[str, bytes]:
-    """Compresses a document in the slower codings: ``zstd`` (RFC 8878) and ``br`` (RFC 7932).
+SLOW_CODINGS = ("zstd", "br")
+"""The codings that are made after a large document was published."""
+
+
+def compress_well(data: bytes, codings: Iterable[str] = SLOW_CODINGS) -> dict[str, bytes]:
+    """Compresses a document in slower codings: ``zstd`` (RFC 8878) and ``br`` (RFC 7932).
 
     It may be called in any thread. The same document gives the same bytes.
 
+    :param codings: those that are to be made. Others than these two are passed over.
     :returns: the compressed bytes, by the names of the codings.
     """
+    return {coding: compress_in(coding, data) for coding in codings if coding in SLOW_CODINGS}
+
+
+def compress_better(data: bytes, codings: Iterable[str]) -> dict[str, bytes]:
+    """Compresses a document in any codings, gzip at :data:`GZIP_LEVEL` whatever the size, like :func:`compress_well`.
+
+    :raises ValueError: if there is no such coding.
+    """
     return {
-        "zstd": zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(data),
-        "br": brotli.compress(data, mode=brotli.MODE_TEXT, quality=BROTLI_LEVEL),
+        coding: compress(data, GZIP_LEVEL).gzip if coding == "gzip" else compress_in(coding, data) for coding in codings
     }
 
 
 def compress_in(coding: str, data: bytes) -> bytes:
-    """Compresses a short text, such as a patch, in one coding.
+    """Compresses a text, such as a patch, in one coding.
 
     :param coding: one of :data:`CODINGS`.
     :raises ValueError: if there is no such coding.

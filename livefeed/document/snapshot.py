@@ -19,7 +19,7 @@ from livefeed.document.codings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from livefeed.document.codings import Compressed
 
@@ -103,10 +103,16 @@ class Work:
 
     :ivar hashes: the number of hashes.
     :ivar codings: the number of representations in a content coding.
+    :ivar vain: the codings that did not make it smaller.
+    :ivar left_out: the codings that were not made, and not begun, because no client asked for them.
+    :ivar wants_message: whether :attr:`Snapshot.deflated` was wanted, be it there or not.
     """
 
     hashes: int = 0
     codings: int = 0
+    vain: set[str] = field(default_factory=set)
+    left_out: set[str] = field(default_factory=set)
+    wants_message: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +126,8 @@ class Snapshot:
     :ivar sequence: the version's place in the order of versions.
     :ivar representations: the document without a coding, and in each content coding that makes it smaller, by the names
         of the codings, the smallest first. The slower codings are added later; see :meth:`add`.
-    :ivar deflated: the document as :attr:`livefeed.document.codings.Compressed.message`; ``None`` if the document was
-        never compressed.
+    :ivar deflated: the document as :attr:`livefeed.document.codings.Compressed.message`; ``None`` if it was not
+        compressed by gzip when the snapshot was made.
     :ivar forms: the forms of the document that were computed so far, by their functions; see :meth:`form`.
     :ivar work: the work that this process has done for it; none if another process has.
     """
@@ -135,24 +141,34 @@ class Snapshot:
     work: Work = field(default_factory=Work, init=False, compare=False, repr=False)
 
     @classmethod
-    def of(cls, data: bytes, sequence: Sequence, compressed: Compressed | None = None) -> Self:
+    def of(
+        cls,
+        data: bytes,
+        sequence: Sequence,
+        compressed: Compressed | None = None,
+        codings: Collection[str] = CODINGS,
+    ) -> Self:
         """Makes the snapshot of a document that has passed the gate.
 
         :param compressed: the compressed document, if it was compressed already.
+        :param codings: the codings that are made; :attr:`Work.left_out` has the others.
         """
-        compressed = compressed or compress(data)
+        if compressed is None and "gzip" in codings:
+            compressed = compress(data)
         version = version_of(data)
         snapshot = cls(
             data=data,
             version=version,
             sequence=sequence,
             representations={IDENTITY: Representation.of(IDENTITY, data, version)},
-            deflated=compressed.message,
+            deflated=None if compressed is None else compressed.message,
         )
         snapshot.work.hashes = 2
-        snapshot.add({"gzip": compressed.gzip})
+        snapshot.work.left_out.update(coding for coding in CODINGS if coding not in codings)
+        if compressed is not None:
+            snapshot.add({"gzip": compressed.gzip})
         if not is_large(data):
-            snapshot.add(compress_well(data))
+            snapshot.add(compress_well(data, codings))
         return snapshot
 
     @classmethod
@@ -185,7 +201,7 @@ class Snapshot:
         return [f'"{self.version}"'.encode(), *(f'"{self.version}-{coding}"'.encode() for coding in CODINGS)]
 
     def is_bare(self) -> bool:
-        """Tells whether it was never compressed."""
+        """Tells whether it was not compressed by gzip when it was made."""
         return self.deflated is None
 
     def form(self, make: Callable[[Snapshot], bytes]) -> bytes:
@@ -204,6 +220,7 @@ class Snapshot:
         :param codings: the compressed bytes, by the names of the codings.
         """
         smaller = {coding: data for coding, data in codings.items() if len(data) < len(self.data)}
+        self.work.vain.update(codings.keys() - smaller.keys())
         self.work.hashes += len(smaller)
         self.work.codings += len(smaller)
         self.include(Representation.of(coding, data, self.version) for coding, data in smaller.items())
@@ -216,6 +233,9 @@ class Snapshot:
         self.representations.update(in_order)
 
 
-def make_large(data: bytes, sequence: Sequence) -> Snapshot:
-    """Makes the snapshot of a large document, in a thread: compressed like a small one, but not in all codings."""
-    return Snapshot.of(data, sequence, compress(data, GZIP_LEVEL))
+def make_large(data: bytes, sequence: Sequence, codings: Collection[str] = CODINGS) -> Snapshot:
+    """Makes the snapshot of a large document, in a thread: compressed like a small one, but not in the slow codings.
+
+    :param codings: the codings that are made, now or later.
+    """
+    return Snapshot.of(data, sequence, compress(data, GZIP_LEVEL) if "gzip" in codings else None, codings)

@@ -1,6 +1,7 @@
 """The newest version of a document and its subscriptions. Nothing here knows a transport.
 
 - ``believed_clock``: the wall clock, which is believed after a minute if it was set forwards.
+- ``demand``: the content codings in which clients ask for a document.
 - ``embargo_effects``: stores the document of an embargo, or ends a hold.
 - ``embargo_keeping``: writes embargoes, and the lines of the audit about them.
 - ``embargoes``: stores documents, and ends holds, at the times that operators have given.

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from livefeed.document.history import Deltas
     from livefeed.document.snapshot import Representation
     from livefeed.document.stored_version import StoredVersion
+    from livefeed.feed.demand import Demand
     from livefeed.feed.fanout import Audience
     from livefeed.feed.notice import Notice
     from livefeed.feed.subscription import Subscriber, Subscription
@@ -37,6 +38,7 @@ class Feed(Transitions):
     """A named JSON document that clients follow at ``/name``.
 
     :ivar pointer: the JSON Pointer of this part in the whole (RFC 6901); empty if it is no part.
+    :ivar demand: the content codings that clients ask for; ``None`` if each version is made in all of them.
     :ivar pushed_at: when the last push of the document began, by the clock; minus infinity before the first.
     :ivar versions: the number of versions that were published since the start; restored ones do not count.
     :ivar codings_made: the number of representations that this process has compressed since the start.
@@ -48,6 +50,7 @@ class Feed(Transitions):
 
     # required parameters
     pointer: str = ""
+    demand: Demand | None = None
 
     # internal state
     pushed_at: float = -inf

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import TimeoutError  # noqa: A004
 
-from livefeed.document.codings import compress_well, is_large
+from livefeed.document.codings import CODINGS, SLOW_CODINGS, compress_well, is_large
 from livefeed.document.history import NO_DELTAS
 from livefeed.document.snapshot import Snapshot, make_large
 from livefeed.exceptions import SourceError
@@ -32,12 +32,12 @@ class Made:
 
     :ivar snapshot: the snapshot.
     :ivar deltas: the deltas from the newest version that were made already.
-    :ivar lacks_codings: whether the slow codings are still to be made.
+    :ivar lacks: the slow codings that are still to be made.
     """
 
     snapshot: Snapshot
     deltas: Deltas = field(default_factory=lambda: NO_DELTAS)
-    lacks_codings: bool = False
+    lacks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +56,16 @@ class Maker:
 
         :raises SourceError: if that takes too long.
         """
-        sequence = self.feed.next_sequence()
+        feed, sequence = self.feed, self.feed.next_sequence()
+        codings = CODINGS if feed.demand is None else feed.demand.wanted(feed.snapshot, feed.clock.seconds())
         if not is_large(data):
-            return Made(Snapshot.of(data, sequence))
+            return Made(Snapshot.of(data, sequence, codings=codings))
         # 1 MB would take 30 ms of the reactor's thread.
         try:
-            snapshot: Snapshot = await self.thread(make_large, data, sequence)
+            snapshot: Snapshot = await self.thread(make_large, data, sequence, codings)
         except OSError:
             # There is no thread, and the reactor's thread does it.
-            return Made(Snapshot.of(data, sequence))
+            return Made(Snapshot.of(data, sequence, codings=codings))
         except TimeoutError:
             raise SourceError(f"to compress the document takes longer than {MAX_S:g} s") from None
         deltas = NO_DELTAS
@@ -73,16 +74,16 @@ class Maker:
             # Before the push, in which all subscribers that follow by delta would otherwise be sent the whole document.
             with suppress(OSError, TimeoutError):
                 deltas = await self.thread(preparation)
-        return Made(snapshot, deltas, lacks_codings=True)
+        return Made(snapshot, deltas, tuple(coding for coding in SLOW_CODINGS if coding in codings))
 
     async def complete(self, made: Made) -> None:
-        """Adds the slow codings to a snapshot that was published.
+        """Adds the slow codings that are wanted to a snapshot that was published.
 
         It is served without a coding, and in gzip, until they are there, if they come.
         """
-        if made.lacks_codings:
+        if made.lacks:
             with suppress(OSError, TimeoutError):
-                self.feed.add_codings(made.snapshot, await self.thread(compress_well, made.snapshot.data))
+                self.feed.add_codings(made.snapshot, await self.thread(compress_well, made.snapshot.data, made.lacks))
 
     def thread(self, work: Callable[..., object], *arguments: object) -> Deferred[Any]:
         """Calls a function in a thread, for :data:`MAX_S` at most.

@@ -14,10 +14,11 @@ import zstandard
 
 from livefeed.document.codings import MAX_MEMBERS, compress_well
 from livefeed.document.patch import apply_patch
-from livefeed.document.snapshot import version_of
+from livefeed.document.snapshot import Snapshot, version_of
 from livefeed.document.splices import apply_splices
+from livefeed.feed.demand import Demand
 from livefeed.testing import Response, publish
-from tests.helpers.documents import DOCUMENT, DocumentTestCase
+from tests.helpers.documents import DOCUMENT, NOW, DocumentTestCase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +44,22 @@ class CodingTests(DocumentTestCase):
             self.assertEqual(response.headers["etag"], f'"{self.feed.snapshot.version}-{coding}"')
             digest = base64.b64encode(hashlib.sha256(response.body).digest()).decode()
             self.assertEqual(response.headers["repr-digest"], f"sha-256=:{digest}:")
+
+    def test_codings_on_demand(self) -> None:
+        """A coding that was left out is made for the client that asks for it, and by nobody else."""
+        self.feed.demand = Demand(self.clock.seconds())
+        snapshot = Snapshot.of(DOCUMENT, self.feed.next_sequence(), codings=("gzip",))
+        self.feed.publish(snapshot)
+        self.assertEqual(self.get().body, DOCUMENT)
+        self.assertEqual(self.get(b"Accept-Encoding: gzip").headers["content-encoding"], "gzip")
+        self.assertEqual(snapshot.work.left_out, {"zstd", "br"})
+        tag = b'If-None-Match: "%b-gzip"' % snapshot.version.encode()
+        self.assertEqual(self.get(b"Accept-Encoding: br, gzip;q=0.5", tag).status, 304)
+        self.assertEqual(snapshot.work.left_out, {"zstd"})
+        response = self.get(b"Accept-Encoding: br")
+        self.assertEqual(brotli.decompress(response.body), DOCUMENT)
+        self.assertEqual(response.headers["etag"], f'"{snapshot.version}-br"')
+        self.assertEqual({*self.feed.demand.wanted(snapshot, 2 * NOW)}, {"gzip", "br"})
 
     def test_smallest_coding_wins_among_equals(self) -> None:
         """Browsers name all codings without weights, so the smallest body is sent; a client's weights come first."""

@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING
 
 from livefeed.delivery.document_variants import DocumentVariants
 from livefeed.delivery.feed_resource import Access
+from livefeed.document.snapshot import Snapshot
+from livefeed.feed.demand import Demand
 from livefeed.testing import make_site, publish
 from livefeed.web.cors import Origins
 from livefeed.web.negotiation import KeyedFields
-from tests.helpers.documents import DOCUMENT, DocumentTestCase
+from tests.helpers.documents import DOCUMENT, NOW, DocumentTestCase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
     from livefeed.delivery.document_fields import Form
-    from livefeed.document.snapshot import Snapshot
 
 Variant = dict[str, bytes]
 
@@ -58,6 +59,16 @@ class VersionTests(VariantTestCase):
 
     def variant(self, values: list[bytes | None]) -> Hashable:
         return self.resource._variant(self.snapshot, values)
+
+    def test_variants_on_demand(self) -> None:
+        """Replay answers no request whose coding is still to be made, and takes note of the others."""
+        self.feed.demand = Demand(self.clock.seconds())
+        snapshot = Snapshot.of(DOCUMENT, self.feed.next_sequence(), codings=("gzip",))
+        self.feed.publish(snapshot)
+        self.snapshot = snapshot
+        self.assertIsNone(self.of(self.variant, {"accept_encoding": b"br"}))
+        self.assertIsNotNone(self.of(self.variant, {"accept_encoding": b"gzip"}))
+        self.assertEqual({*self.feed.demand.wanted(snapshot, 2 * NOW)}, {"gzip", "br"})
 
     def test_alike(self) -> None:
         """Of the codings the one that is chosen counts, and of the tags the one that is known."""

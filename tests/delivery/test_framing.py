@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import zlib
 
@@ -14,8 +15,10 @@ from websockets.streams import StreamReader
 from livefeed.delivery.framing import (
     chunked_document_event,
     compressed_document_frame,
+    deflated_text,
     document_event,
     document_frame,
+    document_text,
     http_chunk,
     server_sent_event,
     websocket_text_frame,
@@ -100,7 +103,15 @@ class SnapshotTests(SynchronousTestCase):
     def test_document_that_was_never_compressed(self) -> None:
         """Has one frame for all clients, and one copy of it."""
         bare = Snapshot.bare(self.DATA, Sequence(1, 1))
+        self.assertFalse(bare.work.wants_message)
         self.assertIs(bare.form(compressed_document_frame), bare.form(document_frame))
+        self.assertTrue(bare.work.wants_message)
+
+    def test_text(self) -> None:
+        """It is the document as a JSON string, which is compressed like a message."""
+        self.assertEqual(json.loads(document_text(self.snapshot)), self.DATA.decode())
+        inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(deflated_text(self.snapshot) + b"\x00\x00\xff\xff")
+        self.assertEqual(inflated, document_text(self.snapshot))
 
     def test_events(self) -> None:
         """Events are framed with chunks and without."""

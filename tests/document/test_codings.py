@@ -10,8 +10,13 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.document.codings import (
+    CODINGS,
+    GZIP_LEVEL,
+    SMALL_BYTES,
     _window_bits,
     compress,
+    compress_better,
+    compress_well,
     deflate_around,
     deflate_message,
 )
@@ -55,6 +60,15 @@ class WindowTests(SynchronousTestCase):
         largest = zlib.compressobj(level, zlib.DEFLATED, wbits=-zlib.MAX_WBITS)
         blocks = largest.compress(data) + largest.flush(zlib.Z_SYNC_FLUSH)
         self.assertEqual(compress(data, level).message, blocks.removesuffix(b"\x00\x00\xff\xff"))
+
+    def test_some_codings(self) -> None:
+        """Only those are made that are asked for; gzip is as small for a large document as for a small one."""
+        data = b"[" + b"1.25, " * SMALL_BYTES + b"1]"
+        self.assertEqual({*compress_well(data)}, {"zstd", "br"})
+        self.assertEqual({*compress_well(data, ("gzip", "br"))}, {"br"})
+        better = compress_better(data, CODINGS)
+        self.assertEqual(better, {"gzip": compress(data, GZIP_LEVEL).gzip, **compress_well(data)})
+        self.assertRaises(ValueError, compress_better, data, ("deflate",))
 
     def test_sizes(self) -> None:
         """It is small for small documents, and never larger than zlib's largest."""

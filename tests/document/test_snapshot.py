@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.document.snapshot import Sequence, Snapshot, version_of
+from livefeed.document.codings import CODINGS, SMALL_BYTES, is_large
+from livefeed.document.snapshot import Sequence, Snapshot, make_large, version_of
 
 
 class SequenceTests(SynchronousTestCase):
@@ -63,6 +64,28 @@ class SnapshotTests(SynchronousTestCase):
         self.assertEqual(gzip.decompress(snapshot.representations["gzip"].data), data)
         assert snapshot.deflated is not None
         self.assertEqual(zlib.decompressobj(-15).decompress(snapshot.deflated + b"\x00\x00\xff\xff"), data)
+
+    def test_codings_that_are_left_out(self) -> None:
+        """They are named, and the message goes with gzip. Those that are not smaller are named as well."""
+        for data in (b"[" + b"1, " * 99 + b"1]", b"[" + b"1, " * SMALL_BYTES + b"1]"):
+            for make in (lambda *given: Snapshot.of(given[0], given[1], None, given[2]), make_large):
+                for codings in ((), ("gzip",), ("br", "zstd")):
+                    snapshot = make(data, Sequence(1, 1), codings)
+                    there = {coding for coding in codings if coding == "gzip" or not is_large(data)}
+                    self.assertEqual({*snapshot.representations}, {"identity", *there})
+                    self.assertEqual(snapshot.work.left_out, {*CODINGS} - {*codings})
+                    self.assertEqual(snapshot.is_bare(), "gzip" not in codings)
+                    self.assertEqual((snapshot.work.codings, snapshot.work.vain), (len(there), set()))
+        self.assertEqual(Snapshot.of(b"1", Sequence(1, 1), codings=("br", "gzip")).work.vain, {"br", "gzip"})
+
+    def test_snapshot_of_another_process(self) -> None:
+        """It is the same, without any work."""
+        for codings in ((), CODINGS):
+            made = Snapshot.of(b"[" + b"1, " * 99 + b"1]", Sequence(1, 1), codings=codings)
+            received = Snapshot.received(made.version, made.sequence, made.representations.values(), made.deflated)
+            self.assertEqual(received, made)
+            self.assertEqual([*received.representations], [*made.representations])
+            self.assertEqual((received.work.codings, received.work.left_out), (0, set()))
 
     def test_form_is_computed_once(self) -> None:
         """For each function, and for each snapshot by itself, also for one that only has another sequence."""

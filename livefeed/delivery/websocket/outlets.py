@@ -74,7 +74,10 @@ def message_frame(message: bytes, _: str | None) -> bytes:
 
 def compressed_message_frame(message: bytes, _: str | None) -> bytes:
     """Gives a message of ``livefeed.delta.v1`` as a compressed text frame (RFC 7692, 7.2.1)."""
-    deflated = message.snapshot.deflated if isinstance(message, SnapshotMessage) and is_large(message) else None
+    deflated = None
+    if isinstance(message, SnapshotMessage) and is_large(message):
+        deflated = message.snapshot.deflated
+        message.snapshot.work.wants_message = True
     if isinstance(message, SnapshotMessage) and deflated is not None:
         # The document was compressed before it was published, and better than there is time for here.
         end = message.start + len(message.snapshot.data)

@@ -23,6 +23,7 @@ from livefeed.delivery.websocket.outlets import (
     compressed_message_frame,
     message_frame,
 )
+from livefeed.document.codings import is_large
 from livefeed.document.snapshot import Sequence, Snapshot, version_of
 from livefeed.testing import publish
 from livefeed.transport.groups import ConnectionGroup
@@ -235,6 +236,15 @@ class CompressedFrameTests(SynchronousTestCase):
                 message = SnapshotMessage(b'{"data":' + data + b',"x":1}')
                 message.snapshot, message.start = make(data, Sequence(1, 1)), 8
                 self.assertEqual(self.inflated(compressed_message_frame(message, None)), message)
+
+    def test_documents_that_were_not_compressed(self) -> None:
+        """The whole message is compressed, and the next version is to be compressed before."""
+        for data in self.documents:
+            snapshot = Snapshot.bare(data, Sequence(1, 1))
+            message = SnapshotMessage(b'{"document":' + data + b"}")
+            message.snapshot, message.start = snapshot, 12
+            self.assertEqual(self.inflated(compressed_message_frame(message, None)), message)
+            self.assertEqual(snapshot.work.wants_message, is_large(message))
 
     def test_messages_without_a_document(self) -> None:
         """They are compressed by themselves."""
