@@ -29,6 +29,9 @@ class StateEvents(Protocol):
     def state_event(self, *, chunked: bool) -> bytes:
         """Gives the event that says the state, made once for all."""
 
+    def state_and_document(self, snapshot: Snapshot, *, chunked: bool) -> bytes:
+        """Gives that event and the document, in one piece that is made once for all."""
+
 
 @dataclass(slots=True, eq=False)
 class EventOutlet:
@@ -54,19 +57,24 @@ class EventOutlet:
         """
         feed = self._states.feed
         before = told, have = self.told, self.have
-        data = b""
-        if feed.told is not told:
-            told, data = feed.told, self._states.state_event(chunked=self._chunked)
+        is_told = feed.told is told
+        if not is_told:
+            told = feed.told
             if feed.is_gone():
                 have = None  # the document is sent again when it may be shown again
         # Not is_gone: a call takes 50 ns more.
         if snapshot is not None and snapshot.version != have and not feed.fanout.is_withheld:
-            event = snapshot.form(chunked_document_event if self._chunked else document_event)
-            # The state comes first, so that no client has a document while its state still hides it. Both are one
-            # write: a stream that leaves a group meanwhile has been sent all that the group was, or nothing.
-            data, have = data + event if data else event, snapshot.version
-        if not data:
+            have = snapshot.version
+            if is_told:
+                data = snapshot.form(chunked_document_event if self._chunked else document_event)
+            else:
+                # The state comes first, so that no client has a document while its state still hides it. Both are one
+                # write: a stream that leaves a group meanwhile has been sent all that the group was, or nothing.
+                data = self._states.state_and_document(snapshot, chunked=self._chunked)
+        elif is_told:
             return
+        else:
+            data = self._states.state_event(chunked=self._chunked)
         # Set before the write: an outlet that leaves a group meanwhile takes the version along.
         self.told, self.have = told, have
         try:

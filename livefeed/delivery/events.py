@@ -16,7 +16,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from livefeed.delivery.event_outlets import EventAudience, EventOutlet
 from livefeed.delivery.flow_control import PausableSubscriber
-from livefeed.delivery.framing import http_chunk, server_sent_event
+from livefeed.delivery.framing import chunked_document_event, document_event, http_chunk, server_sent_event
 from livefeed.delivery.heartbeats import Heartbeats
 from livefeed.delivery.items import Items
 from livefeed.delivery.messages import MessageAudience, MessageOutlet, desk_facts
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from livefeed.delivery.directory import Followed
     from livefeed.delivery.items import Visit
     from livefeed.delivery.messages import Messages
+    from livefeed.document.snapshot import Snapshot
     from livefeed.feed.fanout import Audience
     from livefeed.feed.feed import Feed
     from livefeed.feed.notice import Told
@@ -251,6 +252,7 @@ class EventStreams:
     open: Heartbeats[EventStream] = field(init=False)
     _stated: tuple[Told, float | None, int | None] | None = None  # what the state events say
     _state_events: dict[bool, bytes] = field(default_factory=dict)
+    _with_document: dict[bool, tuple[str, bytes]] = field(default_factory=dict)  # and the version; both by chunks
 
     def __post_init__(self) -> None:
         self.open = Heartbeats(self.feed.clock, HEARTBEAT_S)
@@ -273,7 +275,20 @@ class EventStreams:
             no_id = b"id: \n" if self.feed.is_gone() else b""
             event = b"event: state\n%sdata: %s\n\n" % (no_id, json.dumps(facts).encode())
             self._stated, self._state_events = stated, {False: event, True: http_chunk(event)}
+            self._with_document.clear()
         return self._state_events[chunked]
+
+    def state_and_document(self, snapshot: Snapshot, *, chunked: bool) -> bytes:
+        """Gives that event and the document, in one piece.
+
+        It is made once for all: each client that reads slowly would else keep a copy of the document.
+        """
+        state = self.state_event(chunked=chunked)
+        version, data = self._with_document.get(chunked, (None, b""))
+        if version != snapshot.version:
+            data = state + snapshot.form(chunked_document_event if chunked else document_event)
+            self._with_document[chunked] = snapshot.version, data
+        return data
 
     def close(self, slots: ReconnectSlots) -> None:
         """Ends all open streams. The last line of each says when its client comes back.

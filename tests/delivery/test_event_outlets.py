@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -21,7 +22,7 @@ from tests.helpers.event_client import Client
 from tests.helpers.transports import Grouped, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 FIRST, SECOND, THIRD = b'{"n": 1.50}', b'{"n": 2}', b'{"n": 3}'
 OLD = b"HTTP/1.0"
@@ -73,6 +74,28 @@ class GroupTests(OutletTestCase):
         for client in clients:
             self.assertEqual(client.events(), [THIRD])
             self.assertEqual([state["state"] for state in client.states[-2:]], ["stale", "live"])
+
+    def test_state_and_document_are_one_object(self) -> None:
+        """All groups, and all streams in none, keep the same bytes while they read slowly: a document may be large."""
+        for version in (b"HTTP/1.1", OLD):
+            with mock.patch("livefeed.feed.fanout.BATCH", 2):
+                self.serve()
+                clients = self.joined(5, version=version)
+            clients += [Client(self.site, version=version) for _ in range(2)]
+            clients[0].pause()
+            self.feed.mark_stale()
+            written: list[bytes] = []
+            with note_writes(written):
+                publish(self.feed, THIRD)
+                clients[0].resume()
+                self.assertEqual((len({*map(id, written)}), len(written) > 3), (1, True))
+                # Another state or version makes another piece.
+                self.feed.mark_stale()
+                publish(self.feed, FIRST)
+            self.assertEqual(len({*map(id, written)}), 3)
+            for client in clients:
+                self.assertEqual(client.events()[-2:], [THIRD, FIRST])
+                self.assertEqual([state["state"] for state in client.states[-2:]], ["stale", "live"])
 
     def test_nothing_is_written_where_nothing_has_changed(self) -> None:
         """A push of the same version is no event."""
@@ -181,6 +204,23 @@ def call_all(call: Callable[[Client], None], clients: Iterable[Client]) -> None:
     """Calls a function with each client."""
     for client in clients:
         call(client)
+
+
+@contextmanager
+def note_writes(written: list[bytes]) -> Iterator[None]:
+    """Takes note of the data of each write to a group, and of those to transports in none."""
+    write_group, write = ConnectionGroup.write, Transport.write
+
+    def to_group(group: Any, data: bytes) -> None:
+        written.append(data)
+        write_group(group, data)
+
+    def to_one(transport: Any, data: bytes) -> None:
+        written.append(data)
+        write(transport, data)
+
+    with mock.patch.object(ConnectionGroup, "write", to_group), mock.patch.object(Transport, "write", to_one):
+        yield
 
 
 def fill(transport: Any, data: bytes) -> None:
