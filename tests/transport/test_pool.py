@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from functools import partial
+from itertools import count
 from math import inf
 from select import EPOLLIN
 from typing import Any
@@ -17,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.internet.protocol import Factory
+from twisted.logger import capturedLogs, formatEvent
 from twisted.python.monkey import MonkeyPatcher
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
@@ -40,7 +42,7 @@ from livefeed.transport.pool import (
     Pool,
 )
 from tests.helpers.connections import Recorder
-from tests.helpers.driven import Client, DrivenReactor, make_pool, record_handled, turn_until
+from tests.helpers.driven import Client, DrivenReactor, connections_of, make_pool, record_handled, turn_until
 
 GET = b"GET /feed HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -343,6 +345,36 @@ class AcceptingTests(PoolTestCase):
         self.pass_time(0.2)
         self.assertEqual((len(self.pool.connections), len(self.reactor.getDelayedCalls())), (13, calls))
 
+    def test_peers_that_are_not_admitted(self) -> None:
+        """They are reset, and take no turns of others."""
+        self.listen(accept_rate=1)
+        admitted: set[object] = set()
+        self.add_listener(admits=admitted.__contains__)
+        refused = [self.connect() for _ in range(EVENTS)]
+        wanted = self.connect()
+        admitted.add(wanted.sock.getsockname())
+        self.connected(1)
+        turn_until(self.reactor, lambda: all(client.ended for client in refused), *refused)
+        self.assertEqual({type(client.error) for client in refused}, {ConnectionResetError})
+        self.assertEqual((self.pool.accepted, wanted.error), (1, None))
+
+    def test_costs_that_are_measured(self) -> None:
+        """Once, and only where the accept rate depends on them, which a reload may bring about."""
+        measured: list[float] = []
+
+        def measure() -> float:
+            measured.append(0.02)
+            return measured[-1]
+
+        for rate in (0, 50):
+            measured.clear()
+            self.pool = make_pool(self.reactor, accept_rate=rate).pool
+            self.add_listener(measure=measure)
+            self.assertEqual((self.pool.accept_rate, len(measured)), (rate or CPU_SHARE / 0.02, rate == 0))
+            for _ in range(2):
+                self.pool.configure(Limits(accept_rate=0))
+                self.assertEqual((self.pool.accept_rate, measured), (CPU_SHARE / 0.02, [0.02]))
+
     def test_other_limits_while_it_runs(self) -> None:
         """A new rate holds at once, also for clients that wait; connections above a lower limit stay."""
         self.listen(accept_rate=10)
@@ -483,9 +515,7 @@ class AcceptingTests(PoolTestCase):
         turn_until(self.reactor, lambda: self.protocols[0].received == b"still here")
 
 
-class CapacityTests(PoolTestCase):
-    """More connections than there is room for."""
-
+class SiteTestCase(PoolTestCase):
     def setUp(self) -> None:
         super().setUp()
         made = make_site(clock=self.reactor)
@@ -497,6 +527,10 @@ class CapacityTests(PoolTestCase):
         client.send(GET)
         turn_until(self.reactor, lambda: b"}" in client.received, client)
         return Response.parse(client.received)
+
+
+class CapacityTests(SiteTestCase):
+    """More connections than there is room for."""
 
     def test_one_too_many_is_told_to_come_back(self) -> None:
         """In an answer, also where that could be replayed; when others have left there is room."""
@@ -593,6 +627,63 @@ class CapacityTests(PoolTestCase):
         self.connected(1)
         self.assertEqual(self.ask(self.connect()).status, 503)
 
+    def test_crowd_is_told_once_in_the_log(self) -> None:
+        """Its beginning and its end are, however many clients are told to come back."""
+        self.listen(self.site, connections=2)
+        with capturedLogs() as logs:
+            clients = [self.connect() for _ in range(4)]
+            self.connected(4)
+            self.reactor.advance(2 * SWEEP_S)
+            self.assertEqual(len(logs), 1)
+            for client in clients:
+                client.close()
+            self.connected(0)
+            self.reactor.advance(2 * SWEEP_S)
+        texts = ["the limit of 2 connections is reached", "the number of connections is below the limit again"]
+        self.assertEqual([formatEvent(each).partition(":")[0] for each in logs], texts)
+
+    def test_guests_count_nowhere(self) -> None:
+        """They are served although there is no room, and leave the places of others alone."""
+        self.listen(self.site, connections=1)
+        self.connect()
+        self.connected(1)
+        guest = self.admit()
+        self.assertEqual((len(self.pool.connections), self.pool.count), (2, 1))
+        self.assertEqual((self.pool.accepted, self.pool.refused), (1, 0))
+        self.assertEqual(self.ask(guest).status, 200)
+        self.assertEqual(self.ask(self.connect()).status, 503)
+        guest.close()
+        turn_until(self.reactor, lambda: not self.pool.guests)
+        self.assertEqual(self.pool.count, 2)
+
+    def test_guests_need_no_listener(self) -> None:
+        """The pool runs for them alone, and rests after them."""
+        self.pool = make_pool(self.reactor).pool
+        guest = self.admit()
+        self.assertEqual(self.ask(guest).status, 200)
+        guest.close()
+        self.connected(0)
+        self.assertNotIn(self.pool, self.reactor.getReaders())
+
+    def test_guest_that_cannot_be_taken(self) -> None:
+        """Its socket is closed, and nothing is kept of it."""
+
+        def fail(*arguments: object) -> Any:
+            raise MemoryError
+
+        self.listen(self.site)
+        guest = self.admit(fail)
+        turn_until(self.reactor, lambda: guest.ended, guest)
+        self.assertEqual((self.pool.guests, self.pool.connections), (set(), {}))
+        self.assertEqual(len(self.flushLoggedErrors(MemoryError)), 1)
+
+    def admit(self, make_connection: Any = None) -> Client:
+        """Gives the other end of a socket that the pool has taken without a listener."""
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        self.pool.admit(theirs, make_connection or ConnectionFactory(self.site, None))
+        return Client(ours)
+
     def test_refusals_are_counted(self) -> None:
         """Refusals that are written before there is a request count, too."""
         self.listen(self.site)
@@ -616,6 +707,82 @@ class CapacityTests(PoolTestCase):
         self.patch(document, "preferred_coding", fail)
         self.assertEqual([self.ask(self.connect()).status for _ in range(3)], [500, 200, 200])
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+
+class AllConnectionsTests(SiteTestCase):
+    """What is asked and said of all connections."""
+
+    def test_pollers(self) -> None:
+        """Connections over the limit are none: nothing is repeated to them."""
+        self.listen(self.site, connections=2)
+        for _ in range(3):
+            self.connect()
+        self.connected(3)
+        self.assertEqual(self.pool.pollers(), connections_of(self.pool)[:2])
+
+    def test_active_connections(self) -> None:
+        """An answer was repeated to them within the time; one that was rendered does not count."""
+        self.listen(self.site)
+        first, second = self.connect(), self.connect()
+        self.connected(2)
+        self.ask(first)
+        self.assertEqual(self.pool.count_active(1.0), 0)
+        self.ask(second)
+        self.assertEqual(self.pool.count_active(1.0), 1)
+        self.reactor.advance(1 + 2 * SWEEP_S)
+        self.assertEqual((self.pool.count_active(1.0), self.pool.count_active(9.0)), (0, 1))
+
+    def test_answers_of_another_store(self) -> None:
+        """Connections that are there take the new one: each has a time of its own at which it comes back."""
+        self.listen(self.site)
+        clients = [self.connect() for _ in range(3)]
+        self.connected(3)
+        self.site.announce_returns(count(7).__next__)
+        self.pool.renew_answers()
+        self.assertEqual([self.ask(client).headers["retry-after"] for client in clients], ["7", "8", "9"])
+
+    def test_idle_connections_end(self) -> None:
+        """A connection on which a request has begun stays."""
+        self.listen(self.site)
+        idle, busy = self.connect(), self.connect()
+        self.connected(2)
+        busy.send(GET[:9])
+        self.reactor.settle()
+        self.pool.end_idle()
+        turn_until(self.reactor, lambda: idle.ended, idle)
+        busy.send(GET[9:])
+        turn_until(self.reactor, lambda: b"}" in busy.received, busy)
+        self.assertEqual(Response.parse(busy.received).status, 200)
+
+    def test_connection_in_the_place_of_another(self) -> None:
+        """It begins on the same socket, over the limit if the other was, and without the deadline of the other."""
+        self.listen(connections=1)
+        self.connect()
+        client = self.connect()
+        self.connected(2)
+        over = connections_of(self.pool)[-1]
+        over.set_deadline(1.0)
+        successor: Any = ConnectionFactory(self.factory, None)(self.pool, over.sock, ("192.0.2.1", 9))
+        self.pool.replace(over, successor)
+        self.assertIs(self.protocols[-1].transport, successor)
+        self.assertEqual((successor.over_capacity, connections_of(self.pool)[-1]), (True, successor))
+        self.assertEqual(self.pool.deadlines, {})
+        client.send(b"x")
+        turn_until(self.reactor, lambda: self.protocols[-1].received == b"x")
+        client.close()
+        self.connected(1)
+        self.assertEqual(self.pool._over, 0)
+
+    def test_end_that_is_told_twice(self) -> None:
+        """Its protocol hears of it once, and the next connection with its descriptor is left alone."""
+        self.listen()
+        client = self.connect()
+        self.connected(1)
+        (connection,) = connections_of(self.pool)
+        connection.abortConnection()
+        self.pool.close_later(connection)
+        turn_until(self.reactor, lambda: client.ended, client)
+        self.assertEqual((self.pool.connections, self.flushLoggedErrors()), ({}, []))
 
 
 class SweepTests(PoolTestCase):
@@ -680,12 +847,27 @@ class RestTests(PoolTestCase):
     def test_unlisten_while_accepting_rests(self) -> None:
         """The next sweep tolerates that the listener has gone."""
         self.listen()
+        self.connect()
+        self.connected(1)
         self.listener.failures = [OSError(errno.EMFILE, "")]
         client = self.connect()
         self.pool.doRead()
         self.pool.unlisten(self.listener)
         self.reactor.advance(2)
         turn_until(self.reactor, lambda: client.ended, client)
+        self.assertEqual((len(self.pool.connections), self.flushLoggedErrors()), (1, []))
+
+    def test_unlisten_in_a_turn(self) -> None:
+        """A client that the kernel has reported in the same turn is not taken any more."""
+        self.listen()
+        first = self.connect()
+        self.connected(1)
+        self.protocols[0].dataReceived = lambda data: self.unlisten()  # type: ignore[method-assign]
+        first.send(b"x")
+        second = self.connect()
+        self.pool.doRead()
+        turn_until(self.reactor, lambda: second.ended, second)
+        self.assertEqual((self.pool.accepted, self.flushLoggedErrors()), (1, []))
 
     def test_end_of_the_reactor(self) -> None:
         """All connections are closed and their protocols notified; a later unlisten raises no error."""
