@@ -124,6 +124,23 @@ class GroupContract(ConnectionTestCase):
         lost = [protocol.lost for protocol in self.protocols if protocol.lost is not None]
         self.assertEqual([reason.type for reason in lost], [ConnectionLost])
 
+    def test_writing_to_a_list(self) -> None:
+        """As to a group, with a full one among them and without: each gets all bytes, in order."""
+        for fills in (False, True):
+            clients, connections, expected = [], [], []
+            for number in range(3):
+                self.connect()
+                clients.append(self.client)
+                connections.append(self.connection)
+                expected.append(self.fill() if fills and number == 1 else b"")
+            # More than a socket takes, so that a part of it is left to be sent later.
+            for data in (b"first", LARGE, b"last"):
+                self.connection_class.write_to_all(connections, data)
+                expected = [each + data for each in expected]
+            for client, each in zip(clients, expected, strict=True):
+                self.turn_until(lambda client=client, each=each: len(client.received) >= len(each), client)
+                self.assertEqual(client.received, each)
+
     def test_writing_to_many_at_random(self) -> None:
         """Connections join, leave, get answers, fill up or end: each gets all of its own bytes, in order."""
         self.protocol_class = Echoing
@@ -1018,6 +1035,108 @@ class ReplayContract(ConnectionTestCase):
         self.assert_made(1)
         self.assertEqual(self.ask(told, GET.replace(b"/", b"/more", 1)), b"answer 2")
         self.send(b"as does the one that was there before")
+
+    def test_retired_connections_end_with_their_next_answer(self) -> None:
+        """The protocol alone can announce the end, so one is made where there is none; other connections go on."""
+        self.serve_replays()
+        told, replayed, other = self.open_waiting(), self.open_waiting(), self.open_waiting()
+        for client in (told, replayed):
+            self.assertEqual(self.ask(client, GET), b"answer 1")
+        self.assert_made(1)
+        for connection in connections_of(self.pool)[-3:-1]:
+            connection.retire()
+        self.assert_made(2)
+        settle(self.reactor, told, replayed)
+        self.assertEqual((told.ended, replayed.ended), (False, False))
+        for number, client in ((2, told), (3, replayed)):
+            client.send(GET)
+            self.assert_ended_orderly(client, b"answer 1answer %d" % number)
+        self.assertEqual(self.ask(other, GET), b"answer 1")
+        self.assert_made(2)
+
+    def test_retired_connection_that_asks_nothing(self) -> None:
+        """It ends after an idle time, although its protocol has set no time of its own."""
+        self.serve_replays()
+        client = self.open_waiting()
+        connections_of(self.pool)[-1].retire()
+        self.reactor.advance(self.pool.limits.idle_s - SWEEP_S)
+        settle(self.reactor, client)
+        self.assertFalse(client.ended)
+        self.reactor.advance(2 * SWEEP_S)
+        self.turn_until(lambda: client.ended, client)
+        self.assertEqual(client.received, b"")
+
+    def test_retired_connection_that_waits_with_others(self) -> None:
+        """Its protocol is given the request and the data behind it, and answers now. The others wait on."""
+        room = self.wait().room
+        assert room is not None
+        self.client.send(OTHER)
+        self.settle()
+        self.connection.retire()
+        self.assertEqual((self.protocol.received, room.members), (GET + OTHER, {}))
+        self.assert_ended_orderly(self.client, b"answer now")
+        settle(self.reactor, self.clients[-2])
+        self.assertEqual((self.clients[-2].received, self.clients[-2].ended), (b"", False))
+
+    def test_protocol_that_breaks_when_it_is_retired(self) -> None:
+        """The error is logged, and its connection ends alone."""
+        self.serve_replays()
+        client = self.open_waiting()
+        self.ask(client, GET)
+        self.protocols[-1].broken = "retire"
+        connections_of(self.pool)[-1].retire()
+        self.turn_until(lambda: client.ended, client)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertEqual(len(self.pool.connections), 1)
+
+    def test_retired_connection_that_cannot_have_a_protocol(self) -> None:
+        """It ends at once."""
+        self.serve_replays()
+        client = self.open_waiting()
+        self.factory.buildProtocol = lambda address: None
+        connections_of(self.pool)[-1].retire()
+        self.turn_until(lambda: client.ended, client)
+        self.assertEqual(len(self.pool.connections), 1)
+
+    def test_nothing_else_is_retired(self) -> None:
+        """A connection whose answers are not repeated is its protocol's own; one that ends needs no other end."""
+        self.connection.retire()
+        self.send(b"it goes on")
+        self.serve_replays()
+        client = self.open_waiting()
+        connection = connections_of(self.pool)[-1]
+        connection.loseConnection()
+        connection.retire()
+        self.turn_until(lambda: client.ended, client)
+        self.assert_made(0)
+
+    def test_answers_of_another_store(self) -> None:
+        """Connections with a protocol and without one repeat those of the new store once they have looked it up."""
+        self.serve_replays()
+        told, silent = self.open_waiting(), self.open_waiting()
+        self.ask(told, GET)
+        fresh = {False: Replay(), True: Replay()}
+        self.protocol_class.replays = self.factory.replays = fresh  # type: ignore[attr-defined]
+        self.assertEqual(self.ask(silent, GET), b"answer 1")
+        self.replays = fresh
+        self.store(GET, b"of the new store")
+        self.pool.renew_answers()
+        for client in (told, silent):
+            self.assertEqual(self.ask(client, GET), b"of the new store")
+        self.assert_made(1)
+        self.assertFalse(self.connection.polls)
+
+    def test_activity(self) -> None:
+        """A connection is active from the time at which an answer was repeated to it."""
+        self.serve_replays()
+        client = self.open_waiting()
+        connection = connections_of(self.pool)[-1]
+        self.ask(client, GET)
+        self.assertFalse(connection.is_active(0))
+        self.reactor.advance(SWEEP_S)
+        self.ask(client, GET)
+        at = self.pool.now
+        self.assertEqual((connection.is_active(at), connection.is_active(at + 1)), (True, False))
 
     def assert_last_answer_is_repeated(self, body: bytes) -> None:
         self.serve_replays(body=body)

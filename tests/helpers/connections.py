@@ -157,8 +157,10 @@ class Answering(Recorder):
 
     :cvar answers: the answers of all instances.
     :cvar body: the bytes behind the number of each answer.
+    :ivar retires: whether its next answer is the last.
     """
 
+    retires = False
     answers: ClassVar[list[bytes]]
     body: ClassVar[bytes]
     replays: ClassVar[dict[bool, Replay]]
@@ -167,14 +169,18 @@ class Answering(Recorder):
         super().dataReceived(data)
         self.answers.append(b"answer %d" % (len(self.answers) + 1) + self.body)
         self.transport.write(self.answers[-1])
-        if b"Connection: close" in data:
+        if self.retires or b"Connection: close" in data:
             self.loseConnection()
 
     def loseConnection(self) -> None:
         self.transport.loseConnection()
 
+    def retire(self) -> None:
+        self.retires = True
+        self.break_if("retire")
+
     def at_boundary(self) -> bool:
-        return True
+        return not self.retires
 
     def replayable(self) -> Repeatable:
         return Repeatable("label")
@@ -288,6 +294,10 @@ class Waiting(Recorder):
         super().dataReceived(data)
         if self.leaves:
             self.transport.loseConnection()
+
+    def retire(self) -> None:
+        self.transport.write(b"answer now")
+        self.transport.loseConnection()
 
     def at_boundary(self) -> bool:
         return not self.received

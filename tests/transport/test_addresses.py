@@ -14,6 +14,7 @@ from livefeed.transport.addresses import (
     Networks,
     client_key,
     client_text,
+    host_of,
     network_key,
     network_text,
     number_of,
@@ -72,6 +73,25 @@ class PeerTests(SynchronousTestCase):
         """Clients of a Unix socket and clients that have already gone have the address ""."""
         for address in (UNIXAddress(b"/run/livefeed"), None):
             self.assertEqual(peer_of(address), "")
+
+
+class HostTests(SynchronousTestCase):
+    """host_of."""
+
+    def test_host_of_each_family(self) -> None:
+        """The port does not count, and an address that stands for one of IPv4 is that one."""
+        for address, host in (
+            (IPv4Address("TCP", "192.0.2.1", 1), "192.0.2.1"),
+            (IPv6Address("TCP", "::ffff:192.0.2.1", 1), "192.0.2.1"),
+            (IPv6Address("TCP", "2001:db8::1", 1), "2001:db8::1"),
+            (IPv6Address("TCP", "::ffff:0:1", 1), "::ffff:0:1"),
+        ):
+            self.assertEqual(host_of(address), host)
+
+    def test_peer_without_a_host(self) -> None:
+        """A client of a Unix socket, and one that has already gone, have none."""
+        for address in (UNIXAddress(b"/run/livefeed"), None):
+            self.assertEqual(host_of(address), "")
 
 
 class NetworkTests(SynchronousTestCase):

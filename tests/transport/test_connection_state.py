@@ -22,6 +22,7 @@ from livefeed.transport.connection_state import (
     OPEN,
     ConnectionState,
 )
+from livefeed.web.replay import Replay
 
 if TYPE_CHECKING:
     from livefeed.transport.interfaces import ConnectionPool
@@ -70,6 +71,28 @@ class ConnectionStateTests(SynchronousTestCase):
         """Its address does not need the socket."""
         self.sock.close()
         self.assertEqual(self.connection.getPeer(), IPv4Address("TCP", "192.0.2.1", 4711))
+
+    def test_peer_that_a_proxy_names(self) -> None:
+        """It stands in for the socket's own from then on, also after the end."""
+        named = IPv4Address("TCP", "198.51.100.7", 56)
+        self.connection.set_peer(named)
+        self.assertEqual(self.connection.getPeer(), named)
+        self.sock.close()
+        self.assertEqual(self.connection.getPeer(), named)
+
+    def test_reading(self) -> None:
+        """It reads for as long as it waits for data, whatever else it waits for."""
+        found = []
+        for mask in (EPOLLIN, EPOLLIN | EPOLLOUT, EPOLLOUT, 0):
+            self.connection._watch(mask)
+            found.append(self.connection.reads)
+        self.assertEqual(found, [True, True, False, False])
+
+    def test_polling(self) -> None:
+        """Its client polls if there is a store that may answer it."""
+        self.assertFalse(self.connection.polls)
+        self.connection._answers = Replay()
+        self.assertTrue(self.connection.polls)
 
     def test_watch(self) -> None:
         """The pool is told of changes alone, since each is a system call."""

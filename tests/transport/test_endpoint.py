@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import ssl
@@ -10,7 +11,7 @@ import tempfile
 import time
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from unittest import mock
 
 from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
@@ -30,7 +31,7 @@ from livefeed.testing import make_site, publish
 from livefeed.tls.development import development_certificate
 from livefeed.tls.options import FirstContext, ServedCertificates, server_options
 from livefeed.tls.reloading import Certificates, EndpointCertificates, PairSource
-from livefeed.transport.endpoint import PoolPort, PoolReactor
+from livefeed.transport.endpoint import PoolPort, PoolReactor, bind_tcp, negotiating_context
 from livefeed.transport.limits import CPU_SHARE, Limits
 from livefeed.transport.listeners import ACCEPT_COST_S
 from livefeed.transport.sockets import NOTSENT_LOWAT_BYTES
@@ -62,8 +63,25 @@ class RecordingFactory(Factory):
         return self.protocols[-1]
 
 
+class Deaf(socket.socket):
+    """A socket that can be bound, and cannot listen.
+
+    :cvar made: those that were made in this test.
+    """
+
+    made: ClassVar[list[Deaf]] = []
+
+    def __init__(self, family: int, kind: int) -> None:
+        super().__init__(family, kind)
+        self.made.append(self)
+
+    def listen(self, backlog: int = 0, /) -> None:
+        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+
 class EndpointTestCase(SynchronousTestCase):
     def setUp(self) -> None:
+        Deaf.made.clear()
         self.reactor = DrivenReactor()
         self.addCleanup(self.reactor.close)
         self.listening = make_pool(self.reactor)
@@ -159,6 +177,35 @@ class TcpTests(EndpointTestCase):
         self.assert_serves(client)
         self.listen(f"tcp:{address[1]}:interface=127.0.0.1")
 
+    def test_port_that_cannot_listen(self) -> None:
+        """The kernel may tell only then that it is in use; no socket stays open."""
+        with mock.patch.object(socket, "socket", Deaf):
+            error = self.refusal("tcp:0:interface=127.0.0.1")
+        self.assertIn("in use", str(error.socketError))
+        self.assertEqual([each.fileno() for each in Deaf.made], [-1])
+
+    def test_port_that_is_shared(self) -> None:
+        """Both sockets have to ask for it."""
+        first = bind_tcp(0, "127.0.0.1", reuse_port=True)
+        self.addCleanup(first.close)
+        first.listen()
+        port = first.getsockname()[1]
+        self.assertRaises(CannotListenError, bind_tcp, port, "127.0.0.1")
+        bind_tcp(port, "127.0.0.1", reuse_port=True).close()
+
+    def test_socket_that_is_handed_in(self) -> None:
+        """It is a connection of the port, with a protocol of its own factory, and counts nowhere."""
+        port = self.listen("tcp:0:interface=127.0.0.1")
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        other = RecordingFactory()
+        port.admit(theirs, other)
+        client = Client(ours)
+        client.send(b"x")
+        turn_until(self.reactor, lambda: bool(other.protocols) and other.protocols[0].received == b"x")
+        pool = self.listening.pool
+        self.assertEqual((self.factory.protocols, pool.count, len(pool.connections)), ([], 0, 1))
+
 
 class UnixTests(EndpointTestCase):
     def test_unix(self) -> None:
@@ -200,6 +247,29 @@ class UnixTests(EndpointTestCase):
         """The error names the directory."""
         error = self.refusal(f"unix:{self.directory}/none/s:lockfile=0")
         self.assertIn("none/s", str(error))
+
+    def test_file_that_cannot_listen(self) -> None:
+        """Nothing is left of it: neither the file nor its lock."""
+        path = self.directory / "s"
+        with mock.patch.object(socket, "socket", Deaf):
+            error = self.refusal(f"unix:{path}:lockfile=1")
+        self.assertIn("in use", str(error.socketError))
+        self.assertEqual(([*self.directory.iterdir()], [each.fileno() for each in Deaf.made]), ([], [-1]))
+
+    def test_lock_of_an_ended_process_without_its_file(self) -> None:
+        """There is nothing to remove."""
+        path = self.directory / "s"
+        path.with_name("s.lock").symlink_to("999999999")
+        self.listen(f"unix:{path}:lockfile=1")
+        self.assert_serves(self.client(socket.socket(socket.AF_UNIX), str(path)))
+
+    def test_abstract_name(self) -> None:
+        """It is no file: there are no permissions to set, and nothing to remove."""
+        name = f"\0livefeed {self.directory}"
+        port = self.listening.listenUNIX(name, self.factory, mode=0o600)
+        self.assert_serves(self.client(socket.socket(socket.AF_UNIX), name))
+        self.successResultOf(port.stopListening())
+        self.assertRaises(ConnectionRefusedError, self.client, socket.socket(socket.AF_UNIX), name)
 
 
 class AdoptedTests(EndpointTestCase):
@@ -299,6 +369,14 @@ class TlsTests(EndpointTestCase):
         self.addCleanup(port.stopListening)
         for offered, agreed in ((("h2", "http/1.1"), "http/1.1"), (("h2",), None), ((), None)):
             self.assertEqual(self.request(port.getHost().port, offered=offered)[1], agreed)
+
+    def test_factory_without_a_choice_of_protocols(self) -> None:
+        """The server does not answer ALPN, and gives the context as it is."""
+        contexts = mock.Mock()
+        self.assertIs(negotiating_context(contexts, self.factory), contexts.getContext())
+        contexts.getContext().set_alpn_select_callback.assert_not_called()
+        negotiating_context(contexts, self.site())
+        contexts.getContext().set_alpn_select_callback.assert_called_once()
 
     def test_only_certificate(self) -> None:
         """Connections begin with its context; where there are several, with one that asks for the name."""

@@ -8,12 +8,14 @@ import socket
 import subprocess
 import sys
 import textwrap
+from itertools import count
 from select import EPOLLIN
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.interfaces import IReadDescriptor
+from twisted.logger import capturedLogs, formatEvent
 from twisted.python.monkey import MonkeyPatcher
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
@@ -26,7 +28,7 @@ from livefeed.transport.endpoint import ConnectionFactory
 from livefeed.transport.limits import NO_LIMIT, RESERVED_FILES, Limits
 from livefeed.transport.pool import EVENTS, OVERFLOW, SWEEP_S, TURN_S, Pool
 from tests.helpers.connections import Recorder
-from tests.helpers.driven import Client, make_pool, record_handled, turn_until
+from tests.helpers.driven import Client, connections_of, make_pool, record_handled, turn_until
 from tests.helpers.pools import PoolTestCase
 
 GET = b"GET /feed HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -245,9 +247,7 @@ class AcceptingTests(PoolTestCase):
         turn_until(self.reactor, lambda: self.protocols[0].received == b"still here")
 
 
-class CapacityTests(PoolTestCase):
-    """More connections than there is room for."""
-
+class SiteTestCase(PoolTestCase):
     def setUp(self) -> None:
         super().setUp()
         made = make_site(clock=self.reactor)
@@ -259,6 +259,10 @@ class CapacityTests(PoolTestCase):
         client.send(GET)
         turn_until(self.reactor, lambda: b"}" in client.received, client)
         return Response.parse(client.received)
+
+
+class CapacityTests(SiteTestCase):
+    """More connections than there is room for."""
 
     def test_one_too_many_is_told_to_come_back(self) -> None:
         """In an answer, also where that could be replayed; when others have left there is room."""
@@ -355,6 +359,63 @@ class CapacityTests(PoolTestCase):
         self.connected(1)
         self.assertEqual(self.ask(self.connect()).status, 503)
 
+    def test_crowd_is_told_once_in_the_log(self) -> None:
+        """Its beginning and its end are, however many clients are told to come back."""
+        self.listen(self.site, connections=2)
+        with capturedLogs() as logs:
+            clients = [self.connect() for _ in range(4)]
+            self.connected(4)
+            self.reactor.advance(2 * SWEEP_S)
+            self.assertEqual(len(logs), 1)
+            for client in clients:
+                client.close()
+            self.connected(0)
+            self.reactor.advance(2 * SWEEP_S)
+        texts = ["the limit of 2 connections is reached", "the number of connections is below the limit again"]
+        self.assertEqual([formatEvent(each).partition(":")[0] for each in logs], texts)
+
+    def test_guests_count_nowhere(self) -> None:
+        """They are served although there is no room, and leave the places of others alone."""
+        self.listen(self.site, connections=1)
+        self.connect()
+        self.connected(1)
+        guest = self.admit()
+        self.assertEqual((len(self.pool.connections), self.pool.count), (2, 1))
+        self.assertEqual((self.pool.accepted, self.pool.refused), (1, 0))
+        self.assertEqual(self.ask(guest).status, 200)
+        self.assertEqual(self.ask(self.connect()).status, 503)
+        guest.close()
+        turn_until(self.reactor, lambda: not self.pool.guests)
+        self.assertEqual(self.pool.count, 2)
+
+    def test_guests_need_no_listener(self) -> None:
+        """The pool runs for them alone, and rests after them."""
+        self.pool = make_pool(self.reactor).pool
+        guest = self.admit()
+        self.assertEqual(self.ask(guest).status, 200)
+        guest.close()
+        self.connected(0)
+        self.assertNotIn(self.pool, self.reactor.getReaders())
+
+    def test_guest_that_cannot_be_taken(self) -> None:
+        """Its socket is closed, and nothing is kept of it."""
+
+        def fail(*arguments: object) -> Any:
+            raise MemoryError
+
+        self.listen(self.site)
+        guest = self.admit(fail)
+        turn_until(self.reactor, lambda: guest.ended, guest)
+        self.assertEqual((self.pool.guests, self.pool.connections), (set(), {}))
+        self.assertEqual(len(self.flushLoggedErrors(MemoryError)), 1)
+
+    def admit(self, make_connection: Any = None) -> Client:
+        """Gives the other end of a socket that the pool has taken without a listener."""
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        self.pool.admit(theirs, make_connection or ConnectionFactory(self.site, None))
+        return Client(ours)
+
     def test_refusals_are_counted(self) -> None:
         """Refusals that are written before there is a request count, too."""
         self.listen(self.site)
@@ -380,49 +441,86 @@ class CapacityTests(PoolTestCase):
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
 
-class PollingTests(PoolTestCase):
-    """Connections that have polled."""
+class AllConnectionsTests(SiteTestCase):
+    """What is asked and said of all connections."""
 
-    def setUp(self) -> None:
-        super().setUp()
-        made = make_site(clock=self.reactor)
-        publish(made.feed, b"{}")
-        self.listen(made.site)
-        self.client = self.connect()
-        self.connected(1)
-
-    def ask(self) -> None:
-        self.client.received = b""
-        self.client.send(GET)
-        turn_until(self.reactor, lambda: b"}" in self.client.received, self.client)
-
-    def test_active_ones(self) -> None:
-        """One is active while an answer was repeated to it a short time ago."""
-        self.assertEqual(len(self.pool.pollers()), 1)
-        self.reactor.advance(SWEEP_S)
-        self.assertEqual(self.pool.count_active(0), 0)
+    def test_pollers(self) -> None:
+        """Connections over the limit are none: nothing is repeated to them."""
+        self.listen(self.site, connections=2)
         for _ in range(3):
-            self.ask()
-        self.assertEqual(self.pool.count_active(0), 1)
-        self.reactor.advance(5)
-        self.assertEqual((self.pool.count_active(1), self.pool.count_active(10)), (0, 1))
+            self.connect()
+        self.connected(3)
+        self.assertEqual(self.pool.pollers(), connections_of(self.pool)[:2])
 
-    def test_answers_that_are_replaced(self) -> None:
-        """All connections look them up again."""
-        self.ask()
+    def test_active_connections(self) -> None:
+        """An answer was repeated to them within the time; one that was rendered does not count."""
+        self.listen(self.site)
+        first, second = self.connect(), self.connect()
+        self.connected(2)
+        self.ask(first)
+        self.assertEqual(self.pool.count_active(1.0), 0)
+        self.ask(second)
+        self.assertEqual(self.pool.count_active(1.0), 1)
+        self.reactor.advance(1 + 2 * SWEEP_S)
+        self.assertEqual((self.pool.count_active(1.0), self.pool.count_active(9.0)), (0, 1))
+
+    def test_answers_of_another_store(self) -> None:
+        """Connections that are there take the new one: each has a time of its own at which it comes back."""
+        self.listen(self.site)
+        clients = [self.connect() for _ in range(3)]
+        self.connected(3)
+        self.site.announce_returns(count(7).__next__)
         self.pool.renew_answers()
-        self.ask()
+        self.assertEqual([self.ask(client).headers["retry-after"] for client in clients], ["7", "8", "9"])
 
-    def test_idle_ones_end(self) -> None:
-        """No protocol was made for them, so nothing is sent."""
+    def test_idle_connections_end(self) -> None:
+        """A connection on which a request has begun stays."""
+        self.listen(self.site)
+        idle, busy = self.connect(), self.connect()
+        self.connected(2)
+        busy.send(GET[:9])
+        self.reactor.settle()
         self.pool.end_idle()
-        turn_until(self.reactor, lambda: self.client.ended, self.client)
-        self.assertEqual(self.client.received, b"")
-        self.client.close()
-        self.connected(0)
+        turn_until(self.reactor, lambda: idle.ended, idle)
+        busy.send(GET[9:])
+        turn_until(self.reactor, lambda: b"}" in busy.received, busy)
+        self.assertEqual(Response.parse(busy.received).status, 200)
+
+    def test_connection_in_the_place_of_another(self) -> None:
+        """It begins on the same socket, over the limit if the other was, and without the deadline of the other."""
+        self.listen(connections=1)
+        self.connect()
+        client = self.connect()
+        self.connected(2)
+        over = connections_of(self.pool)[-1]
+        over.set_deadline(1.0)
+        successor: Any = ConnectionFactory(self.factory, None)(self.pool, over.sock, ("192.0.2.1", 9))
+        self.pool.replace(over, successor)
+        self.assertIs(self.protocols[-1].transport, successor)
+        self.assertEqual((successor.over_capacity, connections_of(self.pool)[-1]), (True, successor))
+        self.assertEqual(self.pool.deadlines, {})
+        client.send(b"x")
+        turn_until(self.reactor, lambda: self.protocols[-1].received == b"x")
+        client.close()
+        self.connected(1)
+        self.assertEqual(self.pool._over, 0)
+
+    def test_end_that_is_told_twice(self) -> None:
+        """Its protocol hears of it once, and the next connection with its descriptor is left alone."""
+        self.listen()
+        client = self.connect()
+        self.connected(1)
+        (connection,) = connections_of(self.pool)
+        connection.abortConnection()
+        self.pool.close_later(connection)
+        turn_until(self.reactor, lambda: client.ended, client)
+        self.assertEqual((self.pool.connections, self.flushLoggedErrors()), ({}, []))
 
     def test_guests_count_nowhere(self) -> None:
         """They are connections like others, whatever the limits say."""
+        self.listen()
+        self.connect()
+        self.connected(1)
         self.pool.hold(held=True)
         with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
             sock, _ = server.accept()
@@ -498,12 +596,27 @@ class RestTests(PoolTestCase):
     def test_unlisten_while_accepting_rests(self) -> None:
         """The next sweep tolerates that the listener has gone."""
         self.listen()
+        self.connect()
+        self.connected(1)
         self.listener.failures = [OSError(errno.EMFILE, "")]
         client = self.connect()
         self.pool.doRead()
         self.pool.unlisten(self.listener)
         self.reactor.advance(2)
         turn_until(self.reactor, lambda: client.ended, client)
+        self.assertEqual((len(self.pool.connections), self.flushLoggedErrors()), (1, []))
+
+    def test_unlisten_in_a_turn(self) -> None:
+        """A client that the kernel has reported in the same turn is not taken any more."""
+        self.listen()
+        first = self.connect()
+        self.connected(1)
+        self.protocols[0].dataReceived = lambda data: self.unlisten()  # type: ignore[method-assign]
+        first.send(b"x")
+        second = self.connect()
+        self.pool.doRead()
+        turn_until(self.reactor, lambda: second.ended, second)
+        self.assertEqual((self.pool.accepted, self.flushLoggedErrors()), (1, []))
 
     def test_end_of_the_reactor(self) -> None:
         """All connections are closed and their protocols notified; a later unlisten raises no error."""

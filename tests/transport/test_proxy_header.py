@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import struct
+from math import inf
+from select import EPOLLIN
 from typing import Any
 
 from hypothesis import given
@@ -285,6 +287,41 @@ class ConnectionTests(HeaderTestCase):
         self.pool.end_idle()
         turn_until(self.reactor, lambda: it.ended, it)
         self.assertEqual((self.pool.connections, self.pool.deadlines), ({}, {}))
+
+    def test_gradual_stop(self) -> None:
+        """A connection without its header has asked nothing: it is no poller, and ends at once where polls go on."""
+        it = self.connect(self.listen("127.0.0.1"))
+        settle(self.reactor)
+        (connection,) = connections_of(self.pool)
+        self.pool.renew_answers()
+        self.assertEqual((self.pool.pollers(), connection.is_active(-inf)), ([], False))
+        it.send(V1)
+        connection.retire()
+        connection.handle(EPOLLIN)  # what the kernel has reported in the same turn
+        self.wait_for_end(it)
+        self.assertEqual((self.pool.connections, self.pool.deadlines, self.protocols), ({}, {}, []))
+
+    def test_event_without_data(self) -> None:
+        """The connection waits on."""
+        it = self.connect(self.listen("127.0.0.1"))
+        settle(self.reactor)
+        (connection,) = connections_of(self.pool)
+        connection.handle(EPOLLIN)
+        it.send(V1 + b"question")
+        turn_until(self.reactor, lambda: bool(self.protocols) and self.protocols[-1].received == b"question")
+        self.assertEqual(self.peer(), IPv4Address("TCP", "192.0.2.1", 56324))
+
+    def test_without_a_deadline(self) -> None:
+        """The header may take any time then."""
+        it = self.connect(self.listen("127.0.0.1"))
+        settle(self.reactor)
+        (connection,) = connections_of(self.pool)
+        for _ in range(2):
+            connection.set_deadline(None)
+        self.reactor.advance(5.0 + 2 * SWEEP_S)
+        self.assertEqual((connections_of(self.pool), self.refusals.counts.total()), ([connection], 0))
+        it.close()
+        turn_until(self.reactor, lambda: not self.pool.connections)
 
     def test_capacity(self) -> None:
         """A client over the limit of connections is told so by the protocol behind the header."""

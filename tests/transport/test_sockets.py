@@ -9,7 +9,14 @@ from pathlib import Path
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.transport.sockets import NOTSENT_LOWAT_BYTES, StreamSocket, address_of, limit_unsent, send_to_all
+from livefeed.transport.sockets import (
+    NOTSENT_LOWAT_BYTES,
+    StreamSocket,
+    address_of,
+    limit_unsent,
+    reset_when_closed,
+    send_to_all,
+)
 
 
 class StreamEnd(StreamSocket):
@@ -70,6 +77,35 @@ class LimitUnsentTests(SocketTestCase):
         del socket.TCP_NOTSENT_LOWAT
         limit_unsent(sock)
         self.assertEqual(sock.getsockopt(socket.IPPROTO_TCP, option), before)
+
+
+class ResetTests(SocketTestCase):
+    """reset_when_closed."""
+
+    def test_other_end_is_told_of_a_reset(self) -> None:
+        """Without it the other end reads an end in order."""
+        listening = self.make()
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        found: list[bytes | None] = []
+        for prepare in (lambda sock: None, reset_when_closed):
+            client = self.make()
+            client.connect(listening.getsockname())
+            sock, _ = listening.accept()
+            prepare(sock)
+            sock.close()
+            try:
+                found.append(client.recv(1))
+            except ConnectionResetError:
+                found.append(None)
+        self.assertEqual(found, [b"", None])
+
+    def test_socket_that_is_gone(self) -> None:
+        """There is nothing to be set, which is no error."""
+        sock = self.make()
+        sock.close()
+        reset_when_closed(sock)
+        self.assertEqual(sock.fileno(), -1)
 
 
 class OptionTests(SocketTestCase):

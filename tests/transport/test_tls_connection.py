@@ -200,6 +200,17 @@ class HandshakeTests(TLSTestCase):
         self.connect()
         self.assertEqual(self.protocol.events, ["handshake"])
 
+    def test_handshake_is_no_work_that_a_stop_waits_for(self) -> None:
+        """The connection ends at once, and was not announced to a factory."""
+        count = len(self.protocols)
+        client = self.open()
+        self.turn_until(lambda: len(self.pool.connections) == 2)
+        self.pool.end_idle()
+        self.turn_until(lambda: client.ended, client)
+        self.turn_until(lambda: len(self.pool.connections) == 1)
+        self.assertEqual((len(self.protocols), client.received), (count, b""))
+        self.send(b"the other connection goes on")
+
     def test_handshake_has_ten_seconds(self) -> None:
         """Whether nothing comes, or a byte now and then."""
         silent, dripping = self.open_plain(), self.open_plain()

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.web.conditional import MAX_TAGS, is_another, listed_tags, matching_tag, strong_tags
+from livefeed.web.conditional import MAX_TAGS, is_another, is_list_of_tags, listed_tags, matching_tag, strong_tags
 
 OPAQUE = st.binary(max_size=6).map(lambda raw: bytes(byte for byte in raw if byte == 0x21 or 0x23 <= byte != 0x7F))
 TAGS = st.sampled_from([b"a", b"b", b"a,b", b"", b"W/", b"*"]) | OPAQUE
@@ -156,3 +156,29 @@ class IsAnotherTests(SynchronousTestCase):
         """Only the strong tags of a list are found."""
         field = separator.join(b'%b"%b"' % (b"W/" if weak else b"", tag) for weak, tag in members)
         self.assertEqual(is_another(field, b'"%b"' % current), (False, current) not in members)
+
+
+class ListTests(SynchronousTestCase):
+    """is_list_of_tags."""
+
+    def test_lists(self) -> None:
+        """Empty members and white space around the commas do not count (RFC 9110, 5.6.1)."""
+        for value in (b"*", b" *\t", b'"a"', b'W/"a"', b'"a", W/"b" ,"c"', b'"a",', b', "a"', b'"a",, "b"', b'""'):
+            self.assertTrue(is_list_of_tags(value), value)
+
+    def test_other_values(self) -> None:
+        """A list is parsed up to its end: what is behind the last tag counts."""
+        for value in (b"", b",", b"a", b'"a', b'"a" b', b'"a", b', b'"a" "', b'*, "a"', b'w/"a"'):
+            self.assertFalse(is_list_of_tags(value), value)
+
+    def test_long_lists(self) -> None:
+        """More tags than are looked at are no list."""
+        tags = [b'"%d"' % number for number in range(MAX_TAGS + 1)]
+        self.assertTrue(is_list_of_tags(b",".join(tags[1:])))
+        self.assertFalse(is_list_of_tags(b",".join(tags)))
+
+    @given(MEMBERS, SEPARATORS, st.sampled_from([b"", b" ", b", "]))
+    def test_any_list(self, members: list[tuple[bool, bytes]], separator: bytes, end: bytes) -> None:
+        """Any tags are a list, however they are separated."""
+        value = separator.join(b'%b"%b"' % (b"W/" if weak else b"", tag) for weak, tag in members)
+        self.assertTrue(is_list_of_tags(value + end))

@@ -62,7 +62,16 @@ class LastAnswersTests(SynchronousTestCase):
     def test_peer_and_generation(self) -> None:
         """They are those of the other store."""
         self.last.peer = 17
-        self.assertEqual((self.replay.peer, self.last.generation), (17, self.replay.generation))
+        self.assertEqual((self.replay.peer, self.last.peer), (17, 17))
+        self.assertEqual(self.last.generation, self.replay.generation)
+
+    def test_emptiness(self) -> None:
+        """It is that of the other store."""
+        self.assertTrue(self.last.is_empty)
+        self.store(b"HTTP/1.1 200 OK\r\n\r\n")
+        self.assertFalse(self.last.is_empty)
+        self.last.clear()
+        self.assertTrue(self.last.is_empty)
 
 
 class SiteTests(SynchronousTestCase):

@@ -98,6 +98,12 @@ class ReconnectSlotsTests(SynchronousTestCase):
             returns.add(count)
             self.assertTrue(0 <= 1000 * returns.retry_after_s() - returns.retry_ms() < 1000)
 
+    def test_whole_seconds_take_places(self) -> None:
+        """Each client has a slot of its own, also where others are told milliseconds."""
+        returns = ReconnectSlots(6.5, 5)
+        told = [take() for _ in range(3) for take in (returns.take_s, returns.take_ms)]
+        self.assertEqual(told, [7, 6700, 7, 7100, 8, 7500])
+
 
 class RefusalSlotsTests(SynchronousTestCase):
     def setUp(self) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import Resource
 
 from livefeed.testing import RecordingSubscriber, Response, make_site, publish
+from livefeed.web.refusals import refuse_events
 
 REFUSED = re.compile(rb"\Aretry: ([0-9]{4,5})\n\Z")
 CHUNKED = re.compile(rb"\A[0-9a-f]+\r\n(retry: [0-9]{4,5}\n)\r\n0\r\n\r\n\Z")
@@ -74,6 +77,21 @@ class AnswerTests(SynchronousTestCase):
         self.assertEqual(int(response.headers["content-length"]), len(response.body))
         self.assertRegex(response.body, REFUSED)
         self.assertNotIn("transfer-encoding", response.headers)
+
+    def test_delay_of_its_own(self) -> None:
+        """The next slot of refused clients stays free."""
+
+        class Refusing(Resource):
+            isLeaf = True
+
+            def render(self, request: Any) -> int:
+                return refuse_events(request, [(b"X-Field", b"x")], 123_456)
+
+        root: Any = self.site.resource
+        root.putChild(b"refusing", Refusing())
+        self.patch(self.site, "refusal_slots", None)
+        response = self.send(b"/refusing")
+        self.assertEqual((response.headers["x-field"], response.body), ("x", b"e\r\nretry: 123456\n\r\n0\r\n\r\n"))
 
     def test_head_is_the_head_alone(self) -> None:
         """HEAD gets the same head without content, and the connection stays open as well."""
