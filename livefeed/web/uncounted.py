@@ -76,6 +76,7 @@ class UncountedSite(Site):
         super().__init__(site.resource, reactor=site.reactor)
         stores: dict[bool, Any] = {secure: UncountedReplay(replay) for secure, replay in site.replays.items()}
         self.replays = stores
+        self.upgrades = None  # nothing would forget the paths
         self._site = site
 
     @property

@@ -12,6 +12,7 @@ from livefeed.testing import Response, make_site, publish
 from livefeed.transport.answer import Repeatable
 from livefeed.web.access_log import AccessLog, Format, LoggedSite
 from livefeed.web.uncounted import UncountedSite
+from tests.helpers.handshake_heads import head
 
 if TYPE_CHECKING:
     from livefeed.web.site import Site
@@ -44,6 +45,15 @@ class UncountedTests(SynchronousTestCase):
             self.assertEqual((site.counts(), self.lines), ({}, []))
             self.assertEqual(self.ask(site).status, 200)
             self.assertEqual(sum(site.counts().values()), 1)
+
+    def test_handshakes(self) -> None:
+        """Each is judged by its resource: nothing tells this site that a feed is protected from now on."""
+        site = UncountedSite(self.sites[0])
+        channel: Any = site.buildProtocol(None)
+        channel.makeConnection(StringTransport())
+        channel.dataReceived(head())
+        self.assertIn(b"HTTP/1.1 101 ", channel.transport.value())
+        self.assertIsNone(site.upgrade(head(), False))
 
     def test_repeated(self) -> None:
         """An answer that was stored for others is given without a count or a line."""
