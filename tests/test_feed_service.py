@@ -20,6 +20,7 @@ from livefeed.document.selectors import parse_selector
 from livefeed.exceptions import ConfigurationError, StartError
 from livefeed.feed_service import FeedService, PulledFeedService, Shared
 from livefeed.feed_set import FeedsService, ReloadedFeeds
+from livefeed.intake.puller import PullOutcome
 from livefeed.sources import make_source
 from livefeed.storage.shared_writes import ClosedStoreError, SharedWrites
 from livefeed.storage.store import Store
@@ -120,6 +121,49 @@ class ChangeTests(FeedsTestCase):
         self.start()
         self.assertEqual(self.get("/b").body, b"[4]")
         self.assertEqual(self.feeds.feeds["b"].puller.good, 1)
+
+
+class SourceTests(FeedsTestCase):
+    """The source of a feed, as the operator's port sees it."""
+
+    def test_pull_at_once(self) -> None:
+        """It does not wait for the next tick, and tells its outcome."""
+        self.add("b", b"[3]", b"[4]", interval=60.0)
+        self.start()
+        outcome = self.feeds.feeds["b"].pull_soon()
+        self.clock.advance(1)
+        self.assertEqual(self.successResultOf(outcome), PullOutcome(is_shown=True))
+        self.assertEqual(self.get("/b").body, b"[4]")
+
+    def test_later_start(self) -> None:
+        """The first pull waits for the delay."""
+        self.add("b", b"[3]")
+        self.feeds.feeds["b"].start_later(5.0)
+        self.start()
+        self.clock.advance(4)
+        self.assertFalse(self.feeds.feeds["b"].was_tried)
+        self.clock.advance(1)
+        self.assertEqual(self.get("/b").body, b"[3]")
+
+    def test_facts(self) -> None:
+        """The name of the source, and the size of a document, now and after a change that was only prepared."""
+        self.add("b", b"[3]", max_bytes=70)
+        service = self.feeds.feeds["b"]
+        name = str(self.sources["memory:b"])
+        self.assertEqual((service.source_name, service.max_bytes, service.playback), (name, 70, None))
+        same = service.prepare(FeedSettings(feed="b", source="memory:b", max_bytes=70, stale_after=9.0))
+        other = service.prepare(FeedSettings(feed="b", source="memory:c"))
+        self.assertEqual((same.source_name, other.source_name), (name, str(self.sources["memory:c"])))
+        self.assertIs(other.source, self.sources["memory:c"])
+
+    def test_recording(self) -> None:
+        """The playback of a feed is its source, if that is a recording."""
+        self.patch(feed_service, "make_source", make_source)
+        self.feeds.add_feed(FeedSettings(feed="b", source="recording:/nowhere/night?speed=2"))
+        service = self.feeds.feeds["b"]
+        playback = service.playback
+        assert playback is not None
+        self.assertIs(playback, service.puller.source)
 
 
 class DrainedFeedTests(FeedsTestCase):

@@ -17,6 +17,7 @@ from livefeed.process.line_writer import LineWriter
 from livefeed.serving import Serving
 from livefeed.testing import request
 from livefeed.transport.address_limits import BURST_S
+from livefeed.transport.answer import Repeatable
 from livefeed.transport.endpoint import KINDS, PoolReactor
 from livefeed.transport.limits import RESERVED_FILES
 from livefeed.transport.logged import LOGGED
@@ -143,6 +144,39 @@ class ServingTests(SynchronousTestCase):
         """The site has the limits of the settings."""
         site = Serving(Settings(head_timeout=3.0, max_head_bytes=20_000, idle_timeout=9.0), self.reactor).site
         self.assertEqual((site.head_timeout_s, site.max_head_bytes, site.timeOut), (3.0, 20_000, 9.0))
+
+    def test_limits_are_reloaded(self) -> None:
+        """Those of the site, of the pool and of each address; Twisted's transport has those of the site alone."""
+        after = Settings(head_timeout=3.0, max_connections=7, address_rate=2, idle_timeout=9.0)
+        for transport in ("fast", "twisted"):
+            serving = Serving(Settings(transport=transport), self.reactor)
+            prepared = serving.reloaded().prepare(serving.settings, after)
+            self.assertEqual(len(prepared.changes()), 4)
+            with capturedLogs() as logs:
+                prepared.commit()
+            self.assertEqual((serving.site.head_timeout_s, serving.site.timeOut), (3.0, 9.0))
+            told = [formatEvent(each).partition(" ")[0] for each in logs]
+            if serving.pool is None:
+                self.assertEqual(sorted(told), ["--address-rate", "--max-connections"])
+            else:
+                assert serving.address_limits is not None
+                self.assertEqual((serving.pool.limits.connections, serving.pool.limits.idle_s, told), (7, 9.0, []))
+                admits = serving.address_limits.admits
+                self.assertEqual(sum(admits(("192.0.2.1", port)) for port in range(100)), round(2 * BURST_S))
+
+    def test_keys_of_statements(self) -> None:
+        """They are served once they are published, and no older answer is repeated; without any there are none."""
+        serving = Serving(Settings(), self.reactor)
+
+        def keys() -> bytes:
+            found = request(serving.site, b"GET /-/keys HTTP/1.1")
+            return found.body if found.status == 200 else b""
+
+        for content in (b'{"keys":[1]}', b'{"keys":[2]}', b""):
+            serving.site.replays[False].store(b"key", b"older", Repeatable((200, "http", "")))
+            serving.publish_keys(content)
+            self.assertTrue(serving.site.replays[False].is_empty)
+            self.assertEqual(keys(), content)
 
     def test_times_of_a_drain_are_reloaded(self) -> None:
         """Each of its settings."""

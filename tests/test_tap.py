@@ -20,12 +20,15 @@ from twisted.scripts._twistd_unix import ServerOptions
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from livefeed import __version__, serving
+from livefeed import __version__, serving, tap
 from livefeed.clocks import monotonic
 from livefeed.config.settings import OPTIONS, FeedSettings, Settings
+from livefeed.process import journald
 from livefeed.process.journald import print_traceback
+from livefeed.process.program import CHANNEL
 from livefeed.tap import Options, makeService
 from livefeed.tls.development import development_certificate
+from livefeed.workers.channel import Inheritance
 
 
 def parse(*arguments: str) -> Options:
@@ -136,6 +139,14 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(settings.feeds[0].allow_origin, ("https://a.example", "null"))
         self.assertEqual(settings.trusted_proxy, ("10.0.0.0/8", "unix"))
 
+    def test_algorithms_add_up(self) -> None:
+        """As the others do."""
+        settings = parse(
+            *("--auth-keys=k", "--auth-issuer=https://a.example", "--auth-audience=b"),
+            *("--auth-algorithm=ES256", "--auth-algorithm", "EdDSA"),
+        ).settings
+        self.assertEqual(settings.feeds[0].auth_algorithm, ("ES256", "EdDSA"))
+
     def test_two_command_lines_are_apart(self) -> None:
         """A repeated option of one command line does not appear in the next."""
         parse("--listen=tcp:1")
@@ -204,6 +215,20 @@ class OptionsTests(SynchronousTestCase):
         """A wrong option beside the source does not bring the source's password to the terminal."""
         self.assertNotIn("secret", self.refusal("--source", "redis://:secret@h/0/k", "--interval", "0"))
 
+    def test_channel_that_is_none(self) -> None:
+        """The variable of an upgrade is refused where no livefeed has set it, and goes to no other program."""
+        self.patch(os, "environ", {CHANNEL: "x"})
+        self.assertIn(f"{CHANNEL}: is set by a running livefeed", self.refusal())
+        self.assertEqual(os.environ, {})
+
+    def test_parent_is_told_of_a_wrong_command_line(self) -> None:
+        """It goes on, and says in its log why it was not replaced."""
+        told: list[str] = []
+        self.patch(os, "environ", {CHANNEL: "3"})
+        self.patch(Inheritance, "take", lambda environment: SimpleNamespace(fail=told.append))
+        refusals = [self.refusal(*arguments) for arguments in (("--bogus",), ("--push", "never"))]
+        self.assertEqual(refusals, [f"livefeed: {each}" for each in told])
+
     def test_version(self) -> None:
         """--version is livefeed's, not Twisted's, and ends the process with 0."""
         output = io.StringIO()
@@ -251,6 +276,37 @@ class MakeServiceTests(SynchronousTestCase):
         self.addCleanup(globalLogPublisher.removeObserver, observer)
         makeService(parse("--listen", "tcp:0", *arguments))
         return "\n".join(map(str, map(formatEvent, events)))
+
+    def test_journal(self) -> None:
+        """The service writes to the journal itself where twistd would log to standard output, and there alone."""
+        self.patch(journald, "is_journal", lambda environment, stream: True)
+        found = []
+        parents: tuple[Any, ...] = (
+            None,
+            {"logfile": None},
+            {"nodaemon": True, "logfile": None},
+            {"nodaemon": False, "logfile": "-"},
+            {"nodaemon": False, "logfile": None},
+            {"nodaemon": True, "logfile": "x.log"},
+            {"nodaemon": True, "logfile": None, "syslog": True},
+            {"nodaemon": True, "logfile": None, "logger": "a.b"},
+        )
+        for parent in parents:
+            options = parse("--listen", "tcp:0")
+            options.parent = parent
+            found.append(isinstance(makeService(options), journald.JournaledService))
+        self.assertEqual(found, [False, False, True, True, False, False, False, False])
+
+    def test_modules_of_later_are_imported_before_the_root_changes(self) -> None:
+        """Behind chroot they are not found any more; any other start saves the time."""
+        imported: list[str] = []
+        self.patch(tap, "import_module", imported.append)
+        for root, names in ((None, []), ("/srv/root", [*tap.LATER])):
+            imported.clear()
+            options: Any = parse("--listen", "tcp:0")
+            options.parent = {"chroot": root}
+            makeService(options)
+            self.assertEqual(imported, names)
 
     def test_options_without_effect_are_told(self) -> None:
         """Options of the fast transport have no effect on Twisted's: the log names those that were set."""

@@ -48,8 +48,15 @@ class DaemonTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.reactor = ReactorDouble()
-        # Those of other tests go on resting.
+        # Those of other tests go on resting; those of this test end with it.
         self.patch(threads, "_resting", [])
+        self.addCleanup(self.end_resting)
+
+    def end_resting(self) -> None:
+        """Gives the threads that rest no work, which ends them."""
+        resting, threads._resting = threads._resting, []
+        for worker in resting:
+            worker.give(None, f"ending {id(worker)}")  # type: ignore[arg-type]
 
     def test_work_is_done_in_a_daemon(self) -> None:
         """The thread has its name, and the process does not wait for it."""
@@ -132,6 +139,14 @@ class DaemonTests(SynchronousTestCase):
         # No thread can be started, and none has to be.
         self.patch(threading.Thread, "start", self.no_thread)
         self.assertEqual(self.call(current), (first, name))
+
+    def test_thread_that_is_given_no_work(self) -> None:
+        """It ends, and does not rest again."""
+        thread = self.call(threading.current_thread)
+        self.rested(1)
+        self.end_resting()
+        thread.join(WAIT_S)
+        self.assertEqual((thread.is_alive(), threads._resting), (False, []))
 
     def test_calls_at_the_same_time(self) -> None:
         """Each has a thread of its own, and a call that hangs keeps no other waiting. Only a few threads rest."""

@@ -14,6 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.admin.access import Access
 from livefeed.admin.commands import METHODS, Arguments, Commands
+from livefeed.admin.contents import Contents
+from livefeed.admin.reports import NO_ORIGIN
 from livefeed.admin.site import (
     CONTENT_TIMEOUT_S,
     MAX_CONNECTIONS,
@@ -25,6 +27,8 @@ from livefeed.admin.site import (
 )
 from livefeed.exceptions import CommandError
 from livefeed.testing import Response
+from livefeed.web.answers import answer, refuse
+from livefeed.web.resources import Node
 from livefeed.web.site import IDLE_TIMEOUT_S
 
 JSON = b"Content-Type: application/json"
@@ -159,6 +163,97 @@ class CommandTests(SiteTestCase):
         answer = self.ask(b"POST /-/reload", JSON, b"Origin: https://evil.example", content=b"{}")
         self.assertEqual((answer.status, self.arguments), (403, []))
         self.assertNotIn("access-control-allow-origin", answer.headers)
+
+
+class Document(Node):
+    """Takes documents.
+
+    :ivar taken: their bytes.
+    :ivar kept: fires when a document is no longer needed; ``None`` if it is not needed after its request.
+    """
+
+    isLeaf = True
+
+    def __init__(self) -> None:
+        super().__init__(NO_ORIGIN)
+        self.taken: list[bytes] = []
+        self.kept: Deferred[None] | None = None
+
+    def render(self, request: Any) -> int:
+        """IResource API."""
+        if request.has_content:
+            status, why = request.content_refusal or (413, "It has content.")
+            return refuse(request, status, why)
+        request.keeps_content = self.kept
+        self.taken.append(request.content.read())
+        return answer(request, 204, [], None)
+
+
+class DocumentTests(SiteTestCase):
+    """Requests whose content is a document."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.contents = Contents({b"/document": 10}.get)
+        self.document = Document()
+        root = OperatorRoot(Access(self.clock), {"document": self.document, "other": self.document})
+        self.site = OperatorSite(root, reactor=self.clock, contents=self.contents)
+
+    def test_document(self) -> None:
+        """It comes as it is, and its memory is given back after the request."""
+        self.assertEqual(self.ask(b"PUT /document", content=b"0123456789").status, 204)
+        self.assertEqual((self.document.taken, self.contents._reserved), ([b"0123456789"], 0))
+
+    def test_document_that_is_needed_after_its_request(self) -> None:
+        """Its memory is in use for as long."""
+        self.document.kept = Deferred()
+        for _ in range(2):
+            self.assertEqual(self.ask(b"PUT /document", content=b"[1]").status, 204)
+        self.assertEqual(self.contents._reserved, 6)
+        self.document.kept.callback(None)
+        self.assertEqual(self.contents._reserved, 0)
+        self.ask(b"PUT /document", content=b"[1]")
+        self.assertEqual(self.contents._reserved, 0)
+
+    def test_document_that_is_refused(self) -> None:
+        """The reason is that of the contents, and no byte is kept."""
+        for line, fields, content, status in (
+            (b"PUT /document", [], b"0123456789a", 413),
+            (b"PUT /other", [], b"1", 404),
+            (b"PUT /document", [b"Transfer-Encoding: chunked"], None, 411),
+            (b"DELETE /document", [], b"1", 413),
+            (b"PUT /document", [b"Origin: https://evil.example"], b"1", 403),
+        ):
+            self.assertEqual(self.ask(line, *fields, content=content).status, status, (line, fields))
+        self.assertEqual((self.document.taken, self.contents._reserved), ([], 0))
+
+    def test_site_without_documents(self) -> None:
+        """It takes none."""
+        self.site.contents = None
+        self.assertEqual(self.ask(b"PUT /document", content=b"1").status, 413)
+        self.assertEqual(self.document.taken, [])
+
+    def test_permission(self) -> None:
+        """A client that asks for it gets it before it sends its document, and none for one that is refused."""
+        head = b"PUT /document HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n"
+        for length, begin in ((2, b"HTTP/1.1 100 "), (11, b"HTTP/1.1 413 ")):
+            channel, transport = self.open()
+            channel.dataReceived(head % length)
+            self.assertEqual(transport.value()[: len(begin)], begin)
+        self.assertEqual(self.document.taken, [])
+
+    def test_time_of_a_large_document(self) -> None:
+        """It has the time that its bytes need, besides that of a head."""
+        length = 5 * Contents.LEAST_RATE
+        self.contents.limit_of = lambda path: length
+        channel, transport = self.open()
+        channel.dataReceived(b"PUT /document HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % length)
+        self.clock.advance(CONTENT_TIMEOUT_S + 4)
+        self.assertEqual(transport.value(), b"")
+        self.clock.advance(2)
+        self.assertEqual(Response.parse(transport.value()).status, 408)
+        channel.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual(self.contents._reserved, 0)
 
 
 class LimitTests(SiteTestCase):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +16,10 @@ from livefeed.sources import Source, make_source
 from livefeed.sources.demo import DemoSource
 from livefeed.sources.file import FileSource
 from livefeed.sources.http import HttpSource
+from livefeed.sources.recording import RecordingSource
 from livefeed.sources.redis import RedisSource
+from livefeed.sources.registry import is_recording, is_store, needs_state_dir, split_url
+from livefeed.sources.store import StoreSource
 
 SECRET = "correct-horse"
 
@@ -59,6 +63,33 @@ class MakeSourceTests(SynchronousTestCase):
             assert isinstance(source, FileSource | RedisSource | HttpSource)
             self.assertIs(source.reactor, reactor)
             self.assertEqual(source.max_bytes, 77)
+
+    def test_store(self) -> None:
+        """It stands alone, and is given the store of its feed; whether a state directory is needed is known before."""
+        store: Any = object()
+        source = make_source("store:", reactor=MemoryReactorClock(), max_bytes=1, store=store)
+        assert isinstance(source, StoreSource)
+        self.assertIs(source.store, store)
+        self.assertIn("stands alone", self.refusal("store:name"))
+        self.assertEqual(
+            [is_store(url) for url in ("store:", "STORE:", "file:store:", "stored:")], [True, True, *[False] * 2]
+        )
+        self.assertIn("store: needs --state-dir", str(needs_state_dir()))
+
+    def test_recording(self) -> None:
+        """It is known by its scheme before it is made."""
+        source = source_of("recording:/srv/night?speed=2")
+        self.assertIsInstance(source, RecordingSource)
+        urls = ("recording:x", "Recording:x", "file:recording:x", "recordings:x")
+        self.assertEqual([is_recording(url) for url in urls], [True, True, False, False])
+
+    def test_several_hosts(self) -> None:
+        """They stay together, also where an IPv6 address follows another host."""
+        for hosts in ("a,b", "a:1,[::1]:2", "user:word@a,b"):
+            parts = split_url(f"redis+cluster://{hosts}/key?x=1#y")
+            self.assertEqual((parts.scheme, parts.netloc, parts.path), ("redis+cluster", hosts, "/key"))
+            self.assertEqual((parts.query, parts.fragment), ("x=1", "y"))
+        self.assertRaises(ValueError, split_url, "http://[::1")
 
     def test_unknown_scheme(self) -> None:
         """The refusal names the schemes that there are."""

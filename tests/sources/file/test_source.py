@@ -4,16 +4,52 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.exceptions import SourceError
-from livefeed.sources.file.source import ATTEMPTS, SETTLE_S
+from livefeed.exceptions import ConfigurationError, SourceError
+from livefeed.sources.file.source import ATTEMPTS, SETTLE_S, FileSource
 from tests.helpers.file_source import MAX_BYTES, FileTestCase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+class UrlTests(SynchronousTestCase):
+    """FileSource.from_url."""
+
+    def source_of(self, url: str) -> FileSource:
+        return FileSource.from_url(urlsplit(url), reactor=MemoryReactorClock(), max_bytes=MAX_BYTES)
+
+    def test_paths(self) -> None:
+        """They are percent-encoded, and become absolute: a daemon changes its working directory."""
+        for url, path in (
+            ("file:x.json", str(Path.cwd() / "x.json")),
+            ("file:/srv/x.json", "/srv/x.json"),
+            ("file:///srv/x.json", "/srv/x.json"),
+            ("file://localhost/srv/x.json", "/srv/x.json"),
+            ("file:/srv/a%20b%3Fc%23d.json", "/srv/a b?c#d.json"),
+            ("file:/srv/%FF.json", "/srv/\udcff.json"),
+        ):
+            source = self.source_of(url)
+            self.assertEqual((source.path, source.max_bytes, str(source)), (path, MAX_BYTES, f"file:{path}"))
+
+    def test_refused(self) -> None:
+        """The refusal says how to write a character that ends a path."""
+        for url, hint in (
+            ("file:", "takes a path, as in file:/srv/results.json"),
+            ("file://other/x.json", "takes a path, as in file:/srv/results.json"),
+            ("file:a?b", "; in the name of a file, write ? as %3F"),
+            ("file:a#b", "; in the name of a file, write # as %23"),
+            ("file:a?b#c", "; in the name of a file, write ? as %3F and # as %23"),
+            ("file:a%00b", "no path has %00 in it"),
+        ):
+            self.assertIn(hint, str(self.assertRaises(ConfigurationError, self.source_of, url)))
 
 
 class ReadTests(FileTestCase):
