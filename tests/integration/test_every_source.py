@@ -190,6 +190,8 @@ class TestEveryStore:
             polling.wait_for(lambda _: night.failed_pulls() >= failed + 5)
             night.put_next()
             polling.wait_for(lambda answer: answer.state == "live")
+        # Its line of the log may be read after the answer.
+        night.livefeed.wait_for_log('feed "feed" is live: ', start=mark)
         stale, live = night.changes_logged(mark)
         assert 'feed "feed" is stale: ' in stale
         assert 'feed "feed" is live: ' in live
