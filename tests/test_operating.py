@@ -68,6 +68,14 @@ class OperatingTests(SynchronousTestCase):
         self.assertIn(b"livefeed_connections 5.0", self.ask(operating, "GET /metrics HTTP/1.1").body)
         self.assertIn(b'"open": 5', self.ask(operating, "GET /status HTTP/1.1").body)
 
+    def test_counts_of_a_successor(self) -> None:
+        """It is handed those that only grow, and nothing that is true of this process alone."""
+        operating = self.make()
+        request(self.figures.site, b"GET / HTTP/1.1")
+        handed = {sample.name for sample in operating.handover()}
+        self.assertTrue(handed)
+        self.assertEqual({sample.name for sample in operating.samples()} - handed, {"build_info", "start_time_seconds"})
+
     def test_curves(self) -> None:
         """They have the watchers and deliveries of this process and of the workers, if the operator shows them."""
         made = make_site("a", clock=self.reactor)

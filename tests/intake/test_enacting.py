@@ -12,6 +12,7 @@ from livefeed.document.rules import Rules, RuleSpec
 from livefeed.document.selectors import parse_selector
 from livefeed.exceptions import CommandError
 from livefeed.feed.state import State
+from livefeed.intake.enacting import MAX_REASON_CHARACTERS
 from livefeed.intake.making import MAX_S
 from livefeed.storage.desk_file import DeskFile
 from tests.helpers.desks import DeskTestCase
@@ -179,3 +180,13 @@ class DocumentTests(DeskTestCase):
         self.successResultOf(self.desk.take_rules(Rules()))
         self.assertEqual((self.shown(), self.feed.state), (b"[]", State.LIVE))
         self.successResultOf(self.desk.take_rules(Rules()))
+
+    def test_reasons(self) -> None:
+        """A reason is one line of limited length, since logs and watchers are told it."""
+        self.pull(b"1")
+        for reason, why in (("x" * (MAX_REASON_CHARACTERS + 1), "characters, and"), ("a\nb", "a control character")):
+            withdrawing = Deferred.fromCoroutine(self.desk.withdraw(by="ana", reason=reason))
+            self.assertIn(why, str(self.failureResultOf(withdrawing, CommandError).value))
+        self.assertEqual(self.shown(), b"1")
+        self.run_command(self.desk.withdraw(by="ana", reason="x" * MAX_REASON_CHARACTERS))
+        self.assertIs(self.feed.state, State.WITHDRAWN)

@@ -42,6 +42,9 @@ class SigningTests(SynchronousTestCase):
         signing = Signing()
         self.assertIsNone(signing.sign("results", Snapshot.of(b"{}", Sequence(5, 7)), "live", 0, 1))
         self.assertEqual((signing.key_set(), signing.signed), (b"", 0))
+        with capturedLogs() as events:
+            signing.log_key()
+        self.assertEqual(events, [])
 
 
 class ReloadTests(SynchronousTestCase):
