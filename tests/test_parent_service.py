@@ -15,8 +15,11 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed import parent_service, serving
+from livefeed.admin import totals as totals_module
 from livefeed.admin.commands import Commands
 from livefeed.admin.curves import Curves
+from livefeed.admin.samples import Sample
+from livefeed.admin.totals import Totals
 from livefeed.config.settings import FeedSettings, Settings
 from livefeed.exceptions import ConfigurationError
 from livefeed.feed_set import FeedsService
@@ -133,6 +136,15 @@ class ServiceTests(ParentServiceTestCase):
         message = link.sent[-1]
         self.assertEqual((message.type, json.loads(message.payload(0))["watchers"]), ("figures", [7]))
         curves.stopService()
+
+    def test_figures_of_a_worker_that_ends(self) -> None:
+        """Its counts stay in the sums, and its last figures are those that it sent."""
+        totals = Totals()
+        figures = parent_service._Figures(totals)
+        figures.report(0, 1, totals_module.sent([Sample("answers_total", (("code", "200"),), 5.0)]))
+        self.assertEqual(totals_module.received(figures.last(0)), [Sample("answers_total", (("code", "200"),), 5.0)])
+        figures.end(0, 1)
+        self.assertEqual((figures.last(0), totals.of_workers("answers_total")), ([], 5.0))
 
     def test_system_without_epoll(self) -> None:
         """Workers need the fast transport."""

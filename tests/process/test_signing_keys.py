@@ -43,6 +43,19 @@ class SigningKeysTests(SynchronousTestCase):
         make_keys()
         self.assertRaises(StopIteration, next, ids)
 
+    def test_ids_that_are_never_arguments(self) -> None:
+        """The search ends: such a key signs as well as any."""
+        made: list[bytes] = []
+
+        def hyphened(public: bytes) -> str:
+            made.append(public)
+            return f"-{len(made)}"
+
+        self.patch(signing_keys, "key_id", hyphened)
+        keys = make_keys()
+        self.assertEqual(len(made), signing_keys.MAX_TRIES)
+        self.assertEqual(keys.signing.public_key().public_bytes_raw(), made[-1])
+
     def test_create(self) -> None:
         """A file is readable by its owner alone, and is not replaced."""
         keys = make_keys()
