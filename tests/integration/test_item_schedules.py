@@ -182,6 +182,9 @@ class Play:
     def come(self, way: int) -> None:
         """Comes back with the versions that the watcher has, on a connection of its own kind."""
         self.go()
+        if self._has_changed:
+            # In a document between the last one that was shown and the newest, a part may be missing.
+            self._wait_until_served()
         # A part that is missing now would be refused.
         gone = [path for path in self.followed if part_of(path, self.numbers[path[1]]) is None]
         for path in gone:
@@ -205,6 +208,16 @@ class Play:
             assert self.counts()[path] == counts[path], (path, self.client.items[path].kinds)
 
     # Internals
+
+    def _wait_until_served(self) -> None:
+        """Waits until livefeed has the newest documents, except those that were taken away."""
+        for name, numbers in self.numbers.items():
+            if self.states[name] == "live":
+                newest = document(numbers)
+                wait_until(
+                    lambda name=name, newest=newest: self.livefeed.http.get(f"/{name}").content == newest,  # type: ignore[misc]
+                    f"{name} is not served",
+                )
 
     def write(self, name: str) -> None:
         replace_file(self.directory / f"{name}.json", document(self.numbers[name]))
