@@ -99,6 +99,14 @@ class TicketKeyCalls:
     is_resumed: Callable[[SSL.Connection], bool]
 
 
+def _address(name: str) -> int:
+    """Gives the address of a function of OpenSSL that cryptography's library contains, and does not name.
+
+    :raises UnknownFunctionError: if it is not found.
+    """
+    return address_of(Path(_rust.__file__), name, _ANCHOR)
+
+
 class _AheadCalls(TypedDict):
     """The functions of :class:`TLSCalls` about reading ahead."""
 
@@ -120,10 +128,9 @@ def _ahead_calls(ffi: Any) -> _AheadCalls | None:
 
     :param ffi: pyOpenSSL's.
     """
-    library = Path(_rust.__file__)
     try:
-        set_read_ahead = ffi.cast("void(*)(void *, int)", address_of(library, "SSL_set_read_ahead", _ANCHOR))
-        has_pending = ffi.cast("int(*)(void *)", address_of(library, "SSL_has_pending", _ANCHOR))
+        set_read_ahead = ffi.cast("void(*)(void *, int)", _address("SSL_set_read_ahead"))
+        has_pending = ffi.cast("int(*)(void *)", _address("SSL_has_pending"))
     except UnknownFunctionError:
         return None
     return {
@@ -269,8 +276,7 @@ def _set_num_tickets() -> Any:
     """Gives ``SSL_CTX_set_num_tickets``; ``None`` if it is not available."""
     try:
         ffi: Any = SSL._ffi  # type: ignore[attr-defined] # noqa: SLF001
-        address = address_of(Path(_rust.__file__), "SSL_CTX_set_num_tickets", "PyInit__rust")
-        return ffi.cast("int(*)(void *, size_t)", address)
+        return ffi.cast("int(*)(void *, size_t)", _address("SSL_CTX_set_num_tickets"))
     except (AttributeError, TypeError, UnknownFunctionError):
         return None
 
@@ -289,7 +295,7 @@ def ticket_key_calls() -> TicketKeyCalls:
 
     :raises UnknownFunctionError: if they are not available; the message has the reason.
     """
-    address = address_of(Path(_rust.__file__), "SSL_CTX_ctrl", _ANCHOR)
+    address = _address("SSL_CTX_ctrl")
     try:
         ffi: Any = SSL._ffi  # type: ignore[attr-defined] # noqa: SLF001
         lib: Any = SSL._lib  # type: ignore[attr-defined] # noqa: SLF001
