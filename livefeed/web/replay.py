@@ -37,6 +37,15 @@ KEYED = (b"accept", b"accept-encoding", b"if-none-match", b"origin", b"connectio
 # codings, and no answer has any (RFC 9110, 10.1.4).
 _FORBIDDEN = (b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"trailer", b"if-match")
 
+TOKEN_CHARACTER = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+"""A character of a field's name, as a pattern (RFC 9110, 5.6.2)."""
+
+FIELD_VALUE = rb"[\t\x20-\x7e\x80-\xff]*+"
+"""A field's value with the white space around it, as a pattern (RFC 9110, 5.5)."""
+
+PLAIN_HOST = rb"(?:[0-9A-Za-z._-]++|\[[0-9A-Fa-f:.]++\])(?>:[0-9]{0,5}+)?+"
+"""The value of ``Host`` where it is a name or an address, as a pattern. Other spellings are left to twisted.web."""
+
 MAX_FIELDS = 100
 """Upper limit of the fields in a head that replay recognises."""
 
@@ -74,14 +83,13 @@ def head_pattern(*, logged: bool = False) -> re.Pattern[bytes]:
     obs-fold nor white space before the colon, and Host appears exactly once and is well-formed. Lines are atomic (0.1
     µs), since Python before 3.11.5 loses its place if a possessive repetition fails half-way.
     """
-    token, value = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]", rb"[\t\x20-\x7e\x80-\xff]*+"
+    token, value = TOKEN_CHARACTER, FIELD_VALUE
     host_group = 5 if logged else 2
     initials = {name[0] for name in (*KEYED, *_FORBIDDEN, b"host", *([b"referer"] if logged else []))}
     free = bytes(c for c in range(ord("a"), ord("z") + 1) if c not in initials)
     plain = rb"[%s%s]%s{0,%d}+:%s" % (free, free.upper(), token, MAX_NAME_BYTES - 1, value)
     rest = rb"%s{0,%d}+:%s" % (token, MAX_NAME_BYTES - 12, value)
-    name = rb"(?:[0-9A-Za-z._-]++|\[[0-9A-Fa-f:.]++\])(?>:[0-9]{0,5}+)?+"
-    host = rb"%s:(?(%d)(?!))()[ \t]*+%s[ \t]*+" % (_any_case(b"host"), host_group, name)
+    host = rb"%s:(?(%d)(?!))()[ \t]*+%s[ \t]*+" % (_any_case(b"host"), host_group, PLAIN_HOST)
 
     def keyed(name: bytes, spelling: bytes) -> bytes:
         return rb"%s:(?(%d)(?!))(%s)" % (spelling, host_group + 1 + KEYED.index(name), value)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from livefeed.document.snapshot import MAX_NAMED_LENGTH
-from livefeed.web.replay import MAX_FIELDS, MAX_NAME_BYTES
+from livefeed.web.replay import FIELD_VALUE, MAX_FIELDS, MAX_NAME_BYTES, PLAIN_HOST, TOKEN_CHARACTER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,16 +36,15 @@ _FIXED = {
 # With one of these, the request has content, or names another client or another condition.
 _FORBIDDEN = (b"content-length", b"transfer-encoding", b"expect", b"trailer", b"x-forwarded-for", b"forwarded")
 
-_NAME = rb"[!#$%%&'*+\-.^_`|~0-9A-Za-z]{1,%d}+" % MAX_NAME_BYTES
-_VALUE = rb"[\t\x20-\x7e\x80-\xff]*+"
+_NAME = rb"%s{1,%d}+" % (TOKEN_CHARACTER, MAX_NAME_BYTES)
 _match_head = re.compile(
     rb"GET (/[!->@-~]*+)(?:\?have=([0-9A-Za-z_\-]{1,%d}+))? HTTP/1\.1\r\n((?>%s:%s\r\n){1,%d}+)\r\n\Z"
-    % (MAX_NAMED_LENGTH, _NAME, _VALUE, MAX_FIELDS)
+    % (MAX_NAMED_LENGTH, _NAME, FIELD_VALUE, MAX_FIELDS)
 ).match
 _find_fields = re.compile(
     rb"^((?i:%s)):[ \t]*+([^\r\n]*+)" % b"|".join((*_NAMED, *_FIXED, *_FORBIDDEN)), re.MULTILINE
 ).findall
-_match_host = re.compile(rb"(?:[0-9A-Za-z._-]++|\[[0-9A-Fa-f:.]++\])(?::[0-9]{0,5})?+\Z").match
+_match_host = re.compile(PLAIN_HOST + rb"\Z").match
 # 16 bytes in the one spelling that encoders give.
 _match_key = re.compile(rb"[0-9A-Za-z+/]{21}[AQgw]==\Z").match
 
