@@ -54,7 +54,7 @@ def answer(
     :returns: the result of ``render``.
     """
     lines = fields_by_name(request.opening(), headers, body)
-    request.coding = lines.get(b"Content-Encoding", _IDENTITY).decode()
+    request.coding = coding_of(lines)
     request.reply(status, b"%b %b" % (request.clientproto, head_of(status, lines)), body or b"")
     return NOT_DONE_YET
 
@@ -76,6 +76,19 @@ def fields_by_name(
     if body is not None:
         lines[b"Content-Length"] = b"%d" % len(body)
     return lines
+
+
+def opening_fields() -> tuple[tuple[bytes, bytes], ...]:
+    """Gives the fields with which each answer to a request begins."""
+    return (b"Server", SERVER), (b"Date", http_date())
+
+
+def coding_of(lines: Mapping[bytes, bytes]) -> str:
+    """Gives the content coding of an answer.
+
+    :param lines: the fields, by their names.
+    """
+    return lines.get(b"Content-Encoding", _IDENTITY).decode()
 
 
 def head_of(status: int, lines: Mapping[bytes, bytes]) -> bytes:

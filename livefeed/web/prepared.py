@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from operator import is_
 from typing import TYPE_CHECKING
 
-from livefeed.document.snapshot import IDENTITY
-from livefeed.web.answers import SERVER, fields_by_name, head_of, http_date
+from livefeed.web.answers import coding_of, fields_by_name, head_of, opening_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
@@ -59,9 +58,8 @@ class Prepared:
 
         :param fields: the fields and the content, as :func:`.answer` takes them.
         """
-        lines = fields_by_name(((b"Server", SERVER), (b"Date", http_date())), fields, body)
-        coding = lines.get(b"Content-Encoding", IDENTITY.encode()).decode()
-        return cls(status, b"HTTP/1.1 " + head_of(status, lines), body or b"", coding, select, basis)
+        lines = fields_by_name(opening_fields(), fields, body)
+        return cls(status, b"HTTP/1.1 " + head_of(status, lines), body or b"", coding_of(lines), select, basis)
 
     def head_with(self, first: bytes) -> bytes:
         """Gives the head with other fields in front.

@@ -18,7 +18,7 @@ from twisted.web.resource import getChildForRequest
 from livefeed.document import pointer
 from livefeed.document.snapshot import IDENTITY
 from livefeed.transport.answer import LARGE_BYTES
-from livefeed.web.answers import SERVER, answer, http_date, line_of, refuse
+from livefeed.web.answers import answer, line_of, opening_fields, refuse
 from livefeed.web.whole_heads import headers_of, values_in
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class Request(server.Request):
 
     def opening(self) -> list[tuple[bytes, bytes]]:
         """Gives the fields with which an answer begins."""
-        return [*self.first_fields, (b"Server", SERVER), (b"Date", http_date())]
+        return [*self.first_fields, *opening_fields()]
 
     def reply(self, status: int, head: bytes, body: bytes = b"") -> None:
         """Answers completely, in as few writes as possible.
