@@ -187,7 +187,7 @@ class EventStream(PausableSubscriber, Protocol):
         if self._closed:
             return
         if not self._paused:
-            if self._pushed_at() < self._streams.feed.clock.seconds() - PUSHED_S:
+            if self._sent_at() < self._streams.feed.clock.seconds() - PUSHED_S:
                 self._write(b":\n")
             return
         # This heartbeat counts as well, unless the client has read something since the last one.
@@ -197,7 +197,7 @@ class EventStream(PausableSubscriber, Protocol):
             self._streams.feed.tally.dropped["silent"] += 1
             self.transport.abortConnection()
 
-    def _pushed_at(self) -> float:
+    def _sent_at(self) -> float:
         """Gives when a push began that has written something to this stream, by the clock."""
         following = self._subscription
         if isinstance(following, Items):

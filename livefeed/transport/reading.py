@@ -61,7 +61,7 @@ class Reading(Writing):
         self._read_ended = True
         protocol = self._protocol
         if protocol is None and not self._unsent and self._state == OPEN:
-            # A client that has polled, or has said nothing. What it was answered is sent.
+            # A client that has polled, or has said nothing. Its answers are sent.
             self._answers = None
             self._end_write()
             self._connection_done()

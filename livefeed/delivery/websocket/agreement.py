@@ -27,7 +27,7 @@ _GRANTED = {
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """What both sides of a connection have agreed on.
+    """The subprotocol and the extension that both sides of a connection use.
 
     :ivar subprotocol: the subprotocol that is spoken; ``None`` for none.
     :ivar extension: the extension that is used, written as an offer; empty for none.
