@@ -286,14 +286,19 @@ class ChangeTests(PollerTestCase):
     """Changes that a source reports."""
 
     def test_change_is_pulled_at_once(self) -> None:
-        """The next tick comes as usual."""
+        """It stands for the tick: the next one comes an interval later, on time."""
         self.start()
         self.clock.advance(0.5)
         self.source.gives(b"1")
         self.source.changed()
         self.clock.advance(0)
         self.assertEqual((self.document(), self.source.fetches), (b"1", 2))
-        self.assertEqual(self.feed.next_tick_s(), 0.5)
+        self.assertEqual(self.feed.next_tick_s(), 1.0)
+        self.clock.advance(0.75)
+        self.assertEqual(self.source.fetches, 2)
+        self.clock.advance(0.25)
+        self.assertEqual((self.source.fetches, self.feed.next_tick_s()), (3, 1.0))
+        self.assertEqual(self.puller.times.late_s, 0.0)
         self.clock.advance(0.5)
         self.assertEqual(self.source.fetches, 3)
 
