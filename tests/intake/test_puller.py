@@ -287,7 +287,7 @@ class ChangeTests(PollerTestCase):
 
     def test_change_is_pulled_at_once(self) -> None:
         """It stands for the tick: the next one comes an interval later, on time."""
-        self.start()
+        puller = self.start()
         self.clock.advance(0.5)
         self.source.gives(b"1")
         self.source.changed()
@@ -298,7 +298,7 @@ class ChangeTests(PollerTestCase):
         self.assertEqual(self.source.fetches, 2)
         self.clock.advance(0.25)
         self.assertEqual((self.source.fetches, self.feed.next_tick_s()), (3, 1.0))
-        self.assertEqual(self.puller.times.late_s, 0.0)
+        self.assertEqual(puller.times.late_s, 0.0)
         self.clock.advance(0.5)
         self.assertEqual(self.source.fetches, 3)
 
