@@ -302,6 +302,38 @@ class ChangeTests(PollerTestCase):
         self.clock.advance(0.5)
         self.assertEqual(self.source.fetches, 3)
 
+    def test_change_is_the_sign_of_life(self) -> None:
+        """The document is sent again an interval after the announced version."""
+        self.start()
+        subscriber = RecordingSubscriber()
+        self.feed.subscribe(subscriber)
+        self.clock.advance(0.5)
+        self.source.gives(b"1")
+        self.source.changed()
+        self.clock.pump([0, 0.75])
+        self.assertEqual([each.data for each in subscriber.snapshots[1:]], [b"1"])
+        self.clock.advance(0.25)
+        self.assertEqual([each.data for each in subscriber.snapshots[1:]], [b"1", b"1"])
+
+    def test_version_that_is_announced_while_a_tick_ends(self) -> None:
+        """The tick's codings are still made, and the ticks go on at their interval, on time."""
+        puller = self.start()
+        codings: Deferred[None] = Deferred()
+        complete = puller.desk.maker.complete
+        self.patch(puller.desk.maker, "complete", lambda made: codings)
+        self.source.gives(b"1")
+        self.clock.advance(1)
+        self.patch(puller.desk.maker, "complete", complete)
+        self.source.gives(b"2")
+        self.clock.advance(0.5)
+        self.source.changed()
+        self.clock.advance(0)
+        self.assertEqual((self.document(), self.source.fetches), (b"2", 3))
+        codings.callback(None)
+        for _ in range(3):
+            self.clock.advance(0.5)
+        self.assertEqual((self.source.fetches, puller.times.late_s), (5, 0.0))
+
     def test_many_changes_are_few_pulls(self) -> None:
         """Pulls are spaced for any number of changes, and the last change is pulled."""
         self.start()
