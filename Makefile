@@ -189,7 +189,7 @@ check: lint test-integration test-workers test-twisted test-browsers test-source
 
 # The documents are always the same ones, so a picture only changes with the page.
 pictures: $(READY)
-	LIVEFEED_PICTURES=$(CURDIR)/docs/pictures $(BIN)/python -m pytest --quiet tests/integration/test_pictures.py tests/integration/test_desk_page.py tests/integration/test_desk_forms.py
+	LIVEFEED_PICTURES=$(CURDIR)/docs/pictures $(BIN)/python -m pytest --quiet tests/integration/test_pictures.py tests/integration/test_desk_page.py tests/integration/test_desk_forms.py tests/integration/test_zeros.py
 
 # The dependency group "dev" of pyproject.toml is the only list of the development tools.
 lock: $(READY)

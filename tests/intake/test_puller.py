@@ -23,6 +23,7 @@ from livefeed.exceptions import EndedError, NotDueError, SourceError
 from livefeed.feed.feed import Feed
 from livefeed.feed.state import DECISIONS, State
 from livefeed.intake.fetching import MAX_LEFT
+from livefeed.intake.making import Maker
 from livefeed.intake.puller import MAX_TIMEOUT_S, MIN_SPACING_S, Puller, PullOutcome
 from livefeed.intake.refused import GATE
 from livefeed.testing import RecordingSubscriber
@@ -319,11 +320,10 @@ class ChangeTests(PollerTestCase):
         """The tick's codings are still made, and the ticks go on at their interval, on time."""
         puller = self.start()
         codings: Deferred[None] = Deferred()
-        complete = puller.desk.maker.complete
-        self.patch(puller.desk.maker, "complete", lambda made: codings)
+        patcher = self.patch(Maker, "complete", lambda maker, made: codings)
         self.source.gives(b"1")
         self.clock.advance(1)
-        self.patch(puller.desk.maker, "complete", complete)
+        patcher.restore()
         self.source.gives(b"2")
         self.clock.advance(0.5)
         self.source.changed()
