@@ -9,7 +9,7 @@ from html import escape
 COLUMNS = 100
 """The characters of a line of the terminal."""
 
-LINES = 13
+LINES = 15
 """The lines of the terminal. A scene that has more shows the first ones."""
 
 LEFT, LINE, WIDTH = 24, 20, 900
@@ -36,38 +36,42 @@ class Seen:
     """What a watcher sees.
 
     :ivar state: the state of the feed.
-    :ivar shown: the text of the document; empty if there is none.
+    :ivar shown: the lines of the document, at most two; none if there is no document.
     """
 
     watcher: str
     state: str
-    shown: str
+    shown: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A command, its output, and what the watchers see afterwards.
+    """Commands with their output, and what the watchers see afterwards.
 
     :ivar heading: the line above the terminal.
     """
 
     heading: str
-    commands: str
-    output: str
+    commands: tuple[tuple[str, str], ...]
     seen: tuple[Seen, ...]
 
     def lines(self) -> list[tuple[str, str]]:
         """Gives the lines of the terminal, each with its class."""
         lines: list[tuple[str, str]] = []
-        for command in self.commands.splitlines():
+        for command, output in self.commands:
             first, *others = textwrap.wrap(command, COLUMNS - 2, break_on_hyphens=False) or [""]
             lines += [("command", "$ " + first), *(("command", "  " + each) for each in others)]
-        lines += [("output", each[:COLUMNS]) for each in self.output.splitlines() if each.strip()]
+            lines += [("output", shortened(each)) for each in output.splitlines() if each.strip()]
         return lines[:LINES]
 
     def seconds(self) -> float:
         """Gives the time for which it is shown."""
         return max(LEAST_S, 1.5 + READ_S * len(self.lines()))
+
+
+def shortened(line: str) -> str:
+    """Gives a line of output as long as the terminal shows it."""
+    return line if len(line) <= COLUMNS else line[: COLUMNS - 1] + "…"
 
 
 @dataclass
@@ -92,8 +96,8 @@ class Recording:
             at_s += scene.seconds()
             before = f"0% {{ visibility: hidden }} {start:.3f}%" if number else "0%"
             style.append(
-                f"@keyframes k{number} {{ {before} {{ visibility: visible }} {end:.3f}%, 100% {{ visibility: hidden }} }}"
-                f" #s{number} {{ visibility: hidden; animation: k{number} {whole_s:.1f}s step-end infinite }}"
+                f"@keyframes k{number} {{ {before} {{ visibility: visible }} "
+                f"{end:.3f}%, 100% {{ visibility: hidden }} }} #s{number} {{ visibility: hidden; animation: k{number} {whole_s:.1f}s step-end infinite }}"
             )
             groups.append(f'<g id="s{number}">{_drawn(scene)}</g>')
         style.append(
@@ -112,7 +116,7 @@ class Recording:
 
 def _spoken(scene: Scene) -> str:
     states = sorted({each.state for each in scene.seen})
-    shown = sorted({each.shown or "nothing" for each in scene.seen})
+    shown = sorted({", ".join(each.shown) or "nothing" for each in scene.seen})
     return f"the watchers see the state {' and '.join(states)}, and {' and '.join(shown)}"
 
 
@@ -127,12 +131,14 @@ def _drawn(scene: Scene) -> str:
         parts.append(_text(LEFT, TERMINAL + LINE * (number + 1), words, kind))
     width = (WIDTH - 2 * LEFT + 12) // len(scene.seen)
     for number, seen in enumerate(scene.seen):
-        x = LEFT + number * width
+        x, wide = LEFT + number * width, 8 * len(seen.state) + 20
         parts += [
             f'<rect class="card" x="{x}" y="{WATCHERS}" width="{width - 12}" height="108" rx="8"/>',
             _text(x + 12, WATCHERS + 26, seen.watcher, "title"),
-            f'<rect class="{seen.state}" x="{x + 12}" y="{WATCHERS + 38}" width="84" height="20" rx="10"/>',
-            _text(x + 24, WATCHERS + 52, seen.state, "state"),
-            _text(x + 12, WATCHERS + 88, seen.shown or "nothing", "count" if seen.shown else "note"),
+            f'<rect class="{seen.state}" x="{x + 12}" y="{WATCHERS + 38}" width="{wide}" height="20" rx="10"/>',
+            _text(x + 22, WATCHERS + 52, seen.state, "state"),
         ]
+        first, *others = seen.shown or ("nothing",)
+        parts.append(_text(x + 12, WATCHERS + 82, first, "count" if seen.shown else "note"))
+        parts += [_text(x + 12, WATCHERS + 100, each, "note") for each in others]
     return "".join(parts)

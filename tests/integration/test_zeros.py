@@ -19,7 +19,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import httpx
 import pytest
@@ -43,6 +43,8 @@ pytestmark = pytest.mark.peers
 
 PAGE = "night/zeros.md"
 PICTURE = DOCS / "pictures" / "zeros.svg"
+NAMES = ("poller", "behind nginx", "event stream", "WebSocket, v1", "WebSocket, v2")
+"""The names of the watchers in the picture."""
 BIN = Path(sys.executable).parent
 
 
@@ -219,8 +221,7 @@ class Night:
     plain: Socket = field(init=False)
     blocks: Iterator[str] = field(default_factory=lambda: iter(commands()))
     recording: Recording = field(default_factory=lambda: Recording("We published zeros and nobody saw them"))
-    _typed: str = ""
-    _output: str = ""
+    _commands: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         cache = self.place.nginx(self.livefeed.port)
@@ -240,9 +241,9 @@ class Night:
         """Runs the next commands of the page, and gives their output."""
         block = next(self.blocks)
         assert block.startswith(beginning), block
-        output = shell(block, self.redis, self.livefeed.runtime_dir)
-        self._typed, self._output = self._typed + block, self._output + output
-        return output
+        done = shell(block, self.redis, self.livefeed.runtime_dir)
+        self._commands += done
+        return "\n".join(output for _, output in done)
 
     def all_see(
         self, state: str, winners: dict[str, str] | None, votes: int | None = None, heading: str = ""
@@ -267,20 +268,19 @@ class Night:
             self.plain.wait_for(is_so)
         if heading:
             watchers = tuple(
-                Seen(each.name.removeprefix("livefeed."), str(shown.state), text_of(shown.document))
-                for each, shown in zip(self.watchers, seen, strict=True)
+                Seen(name, str(shown.state), lines_of(shown.document)) for name, shown in zip(NAMES, seen, strict=True)
             )
-            self.recording.scenes.append(Scene(heading, self._typed, self._output, watchers))
-            self._typed = self._output = ""
+            self.recording.scenes.append(Scene(heading, self._commands, watchers))
+            self._commands = ()
         return seen
 
 
-def text_of(document: Any) -> str:
+def lines_of(document: Any) -> tuple[str, ...]:
     """Gives the votes and the winner of a document, in short."""
     if document is None:
-        return ""
+        return ()
     north, south = ({each["name"]: each for each in document["districts"]}[name] for name in ("North", "South"))
-    return f"{count_of(north['votes']):,} {south['winner']}"
+    return f"{count_of(north['votes']):,} votes", f"South: {south['winner']}"
 
 
 def count_of(number: Any) -> int:
@@ -293,13 +293,14 @@ def commands() -> list[str]:
     return re.findall(r"^```sh\n(.*?)^```", (DOCS / PAGE).read_text("utf-8"), re.DOTALL | re.MULTILINE)
 
 
-def shell(block: str, redis: Redis, runtime_dir: Path) -> str:
-    """Runs commands as a shell of an operator does, and gives their output."""
-    output = []
+def shell(block: str, redis: Redis, runtime_dir: Path) -> tuple[tuple[str, str], ...]:
+    """Runs commands as a shell of an operator does, and gives each with its output."""
+    done_so_far: list[tuple[str, str]] = []
     for line in block.splitlines():
         program, *arguments = shlex.split(line)
         if program == "redis-cli":
-            output.append(str(redis.command(*arguments)))
+            answer = redis.command(*arguments)
+            done_so_far.append((line, answer.decode() if isinstance(answer, bytes) else str(answer)))
             continue
         environment = {**os.environ, "LIVEFEED_RUNTIME_DIR": str(runtime_dir), "COLUMNS": "120"}
         done = subprocess.run(
@@ -307,8 +308,8 @@ def shell(block: str, redis: Redis, runtime_dir: Path) -> str:
         )
         # The status of a feed that is not live has an exit code of its own.
         assert done.returncode in (0, 4), (line, done.stdout, done.stderr)
-        output.append(done.stdout)
-    return "\n".join(output)
+        done_so_far.append((line, done.stdout))
+    return tuple(done_so_far)
 
 
 def test_we_published_zeros_and_nobody_saw_them(start: Start, place: Place, tmp_path: Path) -> None:
@@ -367,24 +368,31 @@ def test_we_published_zeros_and_nobody_saw_them(start: Start, place: Place, tmp_
             with client.stream("GET", "/feed.sse", headers={"Last-Event-ID": newest}) as again:
                 assert (again.status_code, version) == (204, newest)
 
-        # No watcher has seen a zero.
-        for watcher in (*night.watchers, night.plain):
-            for shown in watcher.seen:
-                assert shown.document is None or count_of(shown.document["counted"]) >= 31, (watcher.name, shown)
+        nobody_has_seen_a_zero(night)
         audited = [json.loads(line) for line in (state_dir / "audit.log").read_text("utf-8").splitlines()]
         done = [each["command"] for each in audited]
         assert done == ["release", "overlay", "overlay", "withdraw", "resume", "end"], done
         assert next(blocks, None) is None
+        keep_recording(night)
 
-        picture = night.recording.svg(still=1)
-        if os.environ.get("LIVEFEED_PICTURES"):
-            PICTURE.write_text(picture, "utf-8")
-        ElementTree.fromstring(picture)
+
+def nobody_has_seen_a_zero(night: Night) -> None:
+    for watcher in (*night.watchers, night.plain):
+        for shown in watcher.seen:
+            assert shown.document is None or count_of(shown.document["counted"]) >= 31, (watcher.name, shown)
+
+
+def keep_recording(night: Night) -> None:
+    """Makes the picture of the page, which `make pictures` keeps."""
+    picture = night.recording.svg(still=1)
+    assert ET.fromstring(picture).tag.endswith("svg")
+    if os.environ.get("LIVEFEED_PICTURES"):
+        PICTURE.write_text(picture, "utf-8")
 
 
 def test_recording_shows_the_page() -> None:
     """The picture in the docs has the commands of the page: `make pictures` makes it."""
-    shown = re.sub(r"\s+", "", "".join(ElementTree.parse(PICTURE).getroot().itertext()))
+    shown = re.sub(r"\s+", "", "".join(ET.parse(PICTURE).getroot().itertext()))
     for block in commands()[1:]:
         for line in block.splitlines():
             assert re.sub(r"\s+", "", line) in shown, line
