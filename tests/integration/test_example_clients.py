@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.peers
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
-EXAMPLES = CHECKOUT / "clients" / "examples"
+EXAMPLES = CHECKOUT / "examples" / "clients"
 BUILD_S = 300
 """Seconds that a build may take: cargo compiles some 60 packages the first time."""
 
