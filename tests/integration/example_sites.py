@@ -17,10 +17,11 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+from livefeed.sources.demo.election import NIGHT_S, Election
 from tests.helpers.waiting import wait_until
 from tests.integration.browsing import faults
 from tests.integration.harness import (
@@ -35,7 +36,7 @@ from tests.integration.harness import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from selenium.webdriver import Chrome
 
@@ -53,6 +54,16 @@ _ROW = re.compile(
 _LISTENING = re.compile(r"listening on \S+: the page is http://localhost:(\d+)/")
 _TEXTS = {".html", ".js", ".jsx", ".toml"}
 """The kinds of files that have addresses."""
+
+
+NIGHT = 1_790_000_000 // NIGHT_S * NIGHT_S
+"""The first second of a night of the demonstration."""
+
+
+def election(second: int = 420) -> dict[str, Any]:
+    """Gives the demonstration's document of a second of the night."""
+    document: dict[str, Any] = json.loads(Election(1).document(NIGHT + second))
+    return document
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +89,16 @@ def rows() -> dict[str, Row]:
 class Site:
     """An example that runs.
 
+    :param row: its row in the README.
+    :param document: what livefeed serves, in place of the demonstration; ``None`` for the command as it stands.
     :ivar folder: the copy of its folder.
     :ivar origin: the origin of livefeed.
     :ivar page: the address of its page.
     """
 
-    def __init__(self, stack: contextlib.ExitStack, directory: Path, row: Row) -> None:
+    def __init__(
+        self, stack: contextlib.ExitStack, directory: Path, row: Row, document: dict[str, Any] | None = None
+    ) -> None:
         copy = directory / "examples"
         shutil.copytree(EXAMPLES, copy, ignore=shutil.ignore_patterns("node_modules", "clients"))
         self.folder = copy / row.name
@@ -95,6 +110,9 @@ class Site:
         self._variables = {**environment(directory), "LIVEFEED_RUNTIME_DIR": str(runtime_dir(stack))}
         program, *arguments = shlex.split(row.command.replace(LIVEFEED_PORT, "0"))
         assert program == "livefeed"
+        if document is not None:
+            self.write("document.json", document)
+            arguments += ["--source", f"file:{self.folder / 'document.json'}", "--interval", "0.2"]
         self.livefeed = Process([LIVEFEED, *arguments], directory=directory, environment=self._variables)
         stack.callback(self.livefeed.close)
         self.livefeed.wait_for("is live", START_S)
@@ -200,8 +218,18 @@ def screen(browser: Chrome, width: int, height: int, theme: str = "light") -> It
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {})
 
 
+class StartExample(Protocol):
+    """Starts an example of the README by its name."""
+
+    def __call__(self, name: str, document: dict[str, Any] | None = None) -> Site: ...
+
+
 @pytest.fixture
-def example(tmp_path: Path) -> Iterator[Callable[[str], Site]]:
-    """Starts an example of the README by its name; all of it ends with the test."""
+def example(tmp_path: Path) -> Iterator[StartExample]:
+    """Starts examples, which end with the test."""
     with contextlib.ExitStack() as stack:
-        yield lambda name: Site(stack, tmp_path, rows()[name])
+
+        def start(name: str, document: dict[str, Any] | None = None) -> Site:
+            return Site(stack, tmp_path, rows()[name], document)
+
+        yield start

@@ -10,11 +10,9 @@ import pytest
 from tests.integration.example_sites import EXAMPLES, Sight, rows, screen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from selenium.webdriver import Chrome
 
-    from tests.integration.example_sites import Site
+    from tests.integration.example_sites import StartExample
 
 pytestmark = pytest.mark.peers
 
@@ -25,7 +23,7 @@ MOST_LINES, MOST_COLUMNS = 20, 130
 class TestNewsPage:
     """The article with a live table."""
 
-    def test_each_state_is_shown(self, browser: Chrome, example: Callable[[str], Site]) -> None:
+    def test_each_state_is_shown(self, browser: Chrome, example: StartExample) -> None:
         """Numbers, state and age; numbers that must not be shown are not seen, also not those of the editors."""
         site = example("news-page")
         sight = Sight(browser, site.page)
@@ -54,7 +52,7 @@ class TestNewsPage:
         again.wait_for("No connection", "200,001")
         again.leave()
 
-    def test_without_a_script(self, browser: Chrome, example: Callable[[str], Site]) -> None:
+    def test_without_a_script(self, browser: Chrome, example: StartExample) -> None:
         """Readers without JavaScript, and those of a livefeed that is away, see the numbers of the editors."""
         site = example("news-page")
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
@@ -71,7 +69,7 @@ class TestNewsPage:
         _, _, script = text.partition('<script type="module">')
         assert len(script.partition("</script>")[0].strip().splitlines()) == 5
 
-    def test_themes_and_widths(self, browser: Chrome, example: Callable[[str], Site]) -> None:
+    def test_themes_and_widths(self, browser: Chrome, example: StartExample) -> None:
         """It fits phones and desks, and can be read in both themes."""
         site = example("news-page")
         for theme, width in product(("light", "dark"), (360, 1280)):
@@ -102,7 +100,7 @@ class TestUseCases:
         assert folders == {*USE_CASES}
         assert folders == {name.partition("/")[2] for name in rows() if name.startswith("use-cases/")}
 
-    def test_election(self, browser: Chrome, example: Callable[[str], Site]) -> None:
+    def test_election(self, browser: Chrome, example: StartExample) -> None:
         """Seats are shown; a count full of zeros is not."""
         site = example("use-cases/election")
         sight = Sight(browser, site.page)
@@ -117,7 +115,7 @@ class TestUseCases:
         sight.wait_for("held", "Labour 18 30,000")
         sight.leave()
 
-    def test_scoreboard(self, browser: Chrome, example: Callable[[str], Site]) -> None:
+    def test_scoreboard(self, browser: Chrome, example: StartExample) -> None:
         """A goal is shown; a finger on the wrong key is not."""
         site = example("use-cases/scoreboard")
         sight = Sight(browser, site.page)
@@ -134,7 +132,7 @@ class TestUseCases:
         sight.wait_for("offline", "2 : 1")
         sight.leave()
 
-    def test_departures(self, browser: Chrome, example: Callable[[str], Site]) -> None:
+    def test_departures(self, browser: Chrome, example: StartExample) -> None:
         """A new note is shown, and no board at all once it must not be shown."""
         site = example("use-cases/departures")
         sight = Sight(browser, site.page)
@@ -148,7 +146,7 @@ class TestUseCases:
         sight.wait_for("Please ask the staff", gone="Airport")
         sight.leave()
 
-    def test_queue(self, browser: Chrome, example: Callable[[str], Site]) -> None:
+    def test_queue(self, browser: Chrome, example: StartExample) -> None:
         """The number that is called, and the place of one's own; the rest of the document does not come."""
         site = example("use-cases/queue")
         sight = Sight(browser, site.page)
@@ -168,7 +166,7 @@ class TestUseCases:
         sight.wait_for("held", "118")
         sight.leave()
 
-    def test_status_page(self, browser: Chrome, example: Callable[[str], Site]) -> None:
+    def test_status_page(self, browser: Chrome, example: StartExample) -> None:
         """The services are shown, and that nobody knows whether they still are so."""
         site = example("use-cases/status-page")
         sight = Sight(browser, site.page)
@@ -182,7 +180,7 @@ class TestUseCases:
         sight.wait_for("This page has no connection", "Payments is up")
         sight.leave()
 
-    def test_now_playing(self, browser: Chrome, example: Callable[[str], Site]) -> None:
+    def test_now_playing(self, browser: Chrome, example: StartExample) -> None:
         """The next piece is shown; a jingle is not."""
         site = example("use-cases/now-playing")
         sight = Sight(browser, site.page)
