@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""A scorekeeper: adds a goal to a match. Several of them may press at the same moment, and none is lost or counted twice.
+"""A scorekeeper: adds a goal to a match.
+
+Several of them may press at the same moment, and no goal is lost or counted twice.
 
     python scorekeeper.py home --socket /run/livefeed/default/admin.sock
     python scorekeeper.py away --url https://desk.example.org:9443 --token-file token
@@ -125,7 +127,9 @@ def client_of(options: argparse.Namespace) -> httpx.Client:
     The token is in no argument, which all users of the machine can read.
     """
     if options.socket is not None:
-        return httpx.Client(transport=httpx.HTTPTransport(uds=options.socket), base_url="http://localhost", timeout=TIMEOUT_S)
+        return httpx.Client(
+            transport=httpx.HTTPTransport(uds=options.socket), base_url="http://localhost", timeout=TIMEOUT_S
+        )
     token = Path(options.token_file).read_text("ascii").strip()
     return httpx.Client(base_url=options.url, headers={"Authorization": f"Bearer {token}"}, timeout=TIMEOUT_S)
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from livefeed.sources.demo.election import NIGHT_S, Election
+from tests.helpers.documentation import EXAMPLES
 from tests.helpers.waiting import wait_until
 from tests.integration.browsing import faults
 from tests.integration.harness import (
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-EXAMPLES = CHECKOUT / "examples"
 LIVEFEED = str(Path(sys.executable).with_name("livefeed"))
 
 LIVEFEED_PORT, PAGES_PORT = "8080", "8000"
@@ -82,7 +82,9 @@ class Row:
 
 def rows() -> dict[str, Row]:
     """Gives the examples of the README that start a livefeed, by their names."""
-    found = [Row(*match.group("name", "command", "page")) for match in _ROW.finditer((EXAMPLES / "README.md").read_text())]
+    found = [
+        Row(*match.group("name", "command", "page")) for match in _ROW.finditer((EXAMPLES / "README.md").read_text())
+    ]
     return {each.name: each for each in found}
 
 
@@ -126,7 +128,9 @@ class Site:
         """Has another port in all addresses of the example and of what lies in the folders around it."""
         for file in self.folder.rglob("*"):
             if file.suffix in _TEXTS:
-                replace_file(file, re.sub(rf"(localhost|127\.0\.0\.1):{port}\b", rf"\1:{by}", file.read_text()).encode())
+                replace_file(
+                    file, re.sub(rf"(localhost|127\.0\.0\.1):{port}\b", rf"\1:{by}", file.read_text()).encode()
+                )
 
     def read(self, name: str) -> Any:
         """Gives the document in a file of the example."""

@@ -31,6 +31,11 @@ def rows(browser: Chrome, name: str) -> dict[str, list[str]]:
     return {next(text for text in row if text): row for row in found}
 
 
+def signed(difference: int) -> str:
+    """Gives a difference as the page writes it."""
+    return f"{difference:+d}".replace("-", "\N{MINUS SIGN}") if difference else "\N{PLUS-MINUS SIGN}0"
+
+
 def names_in(browser: Chrome) -> list[str]:
     """Gives the names of the districts in their order on the page."""
     return [*rows(browser, "districts")]
@@ -61,8 +66,7 @@ def test_document(browser: Chrome, example: StartExample) -> None:
     shown = rows(browser, "parties")
     for party in document["parties"]:
         _, _, seats, percent, votes, _ = shown[party["name"]]
-        difference = party["seats"] - party["before"]["seats"]
-        assert seats == f"{party['seats']} ({difference:+d})".replace("-", "−"), party
+        assert seats == f"{party['seats']} ({signed(party['seats'] - party['before']['seats'])})", party
         assert percent.startswith(f"{party['percent']:.1f} ("), party
         assert votes == f"{party['votes']:,}"
     # The closest race is the first one.
@@ -89,7 +93,12 @@ def test_changes(browser: Chrome, example: StartExample) -> None:
     old, counting["leader"] = counting["leader"], next(key for key in names if key != counting["leader"])
     counting["counted"] = 99.9
     site.write("document.json", changed)
-    sight.wait_for("+1,204", "gain 2 seats", "lose 2 seats", f"{counting['name']}: {names[counting['leader']]} overtake {names[old]}")
+    sight.wait_for(
+        "+1,204",
+        "gain 2 seats",
+        "lose 2 seats",
+        f"{counting['name']}: {names[counting['leader']]} overtake {names[old]}",
+    )
     assert rows(browser, "parties")[first["name"]][4] == f"+1,204 {first['votes']:,}"
     counting["counted"], counting["before"] = 100.0, old
     site.write("document.json", changed)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.example_sites import EXAMPLES, Sight, rows, screen
+from tests.helpers.documentation import EXAMPLES
+from tests.integration.example_sites import Sight, rows, screen
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -119,7 +120,7 @@ class TestUseCases:
         """A goal is shown; a finger on the wrong key is not."""
         site = example("use-cases/scoreboard")
         sight = Sight(browser, site.page)
-        sight.wait_for("live", "Harbour Town – North End", "1 : 1", "63′", "61' 1:1 Okafor")
+        sight.wait_for("live", "Harbour Town \N{EN DASH} North End", "1 : 1", "63\N{PRIME}", "61' 1:1 Okafor")
         sight.assert_sound()
         match = site.read("match.json")
         match["home"]["goals"], match["last"] = 2, "64' 2:1 Lindqvist"

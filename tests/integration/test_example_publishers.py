@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from tests.integration.example_sites import EXAMPLES, LIVEFEED
+from tests.helpers.documentation import EXAMPLES
+from tests.integration.example_sites import LIVEFEED
 from tests.integration.harness import TCP, WAIT_S, Process, free_port, replace_file
 
 if TYPE_CHECKING:
