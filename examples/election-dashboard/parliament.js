@@ -6,6 +6,15 @@ const SVG = "http://www.w3.org/2000/svg";
 const OUTER = 98;
 const INNER = 42;
 
+/** The largest number of seats that is drawn: a document with a wrong number must not stop the page. */
+const MOST_SEATS = 2000;
+
+function makeSvg(tag, attributes) {
+  const element = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  return element;
+}
+
 /**
  * Gives the places of seats in a half circle, from left to right.
  *
@@ -40,6 +49,8 @@ export class Parliament {
   #svg;
   #text;
   #seats = [];
+  #sum = makeSvg("text", { y: -10, class: "sum" });
+  #of = makeSvg("text", { y: 2, class: "of" });
   #data;
   #together = new Set();
 
@@ -55,9 +66,10 @@ export class Parliament {
   /** Draws the seats of a document. */
   draw(data) {
     this.#data = data;
-    if (this.#seats.length !== data.seats.total) this.#place(data.seats.total);
+    const total = Math.min(Math.max(data.seats.total, 1), MOST_SEATS);
+    if (this.#seats.length !== total) this.#place(total);
     const { parties } = data;
-    const owners = parties.flatMap((party) => Array(party.seats).fill(party));
+    const owners = parties.flatMap((party) => Array(Math.min(Math.max(party.seats, 0), total)).fill(party));
     this.#seats.forEach((seat, index) => {
       const owner = owners[index];
       seat.style.fill = owner ? color(owner.color) : "var(--line)";
@@ -65,7 +77,11 @@ export class Parliament {
       seat.classList.toggle("out", isOut);
     });
     this.#svg.setAttribute("aria-label", parties.map(({ name, seats }) => `${name} ${seats}`).join(", "));
-    put(this.#text, this.#majority());
+    const chosen = parties.filter(({ key }) => this.#together.has(key));
+    const sum = chosen.reduce((all, { seats }) => all + seats, 0);
+    put(this.#sum, String(chosen.length > 0 ? sum : data.seats.majority));
+    put(this.#of, chosen.length > 0 ? `of ${data.seats.majority}` : "for a majority");
+    put(this.#text, textOf(data.seats, chosen, sum));
   }
 
   /** Shows whether parties have a majority together. */
@@ -76,21 +92,15 @@ export class Parliament {
 
   #place(count) {
     const { places, radius } = seatPlaces(count);
-    this.#seats = places.map(([x, y]) => {
-      const seat = document.createElementNS(SVG, "circle");
-      for (const [name, value] of Object.entries({ cx: x, cy: y, r: radius })) seat.setAttribute(name, value.toFixed(2));
-      return seat;
-    });
-    this.#svg.replaceChildren(...this.#seats);
+    const r = radius.toFixed(2);
+    this.#seats = places.map(([x, y]) => makeSvg("circle", { cx: x.toFixed(2), cy: y.toFixed(2), r }));
+    this.#svg.replaceChildren(...this.#seats, this.#sum, this.#of);
   }
+}
 
-  #majority() {
-    const { parties, seats } = this.#data;
-    if (this.#together.size === 0) return `${seats.majority} of ${seats.total} seats are a majority`;
-    const chosen = parties.filter(({ key }) => this.#together.has(key));
-    const sum = chosen.reduce((total, party) => total + party.seats, 0);
-    const missing = seats.majority - sum;
-    const result = missing > 0 ? `${missing} short of a majority` : "a majority";
-    return `${chosen.map(({ name }) => name).join(" + ")}: ${sum} seats, ${result}`;
-  }
+/** Says whether parties have a majority together. */
+function textOf({ majority, total }, chosen, sum) {
+  if (chosen.length === 0) return `${majority} of ${total} seats are a majority`;
+  const result = sum < majority ? `${majority - sum} short of a majority` : "a majority";
+  return `${chosen.map(({ name }) => name).join(" + ")}: ${sum} seats, ${result}`;
 }
