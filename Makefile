@@ -79,7 +79,7 @@ test-integration: $(READY) $(CLIENTS)
 	$(BIN)/python -m pytest --quiet tests/integration -m "not sources" $(addprefix --ignore=,$(PAGES))
 
 # They wait for browsers most of the time, so they run beside the others.
-PAGES = $(wildcard tests/integration/test_javascript*.py) tests/integration/test_page.py $(wildcard tests/integration/test_desk_*.py) tests/integration/test_pictures.py
+PAGES = $(wildcard tests/integration/test_javascript*.py) tests/integration/test_page.py $(addprefix tests/integration/test_example_,pages.py react.py dashboard.py) $(wildcard tests/integration/test_desk_*.py) tests/integration/test_pictures.py
 
 test-browsers: $(READY) $(CLIENTS)
 	$(BIN)/python -m pytest --quiet $(PAGES)
@@ -103,12 +103,12 @@ coverage: $(READY)
 	nice $(BIN)/python -m tests.coverage_by_module
 
 format: $(READY)
-	$(BIN)/ruff format livefeed tests twisted
-	$(BIN)/ruff check --fix livefeed tests twisted
+	$(BIN)/ruff format livefeed tests twisted examples
+	$(BIN)/ruff check --fix livefeed tests twisted examples
 
 lint: $(READY)
-	$(BIN)/ruff format --check livefeed tests twisted
-	$(BIN)/ruff check livefeed tests twisted
+	$(BIN)/ruff format --check livefeed tests twisted examples
+	$(BIN)/ruff check livefeed tests twisted examples
 
 types: $(READY)
 	$(BIN)/mypy
