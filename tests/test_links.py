@@ -92,10 +92,15 @@ class LinkTests(SynchronousTestCase):
         self.assertEqual(broken, {})
 
     def test_named_pages_exist(self) -> None:
-        """A page that moves takes its mentions in code, comments and texts along."""
+        """A page that moves takes its mentions in code, comments and texts along.
+
+        The changelog names the files of its time.
+        """
         missing = set()
         named = 0
         for path in (*files(NAMING), ROOT / "Makefile"):
+            if path.name == "CHANGELOG.md":
+                continue
             for name in _PAGE.findall(path.read_text("utf-8")):
                 named += 1
                 if not (ROOT / name).exists():
