@@ -56,7 +56,10 @@ def test_prometheus(start: Start, tmp_path: Path) -> None:
     token.write_text(TOKEN)
     token.chmod(0o600)
     livefeed = start("--admin", f"tcp:{admin}:interface={HOST}", "--admin-token", str(token), listen=(TCP,))
-    text = replaced((FOLDER / "prometheus.yml").read_text(), {"livefeed:9090": f"{HOST}:{admin}", ": 5s": ": 1s"})
+    text = replaced(
+        (FOLDER / "prometheus.yml").read_text(),
+        {"livefeed:9090": f"{HOST}:{admin}", "scrape_interval: 5s": "scrape_interval: 1s"},
+    )
     (tmp_path / "prometheus.yml").write_text(text)
     (tmp_path / "alerts.yml").write_text((FOLDER / "alerts.yml").read_text())
     command = [
