@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -34,7 +36,7 @@ def anchors(text: str) -> set[str]:
     found: dict[str, int] = {}
     made = set()
     tokens = _MARKDOWN.parse(text)
-    for opening, inline in zip(tokens, tokens[1:], strict=False):
+    for opening, inline in pairwise(tokens):
         if opening.type != "heading_open":
             continue
         words = "".join(each.content for each in inline.children or () if each.type in ("text", "code_inline"))
@@ -59,9 +61,14 @@ def broken_links(page: Path) -> list[str]:
         file = page.parent / path if path else page
         if not file.exists():
             broken.append(target)
-        elif anchor and (file.suffix != ".md" or anchor not in anchors(file.read_text("utf-8"))):
+        elif anchor and (file.suffix != ".md" or anchor not in _anchors_of(file.resolve())):
             broken.append(target)
     return broken
+
+
+@cache
+def _anchors_of(file: Path) -> set[str]:
+    return anchors(file.read_text("utf-8"))
 
 
 def _tokens(text: str) -> Iterator[Token]:
