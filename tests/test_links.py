@@ -61,8 +61,10 @@ class HelperTests(SynchronousTestCase):
         """Those in tables and in HTML count, and those in code do not."""
         self.assertEqual(
             list(links(ADDED)),
-            ["rules.md#one-rule", "other.md", "#the-desk", "https://example.org/x.md"]
-            + ["gone.html", "gone.svg", "rules.md", "rules.md#no-rule", "there.webp"],
+            [
+                *("rules.md#one-rule", "other.md", "#the-desk", "https://example.org/x.md"),
+                *("gone.html", "gone.svg", "rules.md", "rules.md#no-rule", "there.webp"),
+            ],
         )
 
     def test_anchors(self) -> None:

@@ -59,9 +59,8 @@ def broken_links(page: Path) -> list[str]:
             continue
         path, _, anchor = unquote(target).partition("#")
         file = page.parent / path if path else page
-        if not file.exists():
-            broken.append(target)
-        elif anchor and (file.suffix != ".md" or anchor not in _anchors_of(file.resolve())):
+        is_there = file.exists() and (not anchor or (file.suffix == ".md" and anchor in _anchors_of(file.resolve())))
+        if not is_there:
             broken.append(target)
     return broken
 
