@@ -1,76 +1,135 @@
-"""The links of Markdown pages, and the anchors that they may lead to."""
+"""A parent's feed and the same feed of a worker in memory, with a link that the test moves on."""
 
 from __future__ import annotations
 
-import re
-from functools import cache
-from itertools import pairwise
+from collections import deque
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
-from markdown_it import MarkdownIt
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.task import Clock
+
+from livefeed.config.settings import FeedSettings
+from livefeed.delivery.websocket.protocol import SubscriberFactory
+from livefeed.document.history import History
+from livefeed.feed_service import Shared
+from livefeed.workers.broadcast import Broadcast, BroadcastFeed
+from livefeed.workers.feed_events import EVENT, PATCH, SNAPSHOT, FeedEvent, PatchFacts, SnapshotQuestion
+from livefeed.workers.feeds import LinkedFeedService
+from livefeed.workers.messages import Decoder, Message, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
-    from markdown_it.token import Token
-
-_MARKDOWN = MarkdownIt("commonmark").enable("table")
-_ATTRIBUTE = re.compile(r'\b(?:href|src|srcset)="([^"]*)"')
-_ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:|/|…$")
+    from livefeed.feed.feed import Feed
 
 
-def links(text: str) -> Iterator[str]:
-    """Gives the targets of all links and pictures of a page, also of those in HTML, in their order."""
-    for token in _tokens(text):
-        if token.type in ("html_block", "html_inline"):
-            yield from _ATTRIBUTE.findall(token.content)
-        for name in ("href", "src"):
-            if (target := token.attrGet(name)) is not None:
-                yield str(target)
+@dataclass(eq=False)
+class MemoryLink:
+    """One direction of a link, as bytes that wait until the test delivers them."""
+
+    queue: deque[bytes] = field(default_factory=deque)
+    sent: list[Message] = field(default_factory=list)
+    is_full: bool = False
+
+    def send(self, message: Message) -> None:
+        self.sent.append(message)
+        self.queue.append(encode(message))
+
+    def deliver(self, receive: Callable[[Message], object]) -> bool:
+        """Delivers one message, and tells whether there was one."""
+        if not self.queue:
+            return False
+        for message in Decoder().feed(self.queue.popleft()):
+            receive(message)
+        return True
 
 
-def anchors(text: str) -> set[str]:
-    """Gives the anchors of the headings of a page, as GitHub and MyST make them."""
-    found: dict[str, int] = {}
-    made = set()
-    tokens = _MARKDOWN.parse(text)
-    for opening, inline in pairwise(tokens):
-        if opening.type != "heading_open":
-            continue
-        words = "".join(each.content for each in inline.children or () if each.type in ("text", "code_inline"))
-        slug = re.sub(r"[^\w\- ]", "", words.lower()).replace(" ", "-")
-        count = found.get(slug, 0)
-        found[slug] = count + 1
-        made.add(f"{slug}-{count}" if count else slug)
-    return made
+@dataclass(eq=False)
+class Served:
+    """A service of a feed, as a broadcast needs it."""
+
+    feed: Feed
 
 
-def broken_links(page: Path) -> list[str]:
-    """Gives the targets of a page that lead nowhere. Those of other hosts are not looked at.
+@dataclass(eq=False)
+class WorkerTwin:
+    """A worker with one feed, and its link."""
 
-    :param page: the file, in whose folder relative targets begin.
-    """
-    text = page.read_text("utf-8")
-    broken = []
-    for target in links(text):
-        if _ELSEWHERE.match(target):
-            continue
-        path, _, anchor = unquote(target).partition("#")
-        file = page.parent / path if path else page
-        is_there = file.exists() and (not anchor or (file.suffix == ".md" and anchor in _anchors_of(file.resolve())))
-        if not is_there:
-            broken.append(target)
-    return broken
+    parent: ParentTwin
+    to_worker: MemoryLink = field(default_factory=MemoryLink)
+    to_parent: MemoryLink = field(default_factory=MemoryLink)
+    service: LinkedFeedService = field(init=False)
+
+    def __post_init__(self) -> None:
+        clock = self.parent.clock
+        shared = Shared(clock, maybeDeferred, SubscriberFactory(reactor=clock))
+        self.service = LinkedFeedService(FeedSettings(), shared, self.send)
+        # The time that is displayed is that of the clock, as in the parent.
+        self.feed.wall = None
+
+    @property
+    def feed(self) -> Feed:
+        return self.service.feed
+
+    def send(self, message: Message) -> None:
+        """Sends a message on the link of now."""
+        self.to_parent.send(message)
+
+    def connect(self) -> None:
+        """Says hello on a new link. What was under way on the old one is lost."""
+        self.parent.broadcast.remove(self.to_worker)
+        self.to_worker, self.to_parent = MemoryLink(), MemoryLink()
+        held = self.service.held()
+        self.parent.broadcast.add(self.to_worker, {} if held is None else {self.feed.name: held})
+
+    def receive(self, message: Message) -> None:
+        if message.type == EVENT:
+            self.service.receive(message, message.read(FeedEvent))
+        elif message.type == PATCH:
+            self.service.receive_patch(message, message.read(PatchFacts))
+        elif message.type == SNAPSHOT:
+            self.service.tell(message.read(SnapshotQuestion))
+
+    def read(self) -> bool:
+        """Reads one message of the parent."""
+        return self.to_worker.deliver(self.receive)
+
+    def answer(self) -> bool:
+        """Has the parent read one message."""
+        link = self.to_worker
+        return self.to_parent.deliver(lambda message: self.parent.broadcast.receive(link, message))
+
+    def settle(self) -> None:
+        """Delivers everything in both directions."""
+        while self.read() or self.answer():
+            pass
+
+    def close(self) -> None:
+        self.feed.stop_watching()
 
 
-@cache
-def _anchors_of(file: Path) -> set[str]:
-    return anchors(file.read_text("utf-8"))
+@dataclass(eq=False)
+class ParentTwin:
+    """A parent with one feed, which the test publishes."""
 
+    clock: Clock = field(default_factory=Clock)
+    in_thread: Callable[..., object] | None = None
+    services: dict[str, Served] = field(default_factory=dict)
+    broadcast: Broadcast = field(init=False)
+    feed: BroadcastFeed = field(init=False)
 
-def _tokens(text: str) -> Iterator[Token]:
-    for token in _MARKDOWN.parse(text):
-        yield token
-        yield from token.children or ()
+    def __post_init__(self) -> None:
+        self.broadcast = Broadcast(self.services)
+        self.feed = self.broadcast.make_feed("feed", clock=self.clock, history=History(in_thread=self.in_thread))
+        self.services["feed"] = Served(self.feed)
+
+    def worker(self) -> WorkerTwin:
+        """Gives a new worker, connected, and up to date."""
+        worker = WorkerTwin(self)
+        worker.connect()
+        worker.settle()
+        return worker
+
+    def close(self) -> None:
+        self.feed.stop_watching()

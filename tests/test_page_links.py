@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.helpers.links import anchors, broken_links, links
+from tests.helpers.page_links import anchors, broken_links, links
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
