@@ -97,7 +97,8 @@ class Recording:
             before = f"0% {{ visibility: hidden }} {start:.3f}%" if number else "0%"
             style.append(
                 f"@keyframes k{number} {{ {before} {{ visibility: visible }} "
-                f"{end:.3f}%, 100% {{ visibility: hidden }} }} #s{number} {{ visibility: hidden; animation: k{number} {whole_s:.1f}s step-end infinite }}"
+                f"{end:.3f}%, 100% {{ visibility: hidden }} }} "
+                f"#s{number} {{ visibility: hidden; animation: k{number} {whole_s:.1f}s step-end infinite }}"
             )
             groups.append(f'<g id="s{number}">{_drawn(scene)}</g>')
         style.append(
