@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.delivery.problem_pages import (
     SEGMENT,
+    ProblemPage,
     ProblemPages,
     form_of,
     is_problem_page,
@@ -89,6 +90,15 @@ class PageTests(PageTestCase):
             self.assertEqual(found.headers["content-type"], media_type, accept)
             self.assertEqual(found.body.startswith(b"<!doctype html>"), "html" in media_type)
             self.assertEqual(found.headers["vary"], "Accept, Accept-Encoding")
+
+    def test_answers_that_may_be_repeated(self) -> None:
+        """Requests are answered the same if form, coding and the known version are the same."""
+        page = ProblemPage(Origins.parse(["*"]), EXPIRED, [])
+        accepts: tuple[bytes | None, ...] = (None, b"*/*", b"text/html", b"text/html, */*")
+        plain, other, html, browser = (page._variant(b"", [each, *[None] * 6]) for each in accepts)
+        self.assertEqual((plain, html), (other, browser))
+        self.assertNotEqual(plain, html)
+        self.assertNotEqual(plain, page._variant(b"", [None, b"gzip", *[None] * 5]))
 
     def test_caches_and_other_origins(self) -> None:
         """Every page may read it, a cache keeps it, and its tag is that of its form and coding."""
