@@ -14,7 +14,7 @@ CLIENTS := $(if $(shell command -v npm),tests/clients/node_modules/.package-lock
 # the tests start many hundreds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run certs chaos churn kills ferretdb test test-integration test-browsers test-sources test-workers test-twisted test-unit test-unit-debian bench bench-quick bench-there bench-quick-there bench-peers bench-build bench-patches check format lint types docs wheel-test coverage soak recorded-hour mutants lock pictures clean help
+.PHONY: run certs chaos churn kills ferretdb test test-integration test-browsers test-sources test-workers test-twisted test-unit test-unit-debian bench bench-quick bench-there bench-quick-there bench-peers bench-build bench-patches check format lint types docs reference wheel-test coverage soak recorded-hour mutants lock pictures clean help
 
 help:
 	@echo "make run      serve the demo feed on http://localhost:$(PLAIN_PORT)/ and https://localhost:$(PORT)/"
@@ -32,6 +32,7 @@ help:
 	@echo "make recorded-hour  play a recorded hour of the demo at the speed 60, and compare what a watcher receives"
 	@echo "make mutants  break the core in sixty places, one at a time, and show which of them the unit tests do not notice"
 	@echo "make docs     build the documentation, and say where it is; OPEN=1 opens it in a browser"
+	@echo "make reference  make the tables of the documentation anew that are made of the code"
 	@echo "make format   rewrite the sources as the formatter wants them"
 	@echo "make pictures take the pictures of the page for README and docs, with Chromium"
 	@echo "make lock     resolve requirements.txt anew"
@@ -112,6 +113,10 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
+
+# The tables of the documentation that are made of the code. A test fails if a page has others.
+reference: $(READY)
+	$(BIN)/python -m tests.reference
 
 # `make docs OPEN=1` also shows them in a browser.
 docs: $(READY)

@@ -8,10 +8,13 @@ from livefeed import __version__
 project = "livefeed"
 project_copyright = "2026 The livefeed authors"
 version = release = __version__
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
 myst_enable_extensions = ["colon_fence"]
+autodoc_typehints_format = "short"
 myst_heading_anchors = 3
 nitpicky = True
+# Types of other projects are described on other hosts, which the build does not ask.
+nitpick_ignore_regex = [("py:.*", ".*")]
 
 html_theme = "furo"
 html_title = f"livefeed {__version__}"

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, cast
 from twisted.python import usage
 
 from livefeed import __version__
-from livefeed.config.settings import Layers, Settings
+from livefeed.config.setting_texts import CONFIG_HELP, TEXTS
+from livefeed.config.settings import LISTS_OF_PATHS, REPEATABLE, Layers, Settings
 from livefeed.exceptions import ConfigurationError, closest
 from livefeed.process.program import CHANNEL, Program
 
@@ -26,109 +27,11 @@ if TYPE_CHECKING:
     from livefeed.workers.channel import Inheritance
 
 
-_PARAMETERS = {
-    "config": "TOML file with settings, or with several feeds",
-    "source": (
-        "source of the document: demo:, store:, file:PATH, mongodb://[user:password@]host[:port]/DB/COLLECTION, "
-        "redis://[user:password@]host[:port]/db/key, or https://[user:password@]host[:port]/path "
-        "[default: demo:]"
-    ),
-    "feed": "name of the feed: document at /NAME, WebSocket at /NAME.ws [default: feed]",
-    "interval": "seconds from one pull to the next [default: 1.0]",
-    "push": (
-        "when subscribers receive the document: at each good pull (tick), or each new version (change), with small "
-        "signs of life by delta in between. 10,000 idle subscribers of 4 KB cost 12 % of a core and 338 Mbit/s by "
-        "tick, 4 % and 6 Mbit/s by change and delta [default: tick]"
-    ),
-    "state-dir": "folder in which the last versions are kept for the next start",
-    "transport": "transport of the connections: fast (Linux) or twisted [default: fast]",
-    "max-connections": "connections at a time; 0: as many as open files and memory allow (fast transport) [default: 0]",
-    "max-delta-bytes": "largest document for which patches are made, in bytes; 0: none [default: 1048576]",
-    "max-subscribers": "subscribers of a feed at a time; 0: no limit [default: 0]",
-    "stale-after": "seconds since the last good pull after which a failing feed is stale [default: 0.0]",
-    "gone-after": (
-        "seconds since the last good pull after which the document of a failing feed is no longer shown; "
-        "0: never [default: 0.0]"
-    ),
-    "auth-tokens": "file of tokens, one of which clients must send to read the feed [default: none]",
-    "auth-keys": "file, or https URL, of the public keys that have signed tokens (JWT) [default: none]",
-    "auth-issuer": "issuer of signed tokens; required with --auth-keys",
-    "auth-audience": "audience that signed tokens must name; required with --auth-keys",
-    "auth-cookie": (
-        "name of the cookie in which browsers may send a token, such as __Secure-livefeed; requires --allow-origin "
-        "[default: none]"
-    ),
-    "accept-rate": (
-        "new connections a second; 0: as many as take 0.6 of a core, measured at the start; none: no limit "
-        "(fast transport) [default: 0]"
-    ),
-    "handshake-timeout": "seconds that a TLS handshake may take (fast transport) [default: 10.0]",
-    "head-timeout": "seconds that the head of a request may take [default: 10.0]",
-    "max-head-bytes": "largest head of a request, in bytes; at least 16384 [default: 16384]",
-    "idle-timeout": "seconds after which a connection without a request is closed [default: 75.0]",
-    "max-bytes": "largest document that is served, in bytes [default: 1048576]",
-    "log-level": "least important lines that are logged: debug, info, warn or error [default: info]",
-    "access-log": "file, unix:PATH of a socket, or - (standard output) for a line about each answer [default: none]",
-    "access-log-format": "format of these lines: common, combined or json [default: combined]",
-    "forwarded-header": (
-        "field with which trusted proxies name the address of a client: none, x-forwarded-for or forwarded "
-        "[default: none]"
-    ),
-    "address-rate": (
-        "new connections a second for each address (IPv6: /64); 0: no limit (fast transport) [default: 200]"
-    ),
-    "network-rate": (
-        "new connections a second for each network (IPv4: /24, IPv6: /48); 0: no limit (fast transport) [default: 1000]"
-    ),
-    "runtime-dir": (
-        "folder of the operator's socket [default: the instance's folder in $RUNTIME_DIRECTORY, /run/livefeed, "
-        "$XDG_RUNTIME_DIR/livefeed or /tmp/livefeed-UID]"
-    ),
-    "instance": "name by which livefeed ctl finds this livefeed [default: default]",
-    "admin-token": "file with the token that requests to --admin carry; readable by its owner and group alone",
-    "admin-group": "group whose members may use the operator's socket",
-    "ready-public": "true: the endpoints of the feeds also answer /-/live and /-/ready [default: false]",
-    "page-figures": "true: the page shows everybody the watchers, deliveries and delays of livefeed [default: false]",
-    "public-reasons": (
-        "true: watchers are told why a feed has no new document; a reason may name hosts, and values that a rule "
-        "refuses [default: false]"
-    ),
-    "signing-key": (
-        "file with the keys that sign statements about the newest versions, made by livefeed keys; readable by its "
-        "owner and group alone [default: none]"
-    ),
-    "workers": (
-        "processes that hold the connections; auto: one for each processor; 0: all in this process (fast transport) "
-        "[default: 0]"
-    ),
-    "orphan-after": "seconds after which a worker without its parent ends; 0: never [default: 300.0]",
-    "drain-delay": "seconds for which livefeed goes on serving after SIGTERM, not ready [default: 0.0]",
-    "drain": "seconds over which watchers are sent away if a successor serves them [default: 30.0]",
-    "return-after": "seconds that a restart takes: the first watchers then come back [default: 6.0]",
+_REPEATED = (*REPEATABLE, *LISTS_OF_PATHS)
+_PARAMETERS = {"config": CONFIG_HELP} | {
+    name.replace("_", "-"): text.help for name, text in TEXTS.items() if name not in _REPEATED
 }
-
-
-_REPEATED = {
-    "listen": (
-        "endpoint to serve on [default: tls:8443]; repeatable. tls:PORT[:interface=ADDRESS] serves with --cert and "
-        "--key, tls:PORT:cert=FILE:key=FILE with files of its own; all endpoints of Twisted work, too: "
-        "tcp:PORT[:interface=ADDRESS] (plain HTTP), unix:PATH, systemd:domain=INET6:index=0"
-    ),
-    "admin": (
-        "endpoint to serve the operator's port on, besides its Unix socket, such as tcp:9090:interface=127.0.0.1; "
-        "requires --admin-token; repeatable"
-    ),
-    "auth-algorithm": "algorithm of signed tokens: EdDSA, ES256 or RS256; repeatable; required with --auth-keys",
-    "allow-origin": "origin whose pages may read the feed, such as https://example.org; repeatable [default: *]",
-    "trusted-proxy": (
-        "network of proxies that may name the address of a client, such as 10.0.0.0/8, 2001:db8::/32 or unix; "
-        "repeatable [default: none]"
-    ),
-    "cert": (
-        "PEM file of the server's certificate and its chain [default: a development one]; repeatable: clients get the "
-        "one with the name that they ask for"
-    ),
-    "key": "PEM file of the private key of --cert; repeatable, in the same order",
+_OTHER_HELP = {name.replace("_", "-"): TEXTS[name].help for name in _REPEATED} | {
     "help": "show this help and exit",
     "version": "show the version and exit",
 }
@@ -204,7 +107,7 @@ class Options(usage.Options):
     def __init__(self) -> None:
         super().__init__()
         # Instead of the docstrings, which would be shown with their line ends and their indentation.
-        self.docs.update(_REPEATED)
+        self.docs.update(_OTHER_HELP)
         self._repeated: dict[str, list[str]] = {}
 
     def opt_listen(self, endpoint: str) -> None:

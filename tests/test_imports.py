@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "process": "auth config document tls transport web delivery",
         "admin": "auth document storage tls transport web feed intake delivery process",
         "checks": "admin auth config document process serving sources storage tls web",
-        "cli": "checks client config document process sources storage tap tls",
+        "cli": "checks client config document process sources storage tap tls web",
         "testing": "delivery document feed intake sources web",
         "feed_storage": "document feed intake storage",
         "feed_service": "auth config delivery document feed feed_storage intake process sources storage web",

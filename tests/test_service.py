@@ -24,6 +24,7 @@ from livefeed import parent_service, serving
 from livefeed.admin.curves import Curves
 from livefeed.admin.socket import OperatorSocket
 from livefeed.auth.fetching import KeyFetching
+from livefeed.config.setting_texts import TEXTS
 from livefeed.config.settings import FeedSettings, Layers, Settings
 from livefeed.exceptions import CommandError, ConfigurationError
 from livefeed.feed.feed import Feed
@@ -458,6 +459,15 @@ class ReloadTests(ServiceTestCase):
             self.assertEqual(self.state(services), self.state(fresh))
             self.assertEqual(old != self.state(services), bool(report.changed) or old[6] != self.state(services)[6])
             self.assertNotIn("u:p@", json.dumps(report.to_json()))
+
+    def test_texts_tell_them_from_the_others(self) -> None:
+        """The reference says of each setting whether a reload changes it."""
+        services = self.process("[feeds.a]\nsource = 'demo:'\n[feeds.b]\nsource = 'demo:'")
+        reloading: Any = self.one(SignalHandlers, services).hang_up
+        of_feeds = FeedSettings.__struct_fields__
+        for name, text in TEXTS.items():
+            is_reloaded = name in of_feeds or name in reloading.__self__.reload_parts.names
+            self.assertEqual(text.is_reloaded, is_reloaded, name)
 
     def test_settings_that_need_a_restart_are_checked(self) -> None:
         """So that the restart will work; those that are possible keep their old value, and are told."""

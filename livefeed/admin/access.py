@@ -21,7 +21,9 @@ from livefeed.exceptions import ConfigurationError, SecretFileError
 from livefeed.process.descriptions import split_description
 from livefeed.secret_files import read_secret
 from livefeed.transport.addresses import peer_of
+from livefeed.web import operator_problems as problems
 from livefeed.web.failures import Failures
+from livefeed.web.problems import TOO_MANY_WRONG_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IReactorTime
 
+    from livefeed.web.problem_type import ProblemType
     from livefeed.web.request import Request
 
 MIN_TOKEN_CHARACTERS = 16
@@ -81,26 +84,29 @@ def hosts_of(descriptions: Iterable[str]) -> frozenset[bytes]:
 class Denial:
     """The refusal of a request.
 
-    :ivar status: the status code.
+    :ivar kind: the type of the answer, with its status.
     :ivar why: one sentence for a human reader.
     :ivar fields: the fields of the answer.
     """
 
-    status: int
+    kind: ProblemType
     why: str
     fields: tuple[tuple[bytes, bytes], ...] = ()
 
 
 _WRONG_HOST = Denial(
-    403, "The Host of the request is neither localhost, nor an IP address, nor the interface= of the endpoint."
+    problems.WRONG_HOST,
+    "The Host of the request is neither localhost, nor an IP address, nor the interface= of the endpoint.",
 )
-_FROM_A_PAGE = Denial(403, "The request comes from a web page of another origin.")
+_FROM_A_PAGE = Denial(problems.FOREIGN_PAGE, "The request comes from a web page of another origin.")
 _WRONG_TOKEN = Denial(
-    401,
+    problems.OPERATOR_TOKEN_REQUIRED,
     "The request needs the field 'Authorization: Bearer TOKEN', with the token of --admin-token.",
     ((b"WWW-Authenticate", b'Bearer realm="livefeed"'),),
 )
-_TOO_MANY = Denial(429, "There were too many wrong tokens. Come back later.", ((b"Retry-After", b"1"),))
+_TOO_MANY = Denial(
+    TOO_MANY_WRONG_TOKENS, "There were too many wrong tokens. Come back later.", ((b"Retry-After", b"1"),)
+)
 
 
 @dataclass(slots=True)

@@ -9,8 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from livefeed.web import operator_problems
+from livefeed.web.problems import CONTENT_TOO_LARGE, NOT_FOUND
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from livefeed.web.problem_type import ProblemType
 
 MAX_CONTENTS_BYTES = 64 * 1024 * 1024
 """The size in bytes of all documents that may arrive at a time. A larger one may arrive if it is the only one."""
@@ -34,21 +39,21 @@ class Contents:
     # internal state
     _reserved: int = 0
 
-    def refusal(self, path: bytes, length: int | None) -> tuple[int, str] | None:
-        """Gives the status and the reason with which a content is refused; ``None`` if it is read.
+    def refusal(self, path: bytes, length: int | None) -> tuple[ProblemType, str] | None:
+        """Gives the type of the problem and the reason with which a content is refused; ``None`` if it is read.
 
         :param path: the path of the request, with its query.
         :param length: its ``Content-Length``; ``None`` for content in chunks.
         """
         limit = self.limit_of(path.partition(b"?")[0])
         if limit is None:
-            return 404, "There is no feed at this path."
+            return NOT_FOUND, "There is no feed at this path."
         if length is None:
-            return 411, "A document is sent with its Content-Length, and not in chunks."
+            return operator_problems.LENGTH_REQUIRED, "A document is sent with its Content-Length, and not in chunks."
         if length > limit:
-            return 413, f"The document has {length} bytes, and {limit} at most (--max-bytes)."
+            return CONTENT_TOO_LARGE, f"The document has {length} bytes, and {limit} at most (--max-bytes)."
         if self._reserved and self._reserved + length > MAX_CONTENTS_BYTES:
-            return 503, "Too many documents arrive at this moment. Come back later."
+            return operator_problems.TOO_MANY_UPLOADS, "Too many documents arrive at this moment. Come back later."
         return None
 
     def reserve(self, length: int) -> None:

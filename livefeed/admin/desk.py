@@ -15,6 +15,7 @@ from livefeed.exceptions import CommandError, closest
 from livefeed.intake.overlaying import OverlayChange
 from livefeed.web.answers import answer, refuse
 from livefeed.web.conditional import listed_tags, matching_tag
+from livefeed.web.operator_problems import NO_DOCUMENT
 from livefeed.web.resources import Node
 
 if TYPE_CHECKING:
@@ -217,7 +218,7 @@ class DocumentResource(Reading):
         fields = [NO_STORE, (b"Livefeed-State", self._served.feed.state.value.encode())]
         if found is None:
             why = "Nothing was shown yet." if self._which == "shown" else "No document waits."
-            return refuse(request, 404, why, fields)
+            return refuse(request, NO_DOCUMENT, why, fields)
         etag = b'"%b"' % found.version.encode()
         fields.append((b"ETag", etag))
         given = request.requestHeaders.getRawHeaders(b"If-None-Match", [])

@@ -19,6 +19,7 @@ from livefeed.exceptions import CommandError, DocumentError, PullError, closest,
 from livefeed.feed.embargo_effects import ConditionError
 from livefeed.feed.embargoes import TooManyEmbargoesError, new_id
 from livefeed.intake.enacting import MAX_REASON_CHARACTERS
+from livefeed.web import operator_problems
 from livefeed.web.conditional import listed_tags, strong_tags
 
 if TYPE_CHECKING:
@@ -66,13 +67,15 @@ def time_of(text: str, now: float) -> float:
     try:
         at = parse_timestamp(text)
     except ValueError:
-        raise EditRefusedError(400, f"The time {shown(text)} is not {_FORM}.") from None
+        raise EditRefusedError(operator_problems.MALFORMED_TIME, f"The time {shown(text)} is not {_FORM}.") from None
     if at <= now:
         ago = length_of(now - at)
         why = f"The time {timestamp(at)} was {ago} s ago: it is {timestamp(now)} by the clock of livefeed."
-        raise EditRefusedError(422, why)
+        raise EditRefusedError(operator_problems.TIME_OUT_OF_RANGE, why)
     if at - now > MAX_AHEAD_S:
-        raise EditRefusedError(422, f"The time {timestamp(at)} is more than a year ahead.")
+        raise EditRefusedError(
+            operator_problems.TIME_OUT_OF_RANGE, f"The time {timestamp(at)} is more than a year ahead."
+        )
     return at
 
 
@@ -105,7 +108,7 @@ async def set_aside(served: EmbargoedFeed, data: bytes, wish: SetAside) -> dict[
     try:
         await embargoes.keeping.in_thread(partial(check_document, data, max_bytes=wish.max_bytes))
     except DocumentError as error:
-        raise EditRefusedError(422, sentence(error)) from None
+        raise EditRefusedError(operator_problems.INVALID_DOCUMENT, sentence(error)) from None
     conditions = wish.conditions
     if_match = None if conditions.if_match is None else _versions(strong_tags(conditions.if_match))
     if_none_match = None if conditions.if_none_match is None else _versions(listed_tags(conditions.if_none_match))
@@ -113,7 +116,7 @@ async def set_aside(served: EmbargoedFeed, data: bytes, wish: SetAside) -> dict[
     try:
         await embargoes.add(embargo)
     except TooManyEmbargoesError as error:
-        raise EditRefusedError(429, sentence(error)) from None
+        raise EditRefusedError(operator_problems.TOO_MANY_EMBARGOES, sentence(error)) from None
     why = f"it is set aside until {timestamp(ends_at)}, and nothing of it is visible before"
     foreseen = await _foreseen(served, data)
     doubt = {"warning": foreseen.doubt} if foreseen is not None and foreseen.doubt else {}

@@ -38,7 +38,7 @@ def families_of(samples: Iterable[Sample]) -> Iterator[Metric]:
         found = by_name.get(name)
         if found:
             kind = CounterMetricFamily if family.is_counter else GaugeMetricFamily
-            metric = kind(PREFIX + name, family.text, labels=[label for label, _ in found[0].labels])
+            metric = kind(PREFIX + name, family.text, labels=family.labels)
             for sample in found:
                 metric.add_metric([text for _, text in sample.labels], sample.value)
             yield metric

@@ -34,6 +34,7 @@ from livefeed.exceptions import StoreError
 from livefeed.feed.state import State
 from livefeed.intake.puller import PullOutcome
 from livefeed.storage.shared_writes import BusyStoreError, ClosedStoreError
+from livefeed.web import operator_problems, problems
 from livefeed.web.answers import answer, refuse, retry_after
 from livefeed.web.conditional import is_another, listed_tags, matching_tag
 from livefeed.web.resources import Node
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from livefeed.intake.desk import Desk
     from livefeed.storage.shared_writes import SharedWrites
     from livefeed.storage.store import Kept, Outcome, Unchanged, View
+    from livefeed.web.problem_type import ProblemType
     from livefeed.web.request import Request
 
 LIVE_S = 15.0
@@ -66,6 +68,7 @@ PUBLISH_AT = b"Livefeed-Publish-At"
 ACCEPT_PATCH = (b"Accept-Patch", b", ".join((MERGE_PATCH, JSON_PATCH)))
 """The media types of patches (RFC 5789, 3.1)."""
 
+_NO_CONTENT = "A request of this kind has no content."
 _DOCUMENT_METHODS = b"GET, HEAD, PUT, PATCH, DELETE, OPTIONS"
 
 _log = Logger()
@@ -121,10 +124,10 @@ class FeedsResource(Node):
         """IResource API."""
         found = self._feeds.get(path.decode("ascii", "replace"))
         if found is None:
-            return _Refused(404, "There is no feed by this name.")
+            return _Refused(problems.NOT_FOUND, "There is no feed by this name.")
         if found.store is None:
             why = f"The document of this feed comes from {found.source_name}. Only a feed with the source store: is "
-            return _Refused(404, f"{why}published here.")
+            return _Refused(operator_problems.NOT_PUBLISHED_HERE, f"{why}published here.")
         return DocumentResource(found, found.store, self._clock)
 
     def render(self, request: Request) -> int:
@@ -132,7 +135,9 @@ class FeedsResource(Node):
         if request.method == b"OPTIONS":
             return answer(request, 204, [(b"Allow", b"GET, HEAD, OPTIONS")], None)
         if request.method not in (b"GET", b"HEAD"):
-            return refuse(request, 405, "This is only read.", [(b"Allow", b"GET, HEAD, OPTIONS")])
+            return refuse(
+                request, problems.METHOD_NOT_ALLOWED, "This is only read.", [(b"Allow", b"GET, HEAD, OPTIONS")]
+            )
         stores = {name: each.store for name, each in self._feeds.items()}
         report = [
             {
@@ -152,13 +157,13 @@ class _Refused(Node):
 
     isLeaf = True
 
-    def __init__(self, status: int, why: str) -> None:
+    def __init__(self, kind: ProblemType, why: str) -> None:
         super().__init__(NO_ORIGIN)
-        self._status, self._why = status, why
+        self._kind, self._why = kind, why
 
     def render(self, request: Request) -> int:
         """IResource API."""
-        return refuse(request, self._status, self._why)
+        return refuse(request, self._kind, self._why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +211,7 @@ class DocumentResource(Node):
             case ["versions", version, "restore"]:
                 methods = {b"POST": lambda it: self._restore(it, version)}
             case _:
-                return refuse(request, 404, "There is nothing at this path.")
+                return refuse(request, problems.NOT_FOUND, "There is nothing at this path.")
         allowed = [(b"Allow", b", ".join([*methods, b"OPTIONS"]))]
         if not rest:
             allowed.append(ACCEPT_PATCH)
@@ -214,7 +219,7 @@ class DocumentResource(Node):
             return answer(request, 204, allowed, None)
         respond = methods.get(request.method)
         if respond is None:
-            return refuse(request, 405, "The resource does not have this method.", allowed)
+            return refuse(request, problems.METHOD_NOT_ALLOWED, "The resource does not have this method.", allowed)
         return self._refuse_content(request) or respond(request)
 
     @staticmethod
@@ -222,8 +227,8 @@ class DocumentResource(Node):
         """Refuses a request whose content was not read."""
         if not request.has_content:
             return None
-        status, why = request.content_refusal or (413, "A request of this kind has no content.")
-        return refuse(request, status, why, [retry_after(RETRY_S)] if status == 503 else [])
+        kind, why = request.content_refusal or (problems.UNEXPECTED_CONTENT, _NO_CONTENT)
+        return refuse(request, kind, why, [retry_after(RETRY_S)] if kind is operator_problems.TOO_MANY_UPLOADS else [])
 
     # Reading
 
@@ -231,9 +236,13 @@ class DocumentResource(Node):
         newest = self._store.newest
         if newest is None and not self._store.is_open:
             # This process takes over from another one, and does not know yet.
-            return refuse(request, 503, "The store is not open yet.", [retry_after(RETRY_S)])
+            return refuse(
+                request, operator_problems.STORE_NOT_OPEN, "The store is not open yet.", [retry_after(RETRY_S)]
+            )
         if newest is None or newest.data is None:
-            return refuse(request, 404, "There is no document. PUT stores one.", self._shown())
+            return refuse(
+                request, operator_problems.NO_DOCUMENT, "There is no document. PUT stores one.", self._shown()
+            )
         return self._answer_document(request, newest.data, newest.version, [ACCEPT_PATCH, *self._shown()])
 
     @staticmethod
@@ -241,7 +250,9 @@ class DocumentResource(Node):
         etag = b'"%b"' % version.encode()
         fields = [*fields, (b"ETag", etag), NO_STORE]
         if is_another(request.fields.if_match, etag):
-            return refuse(request, 412, "The document is not the one that If-Match names.", fields)
+            return refuse(
+                request, problems.PRECONDITION_FAILED, "The document is not the one that If-Match names.", fields
+            )
         if matching_tag(listed_tags(_field(request, b"If-None-Match")), [etag]) is not None:
             return answer(request, 304, fields, None)
         return answer(request, 200, [*fields, (b"Content-Type", b"application/json")], data)
@@ -267,7 +278,9 @@ class DocumentResource(Node):
     def _put(self, request: Request) -> int:
         kind = _media_type(request)
         if kind and kind != b"application/json" and not kind.endswith(b"+json"):
-            return refuse(request, 415, "The Content-Type of a document is application/json.")
+            return refuse(
+                request, operator_problems.WRONG_MEDIA_TYPE, "The Content-Type of a document is application/json."
+            )
         document = _content(request)
         return self._write(request, replacement(document, self._stored.max_bytes), document=document)
 
@@ -275,7 +288,7 @@ class DocumentResource(Node):
         kind = _media_type(request)
         if kind not in (MERGE_PATCH, JSON_PATCH):
             why = "The Content-Type of a patch is application/merge-patch+json or application/json-patch+json."
-            return refuse(request, 415, why, [ACCEPT_PATCH])
+            return refuse(request, operator_problems.WRONG_MEDIA_TYPE, why, [ACCEPT_PATCH])
         return self._write(request, patching(kind, _content(request), self._stored.max_bytes))
 
     def _delete(self, request: Request) -> int:
@@ -283,7 +296,7 @@ class DocumentResource(Node):
 
     def _restore(self, request: Request, version: str) -> int:
         if request.has_content:
-            return refuse(request, 413, "A request of this kind has no content.")
+            return refuse(request, problems.UNEXPECTED_CONTENT, _NO_CONTENT)
 
         def restore(view: View) -> bytes | Unchanged:
             found = _find(self._store.store.kept, version)
@@ -304,17 +317,20 @@ class DocumentResource(Node):
         :param document: the document, if the request sends a whole one.
         """
         if self._stored.feed.decision is State.ENDED:
-            return refuse(request, 409, "The feed has ended: no more versions will come.", self._shown())
+            why = "The feed has ended: no more versions will come."
+            return refuse(request, operator_problems.FEED_ENDED, why, self._shown())
         if _field(request, b"Content-Encoding", b"identity").strip().lower() != b"identity":
             why = "The content of a request has no content coding."
-            return refuse(request, 415, why, [(b"Accept-Encoding", b"identity")])
+            return refuse(request, operator_problems.WRONG_MEDIA_TYPE, why, [(b"Accept-Encoding", b"identity")])
         conditions = Conditions.of(request.fields.if_match, _field(request, b"If-None-Match") or None)
         if conditions is None:
-            return refuse(request, 400, "If-Match or If-None-Match is no list of entity tags.")
+            why = "If-Match or If-None-Match is no list of entity tags."
+            return refuse(request, operator_problems.MALFORMED_CONDITION, why)
         given, at = conditions, _field(request, PUBLISH_AT)
         if request.requestHeaders.hasHeader(PUBLISH_AT) and document is None:
             # To pass over it would publish now what is not to be seen yet.
-            return refuse(request, 400, "Only a document that is sent by PUT can be set aside (Livefeed-Publish-At).")
+            why = "Only a document that is sent by PUT can be set aside (Livefeed-Publish-At)."
+            return refuse(request, operator_problems.MALFORMED_TIME, why)
 
         def checked(view: View) -> bytes | Unchanged | None:
             given.check(view)
@@ -395,18 +411,19 @@ class DocumentResource(Node):
         try:
             result = await work
         except RuleRefusedError as error:
-            status, why, fields = error.status, str(error), [*self._shown(), APPLIED, *_etag(self._store.newest)]
+            kind, why, fields = error.kind, str(error), [*self._shown(), APPLIED, *_etag(self._store.newest)]
             more = {"rule": error.violation.rule, "pointer": error.violation.pointer}
         except EditRefusedError as error:
-            status, why = error.status, str(error)
+            kind, why = error.kind, str(error)
             fields = [*self._shown(), *_etag(self._store.newest)]
         except (ClosedStoreError, BusyStoreError) as error:
-            status, why, fields = 503, str(error), [retry_after(RETRY_S)]
+            kind, why, fields = operator_problems.STORE_NOT_OPEN, str(error), [retry_after(RETRY_S)]
         except StoreError as error:
-            status, why = 507 if error.is_full else 500, str(error)
+            kind = operator_problems.STORE_FULL if error.is_full else operator_problems.STORE_FAILED
+            why = str(error)
         except Exception:
             _log.failure("a request to the store of the feed {feed} broke", feed=self._stored.feed.name)
-            status, why = 500, "The request broke. The log has the reason."
+            kind, why = problems.INTERNAL_ERROR, "The request broke. The log has the reason."
         else:
             if result is None or ended:
                 return
@@ -416,7 +433,7 @@ class DocumentResource(Node):
                 json_answer(request, result.status, result.report, result.fields)
             return
         if not ended:
-            refuse(request, status, why, fields, more)
+            refuse(request, kind, why, fields, more)
 
 
 def _find(kept: tuple[Kept, ...], version: str) -> Kept:
@@ -426,11 +443,10 @@ def _find(kept: tuple[Kept, ...], version: str) -> Kept:
     """
     found = [each for each in kept if len(version) >= MIN_PREFIX and each.version.startswith(version)]
     if not found:
-        raise EditRefusedError(
-            404, "The version is not among those that the store keeps; /feeds/NAME/versions lists them."
-        )
+        why = "The version is not among those that the store keeps; /feeds/NAME/versions lists them."
+        raise EditRefusedError(operator_problems.UNKNOWN_VERSION, why)
     if len({each.version for each in found}) > 1:
-        raise EditRefusedError(409, "Several versions begin like this.")
+        raise EditRefusedError(operator_problems.AMBIGUOUS_VERSION, "Several versions begin like this.")
     return found[-1]
 
 

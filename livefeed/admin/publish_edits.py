@@ -14,12 +14,15 @@ from livefeed.document.merge_patch import MalformedPatchError, apply_bounded_pat
 from livefeed.document.snapshot import version_of
 from livefeed.exceptions import DocumentError, LivefeedError
 from livefeed.storage.store import UNCHANGED
+from livefeed.web import operator_problems
 from livefeed.web.conditional import is_another, is_list_of_tags, listed_tags, matching_tag
+from livefeed.web.problems import PRECONDITION_FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from livefeed.storage.store import Unchanged, View
+    from livefeed.web.problem_type import ProblemType
 
 MERGE_PATCH = b"application/merge-patch+json"
 """The media type of RFC 7396."""
@@ -31,12 +34,12 @@ JSON_PATCH = b"application/json-patch+json"
 class EditRefusedError(LivefeedError):
     """The document is not edited. The message is for the publisher.
 
-    :param status: the status code of the answer.
+    :param kind: the type of the answer.
     """
 
-    def __init__(self, status: int, why: str) -> None:
+    def __init__(self, kind: ProblemType, why: str) -> None:
         super().__init__(why)
-        self.status = status
+        self.kind = kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +73,9 @@ class Conditions:
         etag = b'"%b"' % version.encode()
         if self.if_match is not None and (not version or is_another(self.if_match, etag)):
             stored = "there is no document" if not version else "another one is stored"
-            raise EditRefusedError(412, f"If-Match does not name the stored document: {stored}.")
+            raise EditRefusedError(PRECONDITION_FAILED, f"If-Match does not name the stored document: {stored}.")
         if version and matching_tag(listed_tags(self.if_none_match), [etag]) is not None:
-            raise EditRefusedError(412, "If-None-Match names the stored document.")
+            raise EditRefusedError(PRECONDITION_FAILED, "If-None-Match names the stored document.")
 
 
 def replacement(data: bytes, max_bytes: int) -> Callable[[View], bytes | Unchanged]:
@@ -98,14 +101,14 @@ def patching(kind: bytes, patch: bytes, max_bytes: int) -> Callable[[View], byte
     def change(view: View) -> bytes | Unchanged:
         document = view.document
         if document is None:
-            raise EditRefusedError(404, "There is no document to change. PUT stores one.")
+            raise EditRefusedError(operator_problems.NO_DOCUMENT, "There is no document to change. PUT stores one.")
         apply = apply_merge_patch if kind == MERGE_PATCH else apply_bounded_patch
         try:
             data = apply(document, patch, max_bytes=max_bytes)
         except MalformedPatchError as error:
-            raise EditRefusedError(400, sentence(error)) from None
+            raise EditRefusedError(operator_problems.MALFORMED_PATCH, sentence(error)) from None
         except DeltaError as error:
-            raise EditRefusedError(422, sentence(error)) from None
+            raise EditRefusedError(operator_problems.PATCH_CONFLICT, sentence(error)) from None
         _check(data, max_bytes)
         return _unless_stored(view, data)
 
@@ -118,7 +121,7 @@ def deletion(view: View) -> None:
     :raises EditRefusedError: if there is none.
     """
     if view.document is None:
-        raise EditRefusedError(404, "There is no document to delete.")
+        raise EditRefusedError(operator_problems.NO_DOCUMENT, "There is no document to delete.")
 
 
 def _unless_stored(view: View, data: bytes) -> bytes | Unchanged:
@@ -130,7 +133,7 @@ def _check(data: bytes, max_bytes: int) -> None:
     try:
         check_document(data, max_bytes=max_bytes)
     except DocumentError as error:
-        raise EditRefusedError(422, sentence(error)) from None
+        raise EditRefusedError(operator_problems.INVALID_DOCUMENT, sentence(error)) from None
 
 
 def sentence(error: Exception) -> str:

@@ -8,6 +8,7 @@ import msgspec
 
 from livefeed.web.answers import answer, refuse
 from livefeed.web.cors import Origins
+from livefeed.web.problems import METHOD_NOT_ALLOWED
 from livefeed.web.resources import METHODS, Node
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Reading(Node):
         if request.method == b"OPTIONS":
             return answer(request, 204, [(b"Allow", METHODS)], None)
         if request.method not in (b"GET", b"HEAD"):
-            return refuse(request, 405, "This is only read.", [(b"Allow", METHODS)])
+            return refuse(request, METHOD_NOT_ALLOWED, "This is only read.", [(b"Allow", METHODS)])
         return self.read(request)
 
 

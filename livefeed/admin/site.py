@@ -1,7 +1,7 @@
 """The operator's port: a site of its own, on a Unix socket and optionally on TCP, apart from the watchers.
 
-Rule: everything that this site answers has passed :class:`.access.Access`. The files of the page of the desk, which are
-the same on every machine, pass without the token.
+Rule: everything that this site answers has passed :class:`.access.Access`. The page of the desk and the pages about
+problems are the same on every machine, and pass without the token.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from livefeed.admin.caller import caller_of
 from livefeed.admin.commands import METHODS, OF_FEEDS, BusyError, NotOfferedError
 from livefeed.admin.desk_page import is_page_file
 from livefeed.admin.reports import NO_ORIGIN, json_answer, watch_end
+from livefeed.delivery.problem_pages import SEGMENT, ProblemPages, is_problem_page
 from livefeed.exceptions import LivefeedError
+from livefeed.web import operator_problems, problems
 from livefeed.web.answers import answer, refuse
 from livefeed.web.channel import Channel
 from livefeed.web.request import Request
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from livefeed.admin.access import Access, Denial
     from livefeed.admin.commands import Commands
     from livefeed.admin.contents import Contents
+    from livefeed.web.problem_type import ProblemType
 
 MAX_CONNECTIONS = 64
 """Connections at a time to one endpoint of the operator's port. Each takes one of the 256 open files that are set aside
@@ -61,13 +64,13 @@ _log = Logger()
 class OperatorRequest(Request):
     """A request to the operator's port.
 
-    :ivar content_refusal: the status and the reason with which its content was refused; ``None`` if it was not.
+    :ivar content_refusal: the type and the reason with which its content was refused; ``None`` if it was not.
     :ivar keeps_content: fires when the content is no longer needed; ``None`` if it is not needed after the request. A
         client that leaves does not free the memory of a document that waits for the disk.
     """
 
     keeps_content: Deferred[Any] | None = None
-    content_refusal: tuple[int, str] | None = None
+    content_refusal: tuple[ProblemType, str] | None = None
     _denial: Denial | None = None
     _was_judged = False
 
@@ -199,6 +202,7 @@ class OperatorRoot(Node):
         super().__init__(NO_ORIGIN)
         self.access = access
         below = Node(NO_ORIGIN)
+        below.putChild(SEGMENT, ProblemPages(NO_ORIGIN, is_shared=False))
         self.putChild(b"-", below)
         for path, resource in paths.items():
             first, slash, rest = path.encode().partition(b"/")
@@ -209,13 +213,18 @@ class OperatorRoot(Node):
 
     def getChildWithDefault(self, path: bytes, request: Any) -> Any:
         """IResource API."""
-        is_file = path == b"-" and request.method in _READS and is_page_file(request.postpath)
+        is_file = path == b"-" and request.method in _READS and _is_public(request.postpath)
         denial = request.denial(self.access, is_file=is_file)
         if denial is not None:
             return _Denied(denial)
         channel: Any = request.channel
         channel.is_known = channel.is_known or not is_file
         return super().getChildWithDefault(path, request)
+
+
+def _is_public(segments: list[bytes] | None) -> bool:
+    """Tells whether the segments of a path behind ``/-/`` lead to a file that says nothing about this machine."""
+    return is_page_file(segments) or is_problem_page(segments)
 
 
 class _Denied(Node):
@@ -229,7 +238,7 @@ class _Denied(Node):
 
     def render(self, request: Request) -> int:
         """IResource API."""
-        return refuse(request, self._denial.status, self._denial.why, self._denial.fields)
+        return refuse(request, self._denial.kind, self._denial.why, self._denial.fields)
 
 
 class CommandResource(Node):
@@ -256,14 +265,16 @@ class CommandResource(Node):
         if request.method == b"OPTIONS":
             return answer(request, 204, [(b"Allow", allowed)], None)
         if request.method != method and not (request.method == b"HEAD" and method == b"GET"):
-            return refuse(request, 405, f"The command {self._name} is a {method.decode()}.", [(b"Allow", allowed)])
+            why = f"The command {self._name} is a {method.decode()}."
+            return refuse(request, problems.METHOD_NOT_ALLOWED, why, [(b"Allow", allowed)])
         if request.has_content:
             why = f"The content must have a Content-Length of {MAX_CONTENT_BYTES} at most."
-            return refuse(request, 413, why)
+            return refuse(request, problems.CONTENT_TOO_LARGE, why)
         arguments = _arguments_in_content(request) if method == b"POST" else _arguments_in_path(request)
         if isinstance(arguments, str):
-            status = 415 if arguments == _WRONG_TYPE else 400
-            return refuse(request, status, arguments)
+            is_type = arguments == _WRONG_TYPE
+            kind = operator_problems.WRONG_MEDIA_TYPE if is_type else operator_problems.MALFORMED_COMMAND
+            return refuse(request, kind, arguments)
         if self._name in OF_FEEDS:
             arguments["by"] = caller_of(request)
         ended = watch_end(request)
@@ -274,17 +285,23 @@ class CommandResource(Node):
         try:
             report = await self._commands.run(self._name, arguments)
         except LivefeedError as error:
-            status = 501 if isinstance(error, NotOfferedError) else 503 if isinstance(error, BusyError) else 409
-            why = str(error)
+            kind, why = _kind_of(error), str(error)
         except Exception:
             _log.failure("the command {name} broke", name=self._name)
-            status, why = 500, f"The command {self._name} broke. The log has the reason."
+            kind, why = problems.INTERNAL_ERROR, f"The command {self._name} broke. The log has the reason."
         else:
             if not ended:
                 json_answer(request, 200, report)
             return
         if not ended:
-            refuse(request, status, why)
+            refuse(request, kind, why)
+
+
+def _kind_of(error: LivefeedError) -> ProblemType:
+    """Gives the type of the answer to a command that has failed."""
+    if isinstance(error, NotOfferedError):
+        return operator_problems.COMMAND_NOT_OFFERED
+    return operator_problems.COMMAND_REFUSED_NOW if isinstance(error, BusyError) else operator_problems.COMMAND_FAILED
 
 
 _WRONG_TYPE = "The Content-Type of a command is application/json."

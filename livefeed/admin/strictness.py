@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from livefeed.admin.publish_edits import EditRefusedError
 from livefeed.storage.store import UNCHANGED
+from livefeed.web.operator_problems import RULE_REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +30,7 @@ class RuleRefusedError(EditRefusedError):
     """
 
     def __init__(self, violation: Violation) -> None:
-        super().__init__(422, f"The rule {violation.rule} refuses the document: {violation.why}.")
+        super().__init__(RULE_REFUSED, f"The rule {violation.rule} refuses the document: {violation.why}.")
         self.violation = violation
 
 

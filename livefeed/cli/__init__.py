@@ -9,6 +9,7 @@
 - ``desk_text``: the text about decisions, waiting documents and alarms.
 - ``embargo_commands``: the subcommand of ``ctl`` about everything that is to happen at a time, and the option ``--at``.
 - ``embargo_text``: the text about that.
+- ``explain``: the subcommand that says what a problem or a setting means.
 - ``feed_choice``: the choice of a feed of a file of settings.
 - ``keys``: the subcommand that makes and rotates the keys of statements.
 - ``main``: the choice of the subcommand, errors and exit codes.

@@ -22,6 +22,8 @@ from urllib.parse import SplitResult, urlsplit
 from livefeed.exceptions import CommandError, SecretFileError
 from livefeed.process.runtime_dir import ADMIN_SOCKET, base_dirs
 from livefeed.secret_files import read_secret
+from livefeed.web.operator_problems import ALL
+from livefeed.web.problem_type import FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,6 +41,9 @@ MAX_TOKEN_BYTES = 4096
 """Size of the largest file of a token. A larger file was named by mistake."""
 
 _TOKEN = re.compile(rb"[!-~]+")
+_UNSPECIFIC = ("command-failed", "internal-error", "method-not-allowed", "not-found")
+"""Types of problems that say no more than the sentence beside them."""
+
 _LOOK = "`livefeed ctl status` shows whether a livefeed runs, and its log tells about the command"
 
 
@@ -89,8 +94,17 @@ class Answer:
             raise CommandError(f"livefeed has answered {self.status}, without JSON") from None
         if http.client.OK <= self.status <= http.client.ACCEPTED:
             return report
-        why = report.get("detail") if isinstance(report, dict) else None
-        raise CommandError(str(why or f"livefeed has answered {self.status}"))
+        refusal = report if isinstance(report, dict) else {}
+        raise CommandError(
+            f"{refusal.get('detail') or f'livefeed has answered {self.status}'}{_more(refusal.get('type'))}"
+        )
+
+
+def _more(kind: Any) -> str:
+    """Gives the end of a message: how to learn more about the type of a problem; nothing if that says no more."""
+    name = kind.removeprefix(FOLDER) if isinstance(kind, str) else ""
+    is_known = any(each.name == name for each in ALL) and name not in _UNSPECIFIC
+    return f"; `livefeed explain {name}` says more" if is_known else ""
 
 
 class Client(ABC):

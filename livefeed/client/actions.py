@@ -61,9 +61,11 @@ class Failed:
     :ivar status: the status of a refused handshake; 0 if there was no answer.
     :ivar retry_after_s: the time after which the server wants to be asked again.
     :ivar was_reached: whether a server was there, although it gave no answer to a handshake, as some proxies do.
+    :ivar page: the path of the page of the server about the refusal; ``""`` for none.
     """
 
     why: str
     status: int = 0
     retry_after_s: float | None = None
     was_reached: bool = False
+    page: str = ""

@@ -23,6 +23,7 @@ SPLICES = "livefeed-splices"
 """The instance manipulation (RFC 3229) of splices."""
 
 _WHOLE = re.compile(r"[0-9]{1,12}\Z")
+_PAGE = re.compile(r"/-/problems/[a-z-]{1,64}")
 _MAX_TAG_LENGTH = 200
 _STRING = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\]){,2400})"\Z')
 """A string (RFC 8941, 3.3.3). A character of a reason takes twelve characters at most, percent-encoded."""
@@ -127,14 +128,25 @@ class Answer:
     @property
     def detail(self) -> str:
         """The reason of an error, as the server says it (RFC 9457); ``""`` without one."""
+        return self._problem.get("detail", "")[:500]
+
+    @property
+    def page(self) -> str:
+        """The path of the page of the server about an error (RFC 9457, 3.1.1); ``""`` without one."""
+        path = self._problem.get("type", "")
+        return path if _PAGE.fullmatch(path) else ""
+
+    @property
+    def _problem(self) -> dict[str, str]:
+        """The texts in the problem; empty if the answer is none."""
         if "problem+json" not in self.fields.get("content-type", ""):
-            return ""
+            return {}
         try:
             problem = json.loads(self.content)
         except (ValueError, RecursionError):
-            return ""
-        said = problem.get("detail") if isinstance(problem, dict) else None
-        return said[:500] if isinstance(said, str) else ""
+            return {}
+        members = problem.items() if isinstance(problem, dict) else ()
+        return {name: value for name, value in members if isinstance(value, str)}
 
     def document(self, item: Item, max_bytes: int) -> bytes | None:
         """Gives the document that the answer makes of the item; ``None`` if it does not fit the item.

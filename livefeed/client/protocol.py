@@ -13,8 +13,9 @@ import random
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING
+from urllib.parse import urljoin
 
-from livefeed.client.actions import Connect, Disconnect, Get, Send, Show, Stop
+from livefeed.client.actions import Connect, Disconnect, Failed, Get, Send, Show, Stop
 from livefeed.client.answers import SPLICES, is_older
 from livefeed.client.items import Item, Items, Outcome, version_of
 from livefeed.client.messages import (
@@ -33,7 +34,7 @@ from livefeed.exceptions import FollowError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from livefeed.client.actions import Action, Failed
+    from livefeed.client.actions import Action
     from livefeed.client.address import Address
     from livefeed.client.answers import Answer
     from livefeed.client.messages import Message
@@ -227,7 +228,7 @@ class Protocol:
             if not failure.status and not failure.was_reached:
                 return self._settled(self._wait_after_failure(now, failure.why), now)
             why = f"{self.address.url}: {failure.why}"
-            refused = self._refused(failure.status, why, failure.retry_after_s, now)
+            refused = self._refused(replace(failure, why=why), now)
             return self._settled(self._poll_instead(now, why) if refused is None else refused, now)
         if self._phase is _Phase.GETTING:
             return self._settled(self._wait_after_failure(now, failure.why), now)
@@ -244,7 +245,8 @@ class Protocol:
             if 300 <= answer.status < 400:  # noqa: PLR2004
                 why = f"{url} has moved to {answer.fields.get('location', 'another place')}"
                 return self._settled(self._stop(FollowError(why, answer.status)), now)
-            refused = self._refused(answer.status, why, answer.retry_after_s, now, answer)
+            failure = Failed(why, answer.status, answer.retry_after_s, was_reached=True, page=answer.page)
+            refused = self._refused(failure, now, answer)
             return self._settled(self._wait_after_failure(now, why) if refused is None else refused, now)
         if answer.status != 304 and is_older(answer.sequence, self.item.sequence):  # noqa: PLR2004
             # The answer of a cache. It is no evidence that the document is live; the next one will be newer.
@@ -367,19 +369,19 @@ class Protocol:
         self._looks = min(self._looks + 1, 10)
         return self._wait(delay_s * (1 + self.part()), now, is_next_push=False)
 
-    def _refused(
-        self, status: int, why: str, retry_after_s: float | None, now: float, answer: Answer | None = None
-    ) -> list[Action] | None:
+    def _refused(self, failure: Failed, now: float, answer: Answer | None = None) -> list[Action] | None:
         """Takes a refusal.
 
+        :param answer: the answer, if it is that to a request for the document.
         :returns: the actions; ``None`` if the status says nothing about the document.
         """
+        why, status, retry_after_s = failure.why, failure.status, failure.retry_after_s
         wait_s = (retry_after_s or 0.0) + self.part()
         if status in (401, 403):
-            return self._stop(FollowError(why, status))
+            return self._stop(FollowError(self._with_page(failure), status))
         if status == 404:  # noqa: PLR2004
             if not self._has_base:
-                return self._stop(FollowError(why, status))
+                return self._stop(FollowError(self._with_page(failure), status))
             self.item.miss()
             delay_s = max(wait_s, self._interval_s, RETURN_S * (1 + self.part()) / 2)
             return self._wait_for_document(now, why, delay_s)
@@ -392,6 +394,12 @@ class Protocol:
         if status in (429, 503):
             return self._wait_after_failure(now, why, wait_s)
         return None
+
+    def _with_page(self, failure: Failed) -> str:
+        """Gives the reason why nothing can be followed, with the page of the server that says more, if there is one."""
+        if not failure.page:
+            return failure.why
+        return f"{failure.why} {urljoin(self.address.url, failure.page)} says more."
 
     def _take(self, message: Message, now: float) -> list[Action]:
         outcome, item = self._items.receive(message, now)

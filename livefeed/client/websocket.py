@@ -150,7 +150,7 @@ class WebSocket:
         why = answer.detail or f"a WebSocket is answered with status {answer.status}"
         if not isinstance(error, InvalidStatus):
             why = f"the answer to a handshake is wrong: {first_line(error)}"
-        return Failed(why, answer.status, answer.retry_after_s, was_reached=True)
+        return Failed(why, answer.status, answer.retry_after_s, was_reached=True, page=answer.page)
 
     def _frame(self, frame: Frame) -> list[Event]:
         if frame.opcode not in (Opcode.TEXT, Opcode.CONT):

@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from livefeed.config.layers import SettingValue, from_environment, from_file, from_options, unknown_variables
 from livefeed.config.protection import check_protection
 from livefeed.config.rule_settings import rules_of, without_rule
+from livefeed.config.setting_texts import TEXTS
 from livefeed.document.rules import RuleSpec
 from livefeed.exceptions import ConfigurationError, closest, option_of, shown
 
@@ -49,64 +50,7 @@ MAX_ERRORS = 100
 """Upper limit of the errors that are given together."""
 
 _FEED_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}\Z"
-_NAME = "a name: letters, digits, _ and - (not at its beginning), at most 64"
-_TIME = "a number of seconds from 1 to 3600"
-_PAUSE = "a number of seconds from 0 to 3600"
-_COUNT = "a whole number, 0 or more"
-_AGE = "a number of seconds from 0 to 604800"
-_TEXT = "a text of 1 to 1024 characters"
-_ALLOWED = {
-    "feed": _NAME,
-    "source": "the text of a URL",
-    "interval": "a number of seconds from 0.05 to 3600",
-    "push": "tick or change",
-    "allow_origin": "a list of one origin or more",
-    "max_bytes": "a whole number from 2 to 268435456",
-    "max_delta_bytes": "a whole number from 0 to 268435456",
-    "max_subscribers": _COUNT,
-    "stale_after": _AGE,
-    "gone_after": _AGE,
-    "auth_tokens": "a path",
-    "auth_keys": "a path, or the text of a URL",
-    "auth_algorithm": "a list of EdDSA, ES256 and RS256",
-    "auth_issuer": _TEXT,
-    "auth_audience": _TEXT,
-    "auth_cookie": "the name of a cookie, of letters, digits, _ and -",
-    "listen": "a list of one endpoint or more",
-    "state_dir": "a path",
-    "transport": "fast or twisted",
-    "max_connections": _COUNT,
-    "accept_rate": f"{_COUNT}, or none",
-    "handshake_timeout": _TIME,
-    "head_timeout": _TIME,
-    "max_head_bytes": "a whole number from 16384 to 262144",
-    "idle_timeout": _TIME,
-    "cert": "a path, or a list of paths",
-    "key": "a path, or a list of paths",
-    "trusted_proxy": "a list of networks such as 10.0.0.0/8, or unix",
-    "address_rate": _COUNT,
-    "network_rate": _COUNT,
-    "forwarded_header": "none, x-forwarded-for or forwarded",
-    "access_log": "a path, unix: and the path of a socket, or -",
-    "access_log_format": "common, combined or json",
-    "runtime_dir": "a path",
-    "instance": _NAME,
-    "admin": "a list of endpoints",
-    "admin_token": "a path",
-    "admin_group": "the name or the number of a group",
-    "ready_public": "true or false",
-    "page_figures": "true or false",
-    "public_reasons": "true or false",
-    "signing_key": "a path",
-    "workers": "a whole number from 0 to 1024, or auto",
-    "orphan_after": _AGE,
-    "log_level": "debug, info, warn or error",
-    "drain_delay": _PAUSE,
-    "drain": _PAUSE,
-    "return_after": _PAUSE,
-}
-
-OPTIONS = ("config", *_ALLOWED)
+OPTIONS = ("config", *TEXTS)
 """The names of the options. Each has a variable of the environment and, except for the first, a key in the file."""
 
 _log = Logger()
@@ -184,7 +128,7 @@ class FeedSettings(_PlacedSettings, frozen=True, kw_only=True):
     auth_cookie: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")] | None = None
 
 
-_OF_A_FEED = tuple(name for name in FeedSettings.__struct_fields__ if name in _ALLOWED or name == "rules")
+_OF_A_FEED = tuple(name for name in FeedSettings.__struct_fields__ if name in TEXTS or name == "rules")
 
 
 class Settings(_PlacedSettings, frozen=True, kw_only=True):
@@ -459,9 +403,9 @@ def _typed(name: str, setting: SettingValue) -> Any:
     """
     if name == "rules":
         return rules_of(setting)
-    if name not in _ALLOWED:
+    if name not in TEXTS:
         is_table = isinstance(setting.value, dict)
-        hint = closest(name, ("feeds",) if is_table else (*_ALLOWED, "feeds"))
+        hint = closest(name, ("feeds",) if is_table else (*TEXTS, "feeds"))
         if is_table and not hint:
             hint = "; those for all stand at the top of the file, without a table, and those of a feed in [feeds.NAME]"
         raise ConfigurationError(f"there is no such setting{hint}", place=setting.place)
@@ -480,7 +424,7 @@ def _typed(name: str, setting: SettingValue) -> Any:
         value_shown = "it" if name == "source" else shown(setting.value)
         hint = f"; write [{shown(setting.value)}]" if name in REPEATABLE and isinstance(setting.value, str) else ""
         hint += "; leave out the quotes" if setting.typed and _is_quoted_number(name, setting.value) else ""
-        raise ConfigurationError(f"{value_shown} is not {_ALLOWED[name]}{hint}", place=setting.place) from None
+        raise ConfigurationError(f"{value_shown} is not {TEXTS[name].allowed}{hint}", place=setting.place) from None
     if name == "access_log" and value is not None:
         return _absolute_log(value, setting.folder)
     if name == "auth_keys":

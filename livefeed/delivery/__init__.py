@@ -19,8 +19,10 @@
 - ``items``: the items that one connection follows.
 - ``keys``: the public keys by which statements are verified.
 - ``long_polls``: requests that wait for the next version.
+- ``message_members``: the members of all messages, with their meanings.
 - ``messages``: the messages of the subprotocol ``livefeed.delta.v1``.
 - ``pages``: the pages for people, and the list of feeds.
+- ``problem_pages``: the pages that the types of problems lead to.
 - ``published_feed``: everything that is served of one feed.
 - ``root``: the tree of all paths, to which feeds are added and from which they are removed.
 - ``scripts``: the client for pages, and the modules that it loads.

@@ -144,7 +144,7 @@ class Directory:
         if listed is None or listed.guard is None:
             return None
         judged = listed.guard.judge(visitor.credentials or Credentials(), visitor.peer)
-        return Refusal(judged.status, judged.why, judged.retry_ms) if isinstance(judged, Denial) else judged
+        return Refusal(judged.kind.status, judged.why, judged.retry_ms) if isinstance(judged, Denial) else judged
 
     def find(self, path: str, visitor: Visitor) -> Followed | Refusal:
         """Gives the ways in which an item is followed, for a client that is going to follow it.

@@ -14,6 +14,7 @@ from livefeed.delivery.feed_resource import MissingPart, refuse_part
 from livefeed.delivery.items import Visit
 from livefeed.document.snapshot import named_version
 from livefeed.feed.state import State
+from livefeed.web import problems
 from livefeed.web.answers import answer, refuse, refuse_expired, refuse_not_pulled, refuse_one_more, refuse_withdrawn
 from livefeed.web.conditional import is_another
 from livefeed.web.prepared import Prepared
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from livefeed.document.snapshot import Representation, Snapshot
     from livefeed.web.cors import Origins
     from livefeed.web.negotiation import RequestFields
+    from livefeed.web.problem_type import ProblemType
     from livefeed.web.request import Request
 
 PREFLIGHT_MAX_AGE_S = 86_400
@@ -56,7 +58,7 @@ class Busy(Node):
         headers = [*self.permission(request), EXPOSED]
         fields = request.fields
         if request.method in (b"GET", b"HEAD") and not fields.asks_for_websocket and _wants_events(self._form, fields):
-            return refuse_events(request, headers)
+            return refuse_events(request, problems.TOO_MANY_PARTS, headers)
         return refuse_part(request, headers)
 
 
@@ -80,9 +82,16 @@ class DocumentResource(DocumentVariants):
         if request.method == b"OPTIONS":
             return self._options(request)
         if request.method not in (b"GET", b"HEAD"):
-            return refuse(request, 405, "Documents are read here.", (*self._shared(request), (b"Allow", METHODS)))
+            return refuse(
+                request,
+                problems.METHOD_NOT_ALLOWED,
+                "Documents are read here.",
+                (*self._shared(request), (b"Allow", METHODS)),
+            )
         if request.has_content:
-            return refuse(request, 413, "A request for a document has no content.", self._shared(request))
+            return refuse(
+                request, problems.UNEXPECTED_CONTENT, "A request for a document has no content.", self._shared(request)
+            )
         fields = request.fields
         # A document that is not shown can be followed as well, by clients that understand messages about the state.
         if fields.asks_for_websocket and not self._unknown:
@@ -111,11 +120,11 @@ class DocumentResource(DocumentVariants):
         slots = self._delivery.slots
         if slots is not None:
             self._feed.tally.refused["stopping"] += 1
-            return refuse_events(request, fields, slots.take_ms())
+            return refuse_events(request, problems.COME_BACK, fields, slots.take_ms())
         if refused or request.over_capacity or self._delivery.full():
             if not (refused or request.over_capacity):
                 self._feed.tally.refused["limit"] += 1
-            return refuse_events(request, fields)
+            return refuse_events(request, self._why_no_events(request, is_unknown=refused), fields)
         have, delta = _last_event_id(request), request.args.get(b"delta")
         if self._has_last(request) and self._feed.state is State.ENDED:
             # No other status ends an EventSource for good (the HTML standard, 9.2.3).
@@ -125,6 +134,17 @@ class DocumentResource(DocumentVariants):
             visit = Visit.of(request, self._delivery.directory().cookie_names())
             return self._delivery.streams.begin(request, fields, have=have, visit=visit, delivery=self._delivery)
         return self._delivery.streams.begin(request, fields, delta=delta == [b"1"], have=have)
+
+    def _why_no_events(self, request: Request, *, is_unknown: bool) -> ProblemType:
+        """Gives the reason why an event stream does not begin.
+
+        :param is_unknown: whether nobody knows, or nobody is told, if the part exists.
+        """
+        if request.over_capacity:
+            return problems.TOO_MANY_CONNECTIONS
+        if not is_unknown:
+            return problems.TOO_MANY_SUBSCRIBERS
+        return problems.WITHDRAWN if self._feed.state is State.WITHDRAWN else problems.NO_VERSION_YET
 
     def _has_last(self, request: Request) -> bool:
         """Tells whether a stream would bring nothing but the version that its client has, by the field of the client.
@@ -154,7 +174,9 @@ class DocumentResource(DocumentVariants):
         known = known_tag(snapshot, selected, fields.tags)
         if is_another(fields.if_match, selected.etag):
             refused = (*self._shared(request), *self._state())
-            return refuse(request, 412, "The document is not the one that If-Match names.", refused)
+            return refuse(
+                request, problems.PRECONDITION_FAILED, "The document is not the one that If-Match names.", refused
+            )
         if basis is not None:
             return self._prepare(request, snapshot, selected, known, basis)
         request.select = partial(self._variant, snapshot)

@@ -12,6 +12,7 @@ from livefeed.document.snapshot import IDENTITY
 from livefeed.feed.parts import UNUSED_S, TooManyPartsError
 from livefeed.feed.state import State
 from livefeed.transport.addresses import peer_of
+from livefeed.web import problems
 from livefeed.web.answers import refuse, retry_after
 from livefeed.web.negotiation import choose_coding
 from livefeed.web.resources import Node, NotFound
@@ -33,7 +34,7 @@ _NO_ROOM = "Too many parts of the document are followed already."
 def refuse_part(request: Request, headers: Iterable[tuple[bytes, bytes]] = ()) -> int:
     """Answers a request for a part that there is no room for."""
     # A part is kept for this time after its last request: by then there may be room.
-    return refuse(request, 503, _NO_ROOM, [*headers, retry_after(UNUSED_S)])
+    return refuse(request, problems.TOO_MANY_PARTS, _NO_ROOM, [*headers, retry_after(UNUSED_S)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from livefeed.auth.grants import TokenError
 from livefeed.delivery.admissions import Admissions
 from livefeed.transport.addresses import peer_of
+from livefeed.web import problems
 from livefeed.web.answers import refuse
 from livefeed.web.credentials import Credentials, hide_token_in_url
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from livefeed.feed.tally import Tally
     from livefeed.web.cors import Origins
     from livefeed.web.failures import Failures
+    from livefeed.web.problem_type import ProblemType
     from livefeed.web.request import Request
 
 REALM = b'Bearer realm="livefeed"'
@@ -34,7 +36,17 @@ _GUESSES = ("malformed", "unknown")
 """The reasons of denials that an address may not have often. The owner of a token that has expired has guessed nothing.
 """
 
-_STATUSES: dict[DenialReason, int] = {"scope": 403, "origin": 403, "query": 400, "rate": 429, "keys": 503}
+_TYPES: dict[DenialReason, ProblemType] = {
+    "missing": problems.TOKEN_MISSING,
+    "malformed": problems.TOKEN_MALFORMED,
+    "unknown": problems.TOKEN_UNKNOWN,
+    "expired": problems.TOKEN_EXPIRED,
+    "scope": problems.TOKEN_SCOPE,
+    "origin": problems.COOKIE_ORIGIN,
+    "query": problems.TOKEN_IN_URL,
+    "rate": problems.TOO_MANY_WRONG_TOKENS,
+    "keys": problems.KEYS_UNAVAILABLE,
+}
 _ERRORS: dict[DenialReason, bytes] = {
     "malformed": b"invalid_token",
     "unknown": b"invalid_token",
@@ -57,9 +69,9 @@ class Denial:
     why: str
 
     @property
-    def status(self) -> int:
-        """The status of the answer."""
-        return _STATUSES.get(self.reason, 401)
+    def kind(self) -> ProblemType:
+        """The type of the answer, with its status."""
+        return _TYPES[self.reason]
 
     @property
     def retry_ms(self) -> int | None:
@@ -92,7 +104,7 @@ def refuse_denied(request: Request, denial: Denial, headers: Iterable[tuple[byte
     :param headers: the fields with which pages may read the answer.
     """
     fields = [*headers, *denial.fields(), (b"Cache-Control", b"private, no-store")]
-    return refuse(request, denial.status, denial.why, fields)
+    return refuse(request, denial.kind, denial.why, fields)
 
 
 @dataclass(frozen=True, slots=True)

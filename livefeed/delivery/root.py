@@ -8,6 +8,7 @@ from livefeed.delivery.directory import Directory
 from livefeed.delivery.figures import FiguresBoard, FiguresResource
 from livefeed.delivery.keys import KeysResource
 from livefeed.delivery.pages import ASSETS, ListPageResource, ListResource, PageOptions, feed_page, page_files
+from livefeed.delivery.problem_pages import SEGMENT, ProblemPages
 from livefeed.delivery.scripts import scripts
 from livefeed.web.cors import Origins
 from livefeed.web.reconnect_slots import ReconnectSlots
@@ -116,6 +117,7 @@ class Root(Node):
         assets.putChild(b"page", page_files(origins))
         for name, script in scripts(origins).items():
             assets.putChild(name.encode(), script)
+        assets.putChild(SEGMENT, ProblemPages(origins, is_shared=True))
         options = self._options
         assets.putChild(b"feeds.json", ListResource(origins, published, with_reasons=options.reasons))
         if options.figures:

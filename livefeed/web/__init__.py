@@ -18,9 +18,12 @@
 - ``interfaces``: the requirements of channels and requests on the objects around them.
 - ``last_answers``: answers that end their connections and say when the client comes back, during a stop.
 - ``negotiation``: the fields of a request, parsed once. Pure.
+- ``operator_problems``: the types of problems that only the operator's port has.
 - ``pipelining``: the turns of a client's requests, and back-pressure.
-- ``plain_http``: the answer to clients without TLS on a port with TLS. Pure.
+- ``plain_http``: the answer to clients without TLS on a port with TLS.
 - ``prepared``: the heads of a document's answers, made once.
+- ``problem_type``: a kind of refusal, with all that its page says. Pure.
+- ``problems``: the types of problems on the public port.
 - ``reconnect_slots``: the delays after which refused and released clients come back.
 - ``refusals``: the refusal of event streams.
 - ``rendering``: one answer for many requests.

@@ -14,11 +14,13 @@ from twisted.web.http_headers import Headers
 from twisted.web.server import NOT_DONE_YET
 
 from livefeed.document.snapshot import IDENTITY
+from livefeed.web import problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from livefeed.web.interfaces import AnsweredRequest
+    from livefeed.web.problem_type import ProblemType
 
 
 SERVER = b"livefeed"
@@ -126,33 +128,40 @@ def _as_written(name: bytes) -> bytes:
     return next(Headers({name: [b""]}).getAllRawHeaders())[0]
 
 
-def problem(status: int, detail: str, more: Mapping[str, str] | None = None) -> tuple[list[tuple[bytes, bytes]], bytes]:
+def problem(
+    kind: ProblemType, detail: str, more: Mapping[str, str] | None = None
+) -> tuple[list[tuple[bytes, bytes]], bytes]:
     """Gives the fields and the body of an error (RFC 9457).
 
-    :param status: the status code.
+    :param kind: its type, which has the status code.
     :param detail: one sentence for a human reader. It must not contain anything that the client sent.
     :param more: further members (RFC 9457, 3.2).
     """
-    facts = {"title": HTTPStatus(status).phrase, "status": status, "detail": detail, **(more or {})}
+    facts = {"type": kind.path, "title": kind.title, "status": kind.status, "detail": detail, **(more or {})}
     body = msgspec.json.encode(facts)
     return [(b"Content-Type", b"application/problem+json"), (b"Cache-Control", b"no-store")], body
 
 
 def refuse(
     request: AnsweredRequest,
-    status: int,
+    kind: ProblemType,
     detail: str,
     headers: Iterable[tuple[bytes, bytes]] = (),
     more: Mapping[str, str] | None = None,
 ) -> int:
     """Answers a request with a problem; see :func:`problem`."""
-    fields, body = problem(status, detail, more)
-    return answer(request, status, (*fields, *headers), body)
+    fields, body = problem(kind, detail, more)
+    return answer(request, kind.status, (*fields, *headers), body)
 
 
 def refuse_one_more(request: AnsweredRequest, headers: Iterable[tuple[bytes, bytes]] = ()) -> int:
     """Refuses a request to follow a feed whose limit of subscribers is reached."""
-    return refuse(request, 503, "As many follow this already as may.", [*headers, retry_after(FULL_RETRY_S)])
+    return refuse(
+        request,
+        problems.TOO_MANY_SUBSCRIBERS,
+        "As many follow this already as may.",
+        [*headers, retry_after(FULL_RETRY_S)],
+    )
 
 
 def refuse_not_pulled(request: AnsweredRequest, retry_s: float, headers: Iterable[tuple[bytes, bytes]] = ()) -> int:
@@ -160,7 +169,9 @@ def refuse_not_pulled(request: AnsweredRequest, retry_s: float, headers: Iterabl
 
     :param retry_s: the seconds until the next tick.
     """
-    return refuse(request, 503, "The document has not been pulled yet.", [*headers, retry_after(retry_s)])
+    return refuse(
+        request, problems.NO_VERSION_YET, "The document has not been pulled yet.", [*headers, retry_after(retry_s)]
+    )
 
 
 def refuse_expired(request: AnsweredRequest, retry_s: float, headers: Iterable[tuple[bytes, bytes]] = ()) -> int:
@@ -171,7 +182,7 @@ def refuse_expired(request: AnsweredRequest, retry_s: float, headers: Iterable[t
     :param retry_s: the seconds until the next tick.
     """
     detail = "The document is too old to be shown. Come back later."
-    return refuse(request, 410, detail, [*headers, retry_after(retry_s)])
+    return refuse(request, problems.EXPIRED, detail, [*headers, retry_after(retry_s)])
 
 
 def refuse_withdrawn(request: AnsweredRequest, headers: Iterable[tuple[bytes, bytes]] = ()) -> int:
@@ -179,7 +190,7 @@ def refuse_withdrawn(request: AnsweredRequest, headers: Iterable[tuple[bytes, by
 
     The status is 410 for the same reason as that of :func:`refuse_expired`.
     """
-    return refuse(request, 410, "The document is withdrawn, and must not be shown.", headers)
+    return refuse(request, problems.WITHDRAWN, "The document is withdrawn, and must not be shown.", headers)
 
 
 def retry_after(delay_s: float) -> tuple[bytes, bytes]:

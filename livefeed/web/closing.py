@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.protocols.policies import ProtocolWrapper
 
+from livefeed.web import problems
 from livefeed.web.answers import EVERY_ANSWER, http_date, problem
 from livefeed.web.time_limits import SEND_TIMEOUT_S, TimeLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from livefeed.web.problem_type import ProblemType
     from livefeed.web.request import Request
 
 LINGER_S = 2
@@ -83,11 +85,11 @@ class Closing(TimeLimits):
         elif not self.requests and not self._buffer:
             self.loseConnection()
 
-    def refuse(self, status: int, detail: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+    def refuse(self, kind: ProblemType, detail: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
         """Answers bytes of which no request is made, and closes the connection."""
-        fields_of_problem, body = problem(status, detail)
+        fields_of_problem, body = problem(kind, detail)
         content = b"" if self._method == b"HEAD" else body
-        self.site.count_refusal(self, status, len(content))
+        self.site.count_refusal(self, kind.status, len(content))
         fields = [
             *EVERY_ANSWER,
             (b"Date", http_date()),
@@ -98,7 +100,7 @@ class Closing(TimeLimits):
         ]
         self.transport.writeSequence(
             [
-                b"HTTP/1.1 %d %s\r\n" % (status, HTTPStatus(status).phrase.encode()),
+                b"HTTP/1.1 %d %s\r\n" % (kind.status, HTTPStatus(kind.status).phrase.encode()),
                 *(b"%s: %s\r\n" % field for field in fields),
                 b"\r\n",
                 content,
@@ -140,7 +142,7 @@ class Closing(TimeLimits):
                 below = below.transport
             below.loseConnection()
         elif self._in_head:
-            self.refuse(408, "The head of the request took too long.")
+            self.refuse(problems.HEAD_TIMEOUT, "The head of the request took too long.")
         else:
             self.loseConnection()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from livefeed.web import problems
 from livefeed.web.answers import retry_after
 from livefeed.web.closing import Closing
 from livefeed.web.negotiation import RequestFields, asks_for_events, field_of
@@ -60,10 +61,10 @@ class HeadChecks(Closing):
         """LineReceiver API."""
         self._note_method(line)
         if not self._closing and _CONTROL.search(line):
-            self.refuse(400, "The head of the request has a control character in it.")
+            self.refuse(problems.MALFORMED_REQUEST, "The head of the request has a control character in it.")
         elif not self._closing and line[:1] in (b" ", b"\t"):
             # obs-fold: a server either refuses or unfolds it (RFC 9112, 5.2).
-            self.refuse(400, "The head of the request has a folded line in it.")
+            self.refuse(problems.MALFORMED_REQUEST, "The head of the request has a folded line in it.")
         # HTTPChannel accepts one empty line in front of a request, and remembers it.
         self._ate_line = not line and not self.requests
         if not self._closing:
@@ -74,9 +75,13 @@ class HeadChecks(Closing):
         """LineReceiver API."""
         self._note_method(line)
         if self._command is None and b" " in line[: self.MAX_LENGTH]:
-            self.refuse(414, f"The target of the request is longer than {self.totalHeadersSize} bytes.")
+            self.refuse(
+                problems.TARGET_TOO_LONG, f"The target of the request is longer than {self.totalHeadersSize} bytes."
+            )
         else:
-            self.refuse(431, f"The head of the request is larger than {self.totalHeadersSize} bytes.")
+            self.refuse(
+                problems.HEAD_TOO_LARGE, f"The head of the request is larger than {self.totalHeadersSize} bytes."
+            )
         return True
 
     def _note_method(self, line: bytes) -> None:
@@ -89,10 +94,13 @@ class HeadChecks(Closing):
         name, _, value = line.partition(b":")
         length = value.strip(b" \t")
         if len(name) > MAX_FIELD_NAME_BYTES:
-            self.refuse(431, f"The request has a field with a name of more than {MAX_FIELD_NAME_BYTES} bytes.")
+            self.refuse(
+                problems.HEAD_TOO_LARGE,
+                f"The request has a field with a name of more than {MAX_FIELD_NAME_BYTES} bytes.",
+            )
             return False
         if name.lower() == b"content-length" and length.isdigit() and len(length) > _MAX_LENGTH_DIGITS:
-            self.refuse(413, "The content of the request is too large.")
+            self.refuse(problems.CONTENT_TOO_LARGE, "The content of the request is too large.")
             return False
         accepted: bool = super().headerReceived(line)
         return accepted
@@ -106,14 +114,14 @@ class HeadChecks(Closing):
         # twisted.web asks for the persistence of the connection before it tells the request its method and version.
         request.fields = RequestFields.of(headers, command, self._version)
         if len(hosts) > 1 or (not hosts and self._version != b"HTTP/1.0"):
-            self.refuse(400, "The request must have one Host field.")
+            self.refuse(problems.MALFORMED_REQUEST, "The request must have one Host field.")
         elif hosts and not _HOST.fullmatch(hosts[0]):
-            self.refuse(400, "The Host field of the request is malformed.")
+            self.refuse(problems.MALFORMED_REQUEST, "The Host field of the request is malformed.")
         elif not _TARGET.match(self._path):
-            self.refuse(400, "The target of the request is malformed.")
+            self.refuse(problems.MALFORMED_REQUEST, "The target of the request is malformed.")
         elif (field_of(headers, b"Transfer-Encoding") or b"chunked").lower() != b"chunked":
             # The end of the content cannot be found (RFC 9112, 6.3). HTTPChannel refuses the other cases.
-            self.refuse(400, "The Transfer-Encoding field of the request is not 'chunked'.")
+            self.refuse(problems.MALFORMED_REQUEST, "The Transfer-Encoding field of the request is not 'chunked'.")
         elif self._timed is not None and self._timed.over_capacity:
             if asks_for_events(request.fields, command, self._path):
                 # An EventSource would not come back after a 503. The resource refuses it, because the resource knows
@@ -123,7 +131,7 @@ class HeadChecks(Closing):
                 self._last_request = True
             else:
                 retry = [retry_after(OVER_CAPACITY_RETRY_S)]
-                self.refuse(503, "There are too many connections. Come back later.", retry)
+                self.refuse(problems.TOO_MANY_CONNECTIONS, "There are too many connections. Come back later.", retry)
         if self._closing:
             return
         if (self.length != 0 or headers.hasHeader(b"Transfer-Encoding")) and not self.takes_content():
@@ -151,6 +159,6 @@ class HeadChecks(Closing):
         if self._closing:
             return
         if self._receivedHeaderSize > self.totalHeadersSize or self._receivedHeaderCount > self.maxHeaders:
-            self.refuse(431, "The head of the request is too large.")
+            self.refuse(problems.HEAD_TOO_LARGE, "The head of the request is too large.")
         else:
-            self.refuse(400, "The request is malformed.")
+            self.refuse(problems.MALFORMED_REQUEST, "The request is malformed.")

@@ -14,16 +14,20 @@ from livefeed.web.answers import EVENT_STREAM, EVERY_ANSWER
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from livefeed.web.problem_type import ProblemType
     from livefeed.web.request import Request
 
 _COUNTS_AS = 503
 
 
-def refuse_events(request: Request, headers: Iterable[tuple[bytes, bytes]] = (), retry_ms: int | None = None) -> int:
+def refuse_events(
+    request: Request, kind: ProblemType, headers: Iterable[tuple[bytes, bytes]] = (), retry_ms: int | None = None
+) -> int:
     """Refuses an event stream. The connection stays open for the next attempt of the client.
 
-    The metrics count the answer as a 503.
+    The metrics count the answer as a 503. A comment, which no client reads, names the page of the reason.
 
+    :param kind: the reason, with which any other request would be refused.
     :param headers: the fields besides those of every event stream.
     :param retry_ms: the delay in milliseconds after which the client comes back; ``None`` for the next slot of clients
         that are refused.
@@ -32,7 +36,7 @@ def refuse_events(request: Request, headers: Iterable[tuple[bytes, bytes]] = (),
     request.counts_as = _COUNTS_AS
     if retry_ms is None:
         retry_ms = request.channel.site.refusal_slots.next_retry_ms()
-    body = b"retry: %d\n" % retry_ms
+    body = b"retry: %d\n: see %s\n" % (retry_ms, kind.path.encode())
     for name, value in (*EVERY_ANSWER, *headers, *EVENT_STREAM):
         request.responseHeaders.setRawHeaders(name, [value])
     if request.clientproto == b"HTTP/1.0":

@@ -18,6 +18,7 @@ from twisted.web.resource import getChildForRequest
 from livefeed.document import pointer
 from livefeed.document.snapshot import IDENTITY
 from livefeed.transport.answer import LARGE_BYTES
+from livefeed.web import problems
 from livefeed.web.answers import answer, line_of, opening_fields, refuse
 from livefeed.web.whole_heads import headers_of, values_in
 
@@ -224,7 +225,7 @@ class Request(server.Request):
         if self.method == b"OPTIONS":
             answer(self, 204, [(b"Allow", b"GET, HEAD, OPTIONS")], None)
         else:
-            refuse(self, 400, "The target * is for OPTIONS alone.")
+            refuse(self, problems.MALFORMED_REQUEST, "The target * is for OPTIONS alone.")
 
     def processingFailed(self, reason: Failure) -> Failure:
         """server.Request API."""
@@ -233,7 +234,7 @@ class Request(server.Request):
         if self.startedWriting:
             self.channel.forceAbortClient()
         else:
-            refuse(self, 500, "The server failed to answer. It has written down why.")
+            refuse(self, problems.INTERNAL_ERROR, "The server failed to answer. It has written down why.")
         return reason
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from twisted.web.resource import Resource
 
 from livefeed.document.snapshot import IDENTITY, version_of
+from livefeed.web import problems
 from livefeed.web.answers import answer, refuse
 from livefeed.web.conditional import is_another, listed_tags, matching_tag
 from livefeed.web.negotiation import KeyedFields
@@ -44,7 +45,7 @@ class Node(Resource):
 
     def render(self, request: Request) -> int:
         """IResource API. A path that only leads to others has no content of its own."""
-        return refuse(request, 404, self.nothing, self.permission(request))
+        return refuse(request, problems.NOT_FOUND, self.nothing, self.permission(request))
 
     def permission(self, request: Request) -> list[tuple[bytes, bytes]]:
         """Gives the fields with which browsers let pages of the allowed origins read an answer."""
@@ -68,6 +69,10 @@ class Content(Node):
         """Gives the content as it is sent, and its content coding."""
         return self.content(), IDENTITY
 
+    def media_type(self, request: Request) -> bytes:
+        """Gives the media type of the content as it is sent."""
+        return self.content_type
+
     def fields(self, request: Request) -> list[tuple[bytes, bytes]]:
         """Gives the fields of an answer with the content."""
         raise NotImplementedError
@@ -81,20 +86,26 @@ class Content(Node):
         if request.method == b"OPTIONS":
             return answer(request, 204, [*self.shared(request), (b"Allow", METHODS)], None)
         if request.method not in (b"GET", b"HEAD"):
-            return refuse(request, 405, "This is only read.", [*self.shared(request), (b"Allow", METHODS)])
+            return refuse(
+                request, problems.METHOD_NOT_ALLOWED, "This is only read.", [*self.shared(request), (b"Allow", METHODS)]
+            )
         if request.has_content:
-            return refuse(request, 413, "A request for a page has no content.", self.shared(request))
+            return refuse(
+                request, problems.UNEXPECTED_CONTENT, "A request for a page has no content.", self.shared(request)
+            )
         body, coding = self.coded(request)
         etag = b'"%s"' % version_of(body).encode()
         if is_another(request.fields.if_match, etag):
-            return refuse(request, 412, "It is not the one that If-Match names.", self.shared(request))
+            return refuse(
+                request, problems.PRECONDITION_FAILED, "It is not the one that If-Match names.", self.shared(request)
+            )
         headers = [*self.shared(request), *self.fields(request), (b"ETag", etag)]
         request.select = partial(self._variant, etag)
         if matching_tag(request.fields.tags, [etag]) is not None:
             return answer(request, 304, headers, None)
         if coding != IDENTITY:
             headers.append((b"Content-Encoding", coding.encode()))
-        return answer(request, 200, [*headers, (b"Content-Type", self.content_type)], body)
+        return answer(request, 200, [*headers, (b"Content-Type", self.media_type(request))], body)
 
     def _variant(self, etag: bytes, values: list[bytes | None]) -> Hashable:
         """Gives the parts of the keyed fields that matter; see :data:`livefeed.transport.answer.Select`."""

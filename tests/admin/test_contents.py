@@ -22,7 +22,7 @@ class ContentsTests(SynchronousTestCase):
             (b"/feeds/b", None, 404),
         ):
             refusal = contents.refusal(path, length)
-            self.assertEqual(refusal and refusal[0], status, (path, length))
+            self.assertEqual(refusal and refusal[0].status, status, (path, length))
 
     def test_all_together(self) -> None:
         """One larger content is read if it is alone, and others up to the bound."""
@@ -31,6 +31,6 @@ class ContentsTests(SynchronousTestCase):
         contents.reserve(MAX_CONTENTS_BYTES - 1)
         self.assertIsNone(contents.refusal(b"/feeds/a", 1))
         refusal = contents.refusal(b"/feeds/a", 2)
-        self.assertEqual(refusal and refusal[0], 503)
+        self.assertEqual(refusal and refusal[0].status, 503)
         contents.release(MAX_CONTENTS_BYTES - 1)
         self.assertIsNone(contents.refusal(b"/feeds/a", 2 * MAX_CONTENTS_BYTES))

@@ -97,7 +97,7 @@ class TimeTests(SynchronousTestCase):
         ):
             with self.assertRaisesRegex(EditRefusedError, why) as caught:
                 time_of(text, NOW)
-            self.assertEqual(caught.exception.status, status)
+            self.assertEqual(caught.exception.kind.status, status)
 
 
 class SetAsideTests(EmbargoesTestCase):
@@ -142,7 +142,7 @@ class SetAsideTests(EmbargoesTestCase):
         wish = SetAside(LATER, NO_CONDITIONS, "anna", 100)
         failure = self.failureResultOf(Deferred.fromCoroutine(set_aside(self.one, b"[1]", wish)))
         assert isinstance(failure.value, EditRefusedError)
-        self.assertEqual(failure.value.status, 429)
+        self.assertEqual(failure.value.kind.status, 429)
 
 
 class CommandTests(EmbargoesTestCase):

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed import __version__
 from livefeed.admin.metrics import Figures, MetricsResource, of_workers
 from livefeed.admin.reports import NO_ORIGIN
-from livefeed.admin.samples import Sample, total_of
+from livefeed.admin.samples import FAMILIES, Sample, total_of
 from livefeed.document.requirements import Required
 from livefeed.document.rules import Rules, RuleSpec
 from livefeed.document.selectors import parse_selector
@@ -42,6 +42,15 @@ HANDSHAKE = (
     b"Sec-WebSocket-Version: 13",
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
 )
+
+
+WORKERS = [
+    {"index": 0, "generation": 1, "state": "ready", "restarts": 2, "canary_s": 0.5},
+    {"index": 1, "generation": 1, "state": "ready", "restarts": 0, "canary_s": None},
+    {"index": 2, "generation": 1, "state": "dead", "restarts": 1, "canary_s": None},
+    {"index": 0, "generation": 0, "state": "draining", "restarts": 0, "canary_s": None},
+]
+"""Reports of workers, as ``/status`` has them."""
 
 
 class MetricsTestCase(SynchronousTestCase):
@@ -102,6 +111,15 @@ class MetricsTestCase(SynchronousTestCase):
 
 class FeedFigureTests(MetricsTestCase):
     """The figures of one feed."""
+
+    def test_labels_are_those_of_the_table(self) -> None:
+        """The table of families, of which the reference is made, has them in the same order."""
+        self.pull(b"[1]")
+        names = set()
+        for sample in (*self.figures.samples(), *of_workers(WORKERS)):
+            self.assertEqual(FAMILIES[sample.name].labels, tuple(name for name, _ in sample.labels), sample)
+            names.add(sample.name)
+        self.assertGreater(len(names), 40)
 
     def test_before_the_first_document(self) -> None:
         """A feed without a document has no time and no age, and 0 bytes and versions."""
@@ -269,13 +287,7 @@ class ProcessFigureTests(MetricsTestCase):
 
     def test_workers(self) -> None:
         """By state; a canary that was not served has no time. Those of earlier generations have no figures beside."""
-        reports = [
-            {"index": 0, "generation": 1, "state": "ready", "restarts": 2, "canary_s": 0.5},
-            {"index": 1, "generation": 1, "state": "ready", "restarts": 0, "canary_s": None},
-            {"index": 2, "generation": 1, "state": "dead", "restarts": 1, "canary_s": None},
-            {"index": 0, "generation": 0, "state": "draining", "restarts": 0, "canary_s": None},
-        ]
-        samples = [*of_workers(reports)]
+        samples = [*of_workers(WORKERS)]
         self.assertEqual(total_of(samples, "workers", state="ready"), 2)
         self.assertEqual(total_of(samples, "workers", state="dead"), 1)
         self.assertEqual(total_of(samples, "workers", state="draining"), 1)

@@ -34,7 +34,7 @@ class EditsTestCase(SynchronousTestCase):
         """Gives the status and the message of an edit that is refused."""
         assert callable(edit)
         error = self.assertRaises(EditRefusedError, edit, *arguments)
-        return error.status, str(error)
+        return error.kind.status, str(error)
 
 
 class ConditionsTests(EditsTestCase):

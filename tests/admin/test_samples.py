@@ -31,6 +31,14 @@ class SampleTests(SynchronousTestCase):
             if family.is_counter:
                 self.assertIn(family.combine, ("sum", "parent"), family.name)
 
+    def test_labels(self) -> None:
+        """They stand behind the name, in braces, and are no part of it."""
+        self.assertEqual(FAMILIES["state"].labels, ("feed", "state"))
+        self.assertEqual(FAMILIES["connections"].labels, ())
+        for name, family in FAMILIES.items():
+            self.assertRegex(name, r"\A[a-z_]+\Z")
+            self.assertTrue(family.text.endswith("."), name)
+
     def test_every_family_is_documented(self) -> None:
         """The table of the reference names each metric."""
         text = (Path(__file__).parents[2] / "docs" / "reference" / "metrics.md").read_text("utf-8")

@@ -28,6 +28,7 @@ from livefeed.admin.site import (
 from livefeed.exceptions import CommandError
 from livefeed.testing import Response
 from livefeed.web.answers import answer, refuse
+from livefeed.web.problems import UNEXPECTED_CONTENT
 from livefeed.web.resources import Node
 from livefeed.web.site import IDLE_TIMEOUT_S
 
@@ -182,8 +183,8 @@ class Document(Node):
     def render(self, request: Any) -> int:
         """IResource API."""
         if request.has_content:
-            status, why = request.content_refusal or (413, "It has content.")
-            return refuse(request, status, why)
+            kind, why = request.content_refusal or (UNEXPECTED_CONTENT, "It has content.")
+            return refuse(request, kind, why)
         request.keeps_content = self.kept
         self.taken.append(request.content.read())
         return answer(request, 204, [], None)

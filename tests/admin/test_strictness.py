@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.admin.strictness import RuleRefusedError, strictly, wants_strictness
 from livefeed.document.rules import Violation
 from livefeed.storage.store import UNCHANGED
+from livefeed.web.operator_problems import RULE_REFUSED
 
 VIOLATION = Violation("votes", "hold", "/votes", "/votes is missing", b"")
 
@@ -42,4 +43,4 @@ class EditTests(SynchronousTestCase):
             self.assertIs(self.edit(data), data)
         with self.assertRaises(RuleRefusedError) as caught:
             self.edit(b"0")
-        self.assertEqual((caught.exception.status, caught.exception.violation), (422, VIOLATION))
+        self.assertEqual((caught.exception.kind, caught.exception.violation), (RULE_REFUSED, VIOLATION))

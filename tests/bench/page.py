@@ -5,7 +5,6 @@ They are between the lines ``<!-- bench: NAME -->`` and ``<!-- bench: end -->``.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from tests.bench.report import conditions, sentences_of_workers
 from tests.bench.results import OURS
 from tests.bench.standing import FAN_OUT, standing
 from tests.bench.tables import rest_table, table
+from tests.helpers.regions import fill_regions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "docs" / "benchmarks.json"
 PAGES = (ROOT / "README.md", ROOT / "docs" / "explanation" / "benchmarks.md")
-
-REGION = re.compile(r"<!-- bench: (\w+) -->\n.*?<!-- bench: end -->", re.DOTALL)
 
 README_ROW = "HTTPS, all heads different, 200 connections"
 README_NAMES = {
@@ -40,12 +38,7 @@ def fill(text: str, kept: Kept) -> str:
 
     :raises KeyError: if a mark names no part.
     """
-
-    def made(found: re.Match[str]) -> str:
-        made = PARTS[found[1]](kept).strip()
-        return f"<!-- bench: {found[1]} -->\n{made}\n<!-- bench: end -->"
-
-    return REGION.sub(made, text)
+    return fill_regions(text, "bench", lambda name: PARTS[name](kept))
 
 
 def rows_of(kept: Kept, mark: str | None) -> dict[str, dict[str, Measured]]:

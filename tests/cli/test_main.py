@@ -10,8 +10,19 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed import __version__
 from livefeed.cli import certs
-from livefeed.cli.main import main
+from livefeed.cli.main import main, make_parser
 from livefeed.exceptions import LivefeedError
+
+
+class ParserTests(SynchronousTestCase):
+    """make_parser."""
+
+    def test_subcommands(self) -> None:
+        """All of them, or those that are named: each is imported."""
+        everything = make_parser().format_help()
+        for name in ("certs", "ctl", "serve", "watch"):
+            self.assertRegex(everything, rf"(?m)^    {name} ")
+        self.assertNotIn("watch ", make_parser(["certs"]).format_help())
 
 
 class CommandLineTests(SynchronousTestCase):

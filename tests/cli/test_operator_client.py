@@ -14,6 +14,8 @@ from livefeed.cli.operator_client import Answer, ChoiceError, NotRunningError, O
 from livefeed.exceptions import CommandError
 from tests.helpers.operators_socket import operators_socket
 
+MORE = "`livefeed explain rule-refused` says more"
+
 
 class ClientTestCase(SynchronousTestCase):
     """A folder for sockets."""
@@ -45,6 +47,10 @@ class RequestTests(ClientTestCase):
         for body, why in (
             (b'{"detail": "it is broken"}', "it is broken"),
             (b"[]", "livefeed has answered 409"),
+            (b'{"detail": "it is held", "type": "/-/problems/rule-refused"}', f"it is held; {MORE}"),
+            (b'{"detail": "it is broken", "type": "/-/problems/command-failed"}', "it is broken"),
+            (b'{"detail": "it is broken", "type": "/-/problems/of-another-release"}', "it is broken"),
+            (b'{"detail": "it is broken", "type": 7}', "it is broken"),
             (b"<html>", "livefeed has answered 409, without JSON"),
         ):
             error = self.assertRaises(CommandError, Answer(409, body).report)

@@ -97,6 +97,20 @@ class AnswerTests(SynchronousTestCase):
             self.assertEqual(Answer(404, fields, content).detail, "")
         self.assertEqual(Answer(404, {}, b'{"detail": "x"}').detail, "")
 
+    def test_page_of_an_error(self) -> None:
+        """Only a page of the same server that livefeed may have is named."""
+        fields = {"content-type": "application/problem+json"}
+        self.assertEqual(Answer(404, fields, b'{"type": "/-/problems/not-found"}').page, "/-/problems/not-found")
+        for kind in (
+            b'"about:blank"',
+            b'"https://evil.example/"',
+            b'"/-/problems/../x"',
+            b'"/-/problems/\\u001b[1m"',
+            b"1",
+        ):
+            self.assertEqual(Answer(404, fields, b'{"type": %b}' % kind).page, "", kind)
+        self.assertEqual(Answer(404, {}, b'{"type": "/-/problems/not-found"}').page, "")
+
     def test_splices(self) -> None:
         """Splices apply to the version that the client has, and to no other."""
         item = Item(None)

@@ -455,6 +455,11 @@ class HandshakeTests(ProtocolTestCase):
             (*_, stop) = self.give_up("no", status=status)
             assert isinstance(stop, Stop)
             self.assertEqual(stop.error.status, status)
+        self.setUp()
+        (*_, stop) = self.give_up("This feed requires a token.", status=401, page="/-/problems/token-missing")
+        assert isinstance(stop, Stop)
+        told = "http://h/feed: This feed requires a token. http://h/-/problems/token-missing says more."
+        self.assertEqual(str(stop.error), told)
         for status, state in ((503, State.WAITING), (429, State.WAITING), (410, State.EXPIRED)):
             self.setUp()
             self.give_up("not now", status=status, retry_after_s=30)

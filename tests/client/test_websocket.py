@@ -129,12 +129,13 @@ class WebSocketTests(SynchronousTestCase):
 
     def test_refused_handshake(self) -> None:
         """The status, the reason and the time are those of the answer."""
-        content = b'{"detail": "The feed is full."}'
+        content = b'{"type": "/-/problems/too-many-subscribers", "detail": "The feed is full."}'
         found = self.refusal(
             b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 7\r\n"
             b"Content-Length: %d\r\n\r\n%b" % (len(content), content)
         )
         self.assertEqual((found.status, found.why, found.retry_after_s), (503, "The feed is full.", 7))
+        self.assertEqual(found.page, "/-/problems/too-many-subscribers")
 
     def test_wrong_answers(self) -> None:
         """Whatever answers a handshake, there is a reason."""

@@ -258,24 +258,6 @@ class OptionTests(SynchronousTestCase):
 class DocumentationTests(SynchronousTestCase):
     """The settings in the documentation."""
 
-    def test_table_of_the_settings(self) -> None:
-        """It has each key, option and variable, and the defaults that there are."""
-        text = (DOCS / "reference" / "configuration.md").read_text("utf-8")
-        rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in text.splitlines() if "LIVEFEED_" in row]
-        told = {}
-        for keys, options, variables, default, _ in (row for row in rows if len(row) == 5):
-            for option, variable in zip(options.split(", "), variables.split(", "), strict=True):
-                name = option.strip("`-").replace("-", "_")
-                self.assertEqual(variable, f"`LIVEFEED_{name.upper()}`")
-                self.assertTrue(name == "config" or f"`{name}`" in keys.split(", "), keys)
-                told[name] = default.strip("`")
-        self.assertEqual(sorted(told), sorted(OPTIONS))
-        for cls in (Settings, FeedSettings):
-            for setting in msgspec.structs.fields(cls):
-                if told.get(setting.name, "none") != "none":
-                    expected = msgspec.json.encode(setting.default).decode()
-                    self.assertEqual(told[setting.name], expected, setting.name)
-
     def test_example(self) -> None:
         """It is one."""
         text = (DOCS / "howto" / "several-feeds.md").read_text("utf-8")

@@ -68,7 +68,7 @@ class DeliveryTests(SynchronousTestCase):
         self.delivery.close(returns)
         self.assertTrue(self.delivery.full())
         for number, client in enumerate(self.sockets):
-            reason = b"come back in %d ms" % (9000 + 20 * number)
+            reason = b"see /-/problems/come-back; come back in %d ms" % (9000 + 20 * number)
             self.assertEqual(client.receive(), [(Opcode.CLOSE, b"\x03\xe9" + reason)])
         for stream in self.streams:
             stream.events()
@@ -89,7 +89,8 @@ class DeliveryTests(SynchronousTestCase):
     def test_evicted_clients_come_back_late(self) -> None:
         """As late as a close code can say, and those after them later."""
         self.delivery.evict()
-        self.assertEqual(self.sockets[0].receive(), [(Opcode.CLOSE, b"\x03\xe9come back in 9980 ms")])
+        reason = b"see /-/problems/come-back; come back in 9980 ms"
+        self.assertEqual(self.sockets[0].receive(), [(Opcode.CLOSE, b"\x03\xe9" + reason)])
         self.assertTrue(self.delivery.full())
 
     def test_nothing_begins_after_they_are_let_go(self) -> None:

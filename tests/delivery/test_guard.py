@@ -179,8 +179,8 @@ class WebSocketTests(HandshakeTestCase):
         for transport in (plain, delta, endless):
             transport.clear()
         self.clock.pump([1] * int(SHORT_S))
-        self.assertEqual(plain.value()[:4], b"\x88\x2b\x03\xe9")
-        self.assertIn(b"the token has ended; come back in 1000 ms", delta.value())
+        self.assertEqual(plain.value()[:4], b"\x88\x4a\x03\xe9")
+        self.assertIn(b"the token has ended; see /-/problems/token-expired; come back in 1000 ms", delta.value())
         self.assertEqual(int.from_bytes(delta.value()[2:4], "big"), 3050)
         self.assertNotIn(b"token", endless.value())
         self.assertEqual(len(self.guard.admissions), 1)

@@ -465,7 +465,7 @@ class EndTests(ItemsTestCase):
         slots = ReconnectSlots(9.0, 50)
         self.made.subscribers.let_go(slots)
         client.read()
-        self.assertEqual((slots._count, client.closed[2:]), (1, b"come back in 9000 ms"))
+        self.assertEqual((slots._count, client.closed[2:]), (1, b"see /-/problems/come-back; come back in 9000 ms"))
         self.assertEqual(client.closed[:2], (3000 + 450).to_bytes(2, "big"))
         self.assertEqual(self.watchers(), [0, 0])
 

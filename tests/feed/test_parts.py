@@ -120,7 +120,9 @@ class PollingTests(PartsTestCase):
         for path, *fields in (("/feed.sse/total",), ("/feed/total", b"Accept: text/event-stream")):
             response = self.get(path, *fields)
             self.assertEqual((response.status, response.headers["livefeed-state"]), (200, "stale"), path)
-            self.assertRegex(response.body, rb"\A[0-9a-f]+\r\nretry: [0-9]+\n\r\n0\r\n\r\n\Z")
+            self.assertRegex(
+                response.body, rb"\A[0-9a-f]+\r\nretry: [0-9]+\n: see /-/problems/no-version-yet\n\r\n0\r\n\r\n\Z"
+            )
         self.assertEqual((self.upgraded, self.served.streams()), ([], []))
 
     def test_websocket_follows_a_part_below_either_path(self) -> None:

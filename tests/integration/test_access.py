@@ -137,7 +137,8 @@ def test_revoked_token(folder: Folder, certificate: DevelopmentCertificate) -> N
             folder.write_tokens(OTHER)
             reload(livefeed)
             close = end_of(one)
-            assert (close.code, close.reason) == (3050, "the token has ended; come back in 1000 ms")
+            reason = "the token has ended; see /-/problems/token-expired; come back in 1000 ms"
+            assert (close.code, close.reason) == (3050, reason)
             other.recv(timeout=10)
         assert livefeed.http.get("/secret", headers=bearer(ONE)).status_code == 401
         assert livefeed.http.get("/secret", headers=bearer(OTHER)).status_code == 200

@@ -88,6 +88,9 @@ _targets = _often(
         b"/feed;x",
         b"/fe\x80ed",
         b"/-/page/page.css",
+        b"/-/problems/",
+        b"/-/problems/expired",
+        b"/-/problems/nothing",
         b"/feed.ws",
         b"/nope",
         b"http://localhost/feed",
@@ -404,7 +407,9 @@ _DATE = re.compile(rb"\r\nDate: [A-Z][a-z]{2}, [0-9A-Za-z: ]+ GMT\r\n")
 # At the beginning of a stream, or in place of one. The end of a stream is the same on both.
 _RETRY = re.compile(rb"(\r\n\r\n(?:[0-9a-f]+\r\n)?)retry: [6-9][0-9]{3}\n")
 # The close frame of a WebSocket without a subprotocol, whose code is a slot by chance.
-_AWAY = re.compile(rb"\x88[\x00-\x7d]..the document (?:has expired|is withdrawn); come back in [0-9]+ ms", re.DOTALL)
+_AWAY = re.compile(
+    rb"\x88[\x00-\x7d]..the document (?:has expired|is withdrawn); see [a-z/-]+; come back in [0-9]+ ms", re.DOTALL
+)
 
 
 def masked(answers: bytes) -> bytes:

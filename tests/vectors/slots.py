@@ -32,6 +32,8 @@ def slots() -> Iterator[dict[str, object]]:
         (3050, "the document has expired; come back in 1000 ms", 1000),
         (3050, "the document has expired", 1000),
         (3475, "the document is withdrawn; come back in 43500 ms", 43_500),
+        (3300, "see /-/problems/come-back; come back in 6000 ms", 6000),
+        (3310, "the document is withdrawn; see /-/problems/withdrawn; come back in 43500 ms", 43_500),
         (3010, "come back soon", 200),
         (1001, "come back in 6780 ms", 6780),
     ):

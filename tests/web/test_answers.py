@@ -7,7 +7,6 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.task import Clock
@@ -20,6 +19,7 @@ from livefeed.feed.feed import Feed
 from livefeed.feed.parts import MAX_PARTS
 from livefeed.feed.state import State
 from livefeed.testing import RecordingSubscriber, Response, make_site, publish, request
+from livefeed.web import problems
 from livefeed.web.answers import fields_by_name, head_of, http_date, line_of
 from livefeed.web.reconnect_slots import ReconnectSlots
 from livefeed.web.time_limits import HEAD_TIMEOUT_S
@@ -310,15 +310,17 @@ class EveryAnswerTests(SynchronousTestCase):
             self.assertEqual(exchange.response.headers.get("content-encoding"), expected, exchange.request)
 
     def test_errors_are_problems(self) -> None:
-        """With the status that the answer has, and a title that is the same for all of that status (RFC 9457, 3.1)."""
+        """With the status that the answer has, a type, and the title of this type (RFC 9457, 3.1)."""
+        types = {each.path: each for each in problems.TYPES}
         for exchange in self.answers(b"GET"):
             response = exchange.response
             if response.status >= 400:
                 self.assertEqual(response.headers["content-type"], "application/problem+json")
                 problem = json.loads(response.body)
-                self.assertEqual({*problem}, {"title", "status", "detail"})
+                self.assertEqual({*problem}, {"type", "title", "status", "detail"})
                 self.assertEqual(problem["status"], response.status)
-                self.assertEqual(problem["title"], HTTPStatus(response.status).phrase)
+                kind = types[problem["type"]]
+                self.assertEqual((kind.status, kind.title), (response.status, problem["title"]))
                 self.assertIsInstance(problem["detail"], str)
                 self.assertTrue(problem["detail"])
 

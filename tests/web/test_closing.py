@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from livefeed.document.codings import MAX_MEMBERS
 from livefeed.testing import Response
+from livefeed.web.problems import TOO_MANY_CONNECTIONS
 from tests.helpers.channels import DOCUMENT, GET, ChannelTestCase, LaterResource
 
 
@@ -121,10 +122,10 @@ class RefusalTests(ChannelTestCase):
         for head, body in ((b"", True), (b"HEAD /x HTTP/1.1\r\n", False)):
             self.connect()
             self.channel.dataReceived(head)
-            self.channel.refuse(503, "Come back.", [(b"Retry-After", b"7")])
+            self.channel.refuse(TOO_MANY_CONNECTIONS, "Come back.", [(b"Retry-After", b"7")])
             response = Response.parse(self.transport.value())
             self.assertEqual((response.status, response.headers["retry-after"]), (503, "7"))
-            self.assertEqual(bool(response.body), body)
+            self.assertEqual(b"/-/problems/too-many-connections" in response.body, body)
             self.assert_closing()
         self.assertEqual(self.site.counts(), {(503, "http", "identity"): 2})
 

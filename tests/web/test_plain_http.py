@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -21,9 +23,11 @@ class PlainHttpTests(SynchronousTestCase):
         named = dict(field.split(b": ", 1) for field in fields)
         self.assertEqual(int(named[b"Content-Length"]), len(body))
         self.assertEqual((named[b"Cache-Control"], named[b"Connection"]), (b"no-store", b"close"))
-        self.assertTrue(body.startswith(EXPLANATION))
+        self.assertIn(EXPLANATION, body)
         if b"Location" not in named:
             self.assertEqual(status, b"HTTP/1.1 400 Bad Request")
+            self.assertEqual(named[b"Content-Type"], b"application/problem+json")
+            self.assertEqual(json.loads(body)["type"], "/-/problems/https-required")
             return None
         self.assertEqual(status, b"HTTP/1.1 308 Permanent Redirect")
         return named[b"Location"]

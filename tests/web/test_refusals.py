@@ -11,10 +11,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
 from livefeed.testing import RecordingSubscriber, Response, make_site, publish
+from livefeed.web.problems import COME_BACK
 from livefeed.web.refusals import refuse_events
 
-REFUSED = re.compile(rb"\Aretry: ([0-9]{4,5})\n\Z")
-CHUNKED = re.compile(rb"\A[0-9a-f]+\r\n(retry: [0-9]{4,5}\n)\r\n0\r\n\r\n\Z")
+REFUSED = re.compile(rb"\Aretry: ([0-9]{4,5})\n: see /-/problems/[a-z-]+\n\Z")
+CHUNKED = re.compile(rb"\A[0-9a-f]+\r\n(retry: [0-9]{4,5}\n: see /-/problems/[a-z-]+\n)\r\n0\r\n\r\n\Z")
 
 
 class FullTransport(StringTransport):
@@ -66,6 +67,7 @@ class AnswerTests(SynchronousTestCase):
             self.assertEqual({name: response.headers.get(name) for name in expected}, expected)
             self.assertNotIn("connection", response.headers)
             self.assertRegex(response.body, CHUNKED)
+            self.assertIn(b": see /-/problems/too-many-subscribers\n", response.body)
             self.assertFalse(self.transport.disconnecting)
         self.assertEqual(self.send(b"/feed").body, b'{"a": 1}')
         self.assertEqual(self.served.streams(), [])
@@ -85,13 +87,15 @@ class AnswerTests(SynchronousTestCase):
             isLeaf = True
 
             def render(self, request: Any) -> int:
-                return refuse_events(request, [(b"X-Field", b"x")], 123_456)
+                return refuse_events(request, COME_BACK, [(b"X-Field", b"x")], 123_456)
 
         root: Any = self.site.resource
         root.putChild(b"refusing", Refusing())
         self.patch(self.site, "refusal_slots", None)
         response = self.send(b"/refusing")
-        self.assertEqual((response.headers["x-field"], response.body), ("x", b"e\r\nretry: 123456\n\r\n0\r\n\r\n"))
+        self.assertEqual(response.headers["x-field"], "x")
+        body = b"retry: 123456\n: see /-/problems/come-back\n"
+        self.assertEqual(response.body, b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
 
     def test_head_is_the_head_alone(self) -> None:
         """HEAD gets the same head without content, and the connection stays open as well."""
@@ -132,6 +136,7 @@ class AnswerTests(SynchronousTestCase):
                 (response.headers["connection"], response.headers["access-control-allow-origin"]), ("close", "*")
             )
             self.assertRegex(response.body, CHUNKED)
+            self.assertIn(b": see /-/problems/too-many-connections\n", response.body)
             self.assertTrue(self.transport.disconnecting)
         self.assertEqual(self.served.streams(), [])
         self.assertEqual(self.site.counts(), {(503, "http", "identity"): 5})

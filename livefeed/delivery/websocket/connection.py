@@ -18,6 +18,7 @@ from autobahn.websocket.compress import PerMessageDeflateOfferAccept
 from autobahn.websocket.protocol import TrafficStats
 
 from livefeed.delivery.websocket.close_codes import CLOSE_TIMEOUT_S, DO_NOT_COME_BACK, GOING_AWAY, POLICY_VIOLATION
+from livefeed.web import problems
 from livefeed.web.answers import SERVER
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ _HANDSHAKE_ATTRIBUTES = {
 }
 
 _txaio: Any = txaio  # it gets its functions when Autobahn is imported
+_FLOOD = f"too many frames; see {problems.TOO_MANY_FRAMES.path}"
 _NEVER_USED: deque[Any] = deque()
 _DETAILS = TransportDetails(is_server=True, is_secure=False)
 
@@ -201,7 +203,7 @@ class WebSocketConnection(WebSocketServerProtocol):
     def refuse_flood(self) -> None:
         """Fails the connection of a client that has sent too many frames."""
         by_delta = self.websocket_protocol_in_use is not None
-        self._fail_connection(DO_NOT_COME_BACK if by_delta else POLICY_VIOLATION, "too many frames")
+        self._fail_connection(DO_NOT_COME_BACK if by_delta else POLICY_VIOLATION, _FLOOD)
 
     def _fail_connection(self, code: int = GOING_AWAY, reason: str = "") -> None:
         if not self.failedByMe:

@@ -19,6 +19,7 @@ from livefeed.delivery.websocket.agreement import DEFLATE, FULL_WINDOW, Agreemen
 from livefeed.document.codings import MAX_PARAMETERS, members_of
 from livefeed.document.snapshot import named_version
 from livefeed.feed.state import State
+from livefeed.web import problems
 from livefeed.web.answers import refuse, refuse_expired, refuse_one_more, refuse_withdrawn
 from livefeed.web.negotiation import field_of
 
@@ -106,32 +107,36 @@ class Handshakes:
         :param delivery: the ways to follow the feed that the client asks for.
         """
         if request.method != b"GET" or request.clientproto != b"HTTP/1.1":
-            return refuse(request, 400, "A WebSocket handshake is a GET request of HTTP/1.1.")
+            return refuse(request, problems.MALFORMED_HANDSHAKE, "A WebSocket handshake is a GET request of HTTP/1.1.")
         if b"upgrade" not in request.fields.connection_options:
-            return refuse(request, 400, "The Connection field lacks the option Upgrade.")
+            return refuse(request, problems.MALFORMED_HANDSHAKE, "The Connection field lacks the option Upgrade.")
         if field_of(request.requestHeaders, b"Sec-WebSocket-Version") != b"13":
             headers = [
                 (b"Sec-WebSocket-Version", b"13"),
                 (b"Upgrade", b"websocket"),
                 (b"Connection", b"Upgrade"),
             ]
-            return refuse(request, 426, "The server speaks version 13 of WebSocket.", headers)
+            return refuse(request, problems.WEBSOCKET_VERSION, "The server speaks version 13 of WebSocket.", headers)
         keys = request.requestHeaders.getRawHeaders(b"Sec-WebSocket-Key", [])
         if len(keys) != 1 or not _is_key(keys[0]):
-            return refuse(request, 400, "The Sec-WebSocket-Key field is not 16 bytes in Base64.")
+            return refuse(
+                request, problems.MALFORMED_HANDSHAKE, "The Sec-WebSocket-Key field is not 16 bytes in Base64."
+            )
         extensions = field_of(request.requestHeaders, b"Sec-WebSocket-Extensions")
         # The grammar has no empty field, but a widespread client sends one if it offers nothing.
         if extensions and (len(extensions) > MAX_OFFERS_BYTES or not _EXTENSIONS.fullmatch(extensions)):
-            return refuse(request, 400, "The Sec-WebSocket-Extensions field is malformed or too long.")
+            return refuse(
+                request, problems.MALFORMED_HANDSHAKE, "The Sec-WebSocket-Extensions field is malformed or too long."
+            )
         if not self.origins.allows_handshake(request.fields.keyed.origin, request.getHeader(b"Host") or b""):
             delivery.feed.tally.refused["origin"] += 1
-            return refuse(request, 403, "Pages of this origin may not subscribe.")
+            return refuse(request, problems.ORIGIN_NOT_ALLOWED, "Pages of this origin may not subscribe.")
         slots = self.factory.slots
         if slots is not None:
             delivery.feed.tally.refused["stopping"] += 1
             retry = b"%d" % slots.retry_after_s()
             slots.add()
-            return refuse(request, 503, "The server is being stopped.", [(b"Retry-After", retry)])
+            return refuse(request, problems.COME_BACK, "The server is being stopped.", [(b"Retry-After", retry)])
         subprotocol = accepted_subprotocol(field_of(request.requestHeaders, b"Sec-WebSocket-Protocol"))
         if delivery.feed.is_gone() and subprotocol is None:
             # A client that speaks a subprotocol is accepted: its messages carry the state of the feed.

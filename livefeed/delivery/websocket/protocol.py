@@ -21,6 +21,7 @@ from livefeed.delivery.websocket.close_codes import (
     close_code,
     delay_ms,
     random_slot,
+    told,
     withdrawal_delay_ms,
 )
 from livefeed.delivery.websocket.framed import FramedSubscriber
@@ -35,6 +36,7 @@ from livefeed.delivery.websocket.outlets import (
 from livefeed.document.snapshot import MAX_NAMED_LENGTH
 from livefeed.feed.state import State
 from livefeed.feed.subscription import Subscription
+from livefeed.web import problems
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -209,11 +211,11 @@ class SubscriberProtocol(FramedSubscriber):
         A client that follows by delta can read the delay from the close code, up to 9.98 s; every client can read it
         from the reason. A connection that is being closed already is left alone.
         """
-        self._close_for(b"come back in %d ms" % delay_ms, delay_ms)
+        self._close_for(told(b"", delay_ms, problems.COME_BACK), delay_ms)
 
     def lose_access(self, delay_ms: int) -> None:
         """Begins the closing handshake as :meth:`send_away` does: the token has expired, or was revoked."""
-        self._close_for(b"the token has ended; come back in %d ms" % delay_ms, delay_ms)
+        self._close_for(told(b"the token has ended; ", delay_ms, problems.TOKEN_EXPIRED), delay_ms)
 
     def _close_for(self, reason: bytes, delay_ms: int) -> None:
         if self.is_open:
@@ -223,13 +225,11 @@ class SubscriberProtocol(FramedSubscriber):
         """Begins the closing handshake: a plain subscriber has no message for a document that must not be shown."""
         if self.delivery.feed.state is State.WITHDRAWN:
             delay = withdrawal_delay_ms()
-            reason = b"the document is withdrawn; come back in %d ms" % delay
-            self.close(close_code(delay), reason)
+            self.close(close_code(delay), told(b"the document is withdrawn; ", delay, problems.WITHDRAWN))
             return
         # The slots are random, because clients that come back are refused until there is a new document.
         slot = random_slot()
-        reason = b"the document has expired; come back in %d ms" % delay_ms(slot)
-        self.close(COME_BACK + slot, reason)
+        self.close(COME_BACK + slot, told(b"the document has expired; ", delay_ms(slot), problems.EXPIRED))
 
 
 class SubscriberFactory:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from livefeed.delivery.feed_resource import FeedResource, refuse_part
 from livefeed.feed.state import State
+from livefeed.web import problems
 from livefeed.web.answers import answer, refuse, refuse_not_pulled, refuse_withdrawn
 
 if TYPE_CHECKING:
@@ -71,12 +72,14 @@ class WebSocketResource(FeedResource):
         if request.method == b"OPTIONS":
             return answer(request, 204, [(b"Allow", _METHODS)], None)
         if request.method != b"GET":
-            return refuse(request, 405, "A WebSocket is opened with GET.", [(b"Allow", _METHODS)])
+            return refuse(
+                request, problems.METHOD_NOT_ALLOWED, "A WebSocket is opened with GET.", [(b"Allow", _METHODS)]
+            )
         if request.has_content:
-            return refuse(request, 413, "A WebSocket handshake has no content.")
+            return refuse(request, problems.UNEXPECTED_CONTENT, "A WebSocket handshake has no content.")
         if not request.fields.asks_for_websocket:
             headers = [(b"Upgrade", b"websocket"), (b"Connection", b"Upgrade")]
-            return refuse(request, 426, "This path speaks WebSocket only.", headers)
+            return refuse(request, problems.WEBSOCKET_REQUIRED, "This path speaks WebSocket only.", headers)
         if self._refuse is not None:
             return self._refuse(request)
         return self._delivery.answer_handshake(request, self._delivery)

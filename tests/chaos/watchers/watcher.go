@@ -489,7 +489,8 @@ func closing(payload []byte) *ending {
 	}
 	end.code = int(binary.BigEndian.Uint16(payload))
 	milliseconds := 0
-	if count, _ := fmt.Sscanf(string(payload[2:]), "come back in %d ms", &milliseconds); count != 1 {
+	_, told, _ := strings.Cut(string(payload[2:]), "come back in ")
+	if count, _ := fmt.Sscanf(told, "%d ms", &milliseconds); count != 1 {
 		if end.code < 3000 || end.code >= 3500 {
 			return end
 		}

@@ -11,14 +11,51 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.delivery.websocket.close_codes import (
     COME_BACK,
+    DO_NOT_COME_BACK,
+    GOING_AWAY,
     LAST_SLOT,
+    MEANINGS,
+    POLICY_VIOLATION,
     SLOTS,
     WITHDRAWN_DELAYS_MS,
     close_code,
     delay_ms,
     random_slot,
+    told,
     withdrawal_delay_ms,
 )
+from livefeed.web.problems import COME_BACK as COME_BACK_LATER
+from livefeed.web.problems import TYPES
+
+
+class ReasonTests(SynchronousTestCase):
+    """told."""
+
+    def test_reason(self) -> None:
+        """The delay for clients, and the page for people; the longest one fits into a close frame (RFC 6455, 5.5)."""
+        self.assertEqual(told(b"", 40, COME_BACK_LATER), b"see /-/problems/come-back; come back in 40 ms")
+        for kind in TYPES:
+            self.assertLessEqual(len(told(b"the document is withdrawn; ", 3_600_000, kind)), 123)
+
+
+class MeaningTests(SynchronousTestCase):
+    """MEANINGS."""
+
+    def test_each_code_that_is_sent_has_a_meaning(self) -> None:
+        """For the clients that are sent it."""
+        sent = {
+            *(
+                (code, "without a subprotocol")
+                for code in (GOING_AWAY, POLICY_VIOLATION, COME_BACK, COME_BACK + LAST_SLOT)
+            ),
+            *((code, "with a subprotocol") for code in (COME_BACK, COME_BACK + LAST_SLOT, DO_NOT_COME_BACK)),
+        }
+        for code, by in sent:
+            found = [each for each in MEANINGS if each.codes[0] <= code <= each.codes[1] and each.by in (by, "all")]
+            self.assertTrue(found, (code, by))
+        for each in MEANINGS:
+            self.assertLessEqual(*each.codes)
+            self.assertTrue(each.when and each.client)
 
 
 class SlotTests(SynchronousTestCase):

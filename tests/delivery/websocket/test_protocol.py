@@ -41,6 +41,9 @@ from tests.helpers.websocket_client import (
     text,
 )
 
+SENT_AWAY = b"see /-/problems/come-back; come back in %d ms"
+"""The reason of a close frame, with its delay in milliseconds."""
+
 
 class DeltaTests(WebSocketTestCase):
     """The subprotocol livefeed.delta.v1."""
@@ -387,7 +390,7 @@ class LivenessTests(WebSocketTestCase):
         client = Client(self.site)
         client.receive()
         self.factory.let_go(ReconnectSlots())
-        self.assertEqual(client.receive(), [(Opcode.CLOSE, b"\x03\xe9come back in 6000 ms")])
+        self.assertEqual(client.receive(), [(Opcode.CLOSE, b"\x03\xe9" + SENT_AWAY % 6000)])
         publish(self.feed, FIRST)
         self.assertEqual(client.transport.value(), b"")
         self.clock.pump([1.0] * 4)
@@ -403,7 +406,7 @@ class LivenessTests(WebSocketTestCase):
         codes = [int.from_bytes(payload[:2]) for payload in payloads]
         self.assertEqual(sorted(Counter(codes).items()), [(3300, 20), (3301, 20), (3302, 20)])
         reasons = {payload[2:] for payload in payloads}
-        self.assertEqual(reasons, {b"come back in %d ms" % (6000 + 20 * number) for number in range(3)})
+        self.assertEqual(reasons, {SENT_AWAY % (6000 + 20 * number) for number in range(3)})
 
     def test_reason_says_what_a_code_cannot(self) -> None:
         """A delay above 9.98 s is in the reason, and the code is one of those from 6 s on."""
@@ -411,7 +414,7 @@ class LivenessTests(WebSocketTestCase):
         client.receive()
         self.factory.let_go(ReconnectSlots(40.0))
         ((_, payload),) = client.receive()
-        self.assertEqual((int.from_bytes(payload[:2]), payload[2:]), (3400, b"come back in 40000 ms"))
+        self.assertEqual((int.from_bytes(payload[:2]), payload[2:]), (3400, SENT_AWAY % 40_000))
 
     def test_one_that_is_closed_already_takes_no_slot(self) -> None:
         """It is sent no second close frame."""
@@ -592,7 +595,8 @@ class ExpiryTests(WebSocketTestCase):
             code, reason = int.from_bytes(payload[:2], "big"), payload[2:].decode()
             self.assertIs(opcode, Opcode.CLOSE)
             self.assertTrue(COME_BACK + 50 <= code < COME_BACK + SLOTS, code)
-            self.assertEqual(reason, f"the document has expired; come back in {(code - COME_BACK) * 20} ms")
+            delay_ms = (code - COME_BACK) * 20
+            self.assertEqual(reason, f"the document has expired; see /-/problems/expired; come back in {delay_ms} ms")
             codes.add(code)
         self.assertGreater(len(codes), 10)
         self.assertEqual(len(self.feed.subscriptions), 0)
@@ -610,7 +614,8 @@ class ExpiryTests(WebSocketTestCase):
         for client in clients:
             ((opcode, payload),) = client.receive()
             self.assertIs(opcode, Opcode.CLOSE)
-            reason = re.fullmatch(r"the document is withdrawn; come back in (\d+) ms", payload[2:].decode())
+            pattern = r"the document is withdrawn; see /-/problems/withdrawn; come back in (\d+) ms"
+            reason = re.fullmatch(pattern, payload[2:].decode())
             assert reason is not None
             self.assertTrue(30_000 <= int(reason[1]) <= 60_000)
             codes.add(int.from_bytes(payload[:2], "big"))
@@ -699,7 +704,7 @@ class ProtectedTests(WebSocketTestCase):
         self.assertEqual(len(guard.admissions), 2)
         self.clock.advance(SHORT_S)
         reasons = [client.receive()[-1] for client in clients]
-        told = b"the token has ended; come back in %d ms"
+        told = b"the token has ended; see /-/problems/token-expired; come back in %d ms"
         self.assertEqual(
             reasons, [(Opcode.CLOSE, b"\x03\xe9" + told % 1000), (Opcode.CLOSE, b"\x0b\xea" + told % 1000)]
         )
