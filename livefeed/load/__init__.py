@@ -23,7 +23,7 @@
 - ``requests``: the requests, made once.
 - ``run``: the watchers of one process.
 - ``subscriber``: watchers that are sent the document.
-- ``summary``: the figures as text and as JSON.
+- ``summary``: the figures as one value, for JSON.
 - ``thresholds``: the limits that make a run fail.
 - ``watcher``: what all watchers do: connect, fail, come back.
 - ``worker``: the process of a share of the watchers.

@@ -45,14 +45,18 @@ class Version:
     :ivar content: its bytes; ``None`` while no watcher was sent them.
     :ivar at_ns: when the server had it, in nanoseconds since 1970; ``None`` while that is not known.
     :ivar is_named: whether the server has named it.
+    :ivar is_checked: whether the content was found to be that of the name.
     :ivar waiting: the deliveries before the time was known: the figures, and when.
+    :ivar unnamed: the figures of each delivery before the server had named the version.
     """
 
     name: str
     content: bytes | None = None
     at_ns: int | None = None
     is_named: bool = False
+    is_checked: bool = False
     waiting: list[tuple[Figures, int]] = field(default_factory=list)
+    unnamed: list[Figures] = field(default_factory=list)
 
 
 @dataclass(slots=True, eq=False)
@@ -75,6 +79,9 @@ class Documents:
         """Gives the version with a name that the server has told."""
         version = self._get(name)
         version.is_named = True
+        for figures in version.unnamed:
+            figures.verified += 1
+        version.unnamed.clear()
         return version
 
     def of(self, content: bytes) -> Version:
@@ -112,13 +119,33 @@ class Documents:
         elif len(version.waiting) < MAX_WAITING:
             version.waiting.append((figures, now_ns))
 
+    def verify(self, version: Version, figures: Figures) -> None:
+        """Counts a document whose version is its hash: it is right if the server names that version, now or later."""
+        if version.is_named:
+            figures.verified += 1
+        elif len(version.unnamed) < MAX_WAITING:
+            version.unnamed.append(figures)
+        else:
+            figures.unverified += 1
+
+    def close(self) -> None:
+        """Counts the documents whose versions the server has not named."""
+        for version in self._versions.values():
+            _give_up(version)
+
     def _get(self, name: str) -> Version:
         version = self._versions.get(name)
         if version is None:
             version = self._versions[name] = Version(name)
             if len(self._versions) > MAX_VERSIONS:
-                self._versions.popitem(last=False)
+                _give_up(self._versions.popitem(last=False)[1])
         return version
+
+
+def _give_up(version: Version) -> None:
+    for figures in version.unnamed:
+        figures.unverified += 1
+    version.unnamed.clear()
 
 
 def hash_of(content: bytes) -> str:

@@ -37,6 +37,7 @@ class FiguresReport:
     received: int
     verified: int
     unverified: int
+    unanswered: int
     connects: int
     resumed: int
     statuses: dict[int, int]
@@ -55,6 +56,7 @@ class Figures:
     :ivar received: bytes, without those of TLS.
     :ivar verified: documents whose content is that of their version.
     :ivar unverified: documents whose version could not be told.
+    :ivar unanswered: requests of an open loop that were due and had no answer at the end.
     :ivar connects: connections that were made.
     :ivar resumed: of these, those with a resumed TLS session.
     :ivar statuses: answers by their status.
@@ -69,6 +71,7 @@ class Figures:
     received: int = 0
     verified: int = 0
     unverified: int = 0
+    unanswered: int = 0
     connects: int = 0
     resumed: int = 0
     statuses: dict[int, int] = field(default_factory=dict)
@@ -96,6 +99,7 @@ class Figures:
             received=self.received,
             verified=self.verified,
             unverified=self.unverified,
+            unanswered=self.unanswered,
             connects=self.connects,
             resumed=self.resumed,
             statuses=dict(self.statuses),
@@ -105,7 +109,7 @@ class Figures:
             connect=_taken(self.connect),
         )
         self.answers = self.deliveries = self.received = self.verified = self.unverified = 0
-        self.connects = self.resumed = 0
+        self.unanswered = self.connects = self.resumed = 0
         # The hot path refers to these objects.
         self.statuses.clear()
         self.errors.clear()
@@ -118,6 +122,7 @@ class Figures:
         self.received += report.received
         self.verified += report.verified
         self.unverified += report.unverified
+        self.unanswered += report.unanswered
         self.connects += report.connects
         self.resumed += report.resumed
         for status, number in report.statuses.items():
