@@ -31,6 +31,7 @@ from livefeed.load.summary import Setup, summary_of
 from livefeed.load.thresholds import Thresholds, TimeTextError, seconds_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
     from livefeed.client.address import Address
@@ -39,8 +40,8 @@ if TYPE_CHECKING:
 
 HELP = "put load on a server, and measure it"
 DESCRIPTION = (
-    "Puts many watchers on a feed, or on any document of any server, and shows how many answers and deliveries they get, "
-    "and how fast. Without --rate, each poller asks again as soon as it has an answer (a closed loop). With --rate, "
+    "Puts many watchers on a feed, or on any document of any server, and shows how many answers and deliveries they "
+    "get, and how fast. Without --rate, each poller asks again as soon as it has an answer (a closed loop). With --rate, "
     "requests fall due at a fixed rate, and latency counts from then, whether the server kept up or not (an open loop). "
     "The exit code is 0; 1 if a limit is missed, or the run cannot be made; 2 for a wrong command line; 130 after "
     "Ctrl-C, which shows the figures so far."
@@ -82,29 +83,54 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _KINDS
     parser.add_argument("url", metavar="URL", help="the document, such as http://localhost:8080/feed")
     run = parser.add_argument_group("the run")
-    run.add_argument("-n", "--requests", type=_whole(MAX_REQUESTS), metavar="N", help="end after so many answers and deliveries")
+    run.add_argument(
+        "-n", "--requests", type=_whole(MAX_REQUESTS), metavar="N", help="end after so many answers and deliveries"
+    )
     run.add_argument("--duration", type=_time, metavar="T", help="end after this time, such as 30s (10s without -n)")
     run.add_argument(
         "-c", "--connections", type=_whole(MAX_CONNECTIONS), default=50, metavar="N", help="watchers (default: 50)"
     )
     run.add_argument(
-        "-t", "--processes", type=_whole(MAX_PROCESSES), default=1, metavar="N", help="processes, as cores are free (default: 1)"
+        "-t",
+        "--processes",
+        type=_whole(MAX_PROCESSES),
+        default=1,
+        metavar="N",
+        help="processes, as cores are free (default: 1)",
     )
     run.add_argument("-k", "--keep-alive", action="store_true", help="pollers keep their connections")
-    run.add_argument("--rate", type=_rate, metavar="R", help="requests per second of all pollers together: an open loop")
+    run.add_argument(
+        "--rate", type=_rate, metavar="R", help="requests per second of all pollers together: an open loop"
+    )
     run.add_argument("--ramp", type=_time, metavar="T", help="watchers arrive in this time (default: 1,000 per second)")
-    run.add_argument("--timeout", type=_time, default=10.0, metavar="T", help="for a connection and an answer (default: 10s)")
+    run.add_argument(
+        "--timeout", type=_time, default=10.0, metavar="T", help="for a connection and an answer (default: 10s)"
+    )
     watchers = parser.add_argument_group("the watchers")
     watchers.add_argument(
-        "--mix", type=_mix, default={Kind.POLL: 1}, metavar="KIND=WEIGHT,...", help="such as ws, or poll=80,ws=20 (default: poll)"
+        "--mix",
+        type=_mix,
+        default={Kind.POLL: 1},
+        metavar="KIND=WEIGHT,...",
+        help="such as ws, or poll=80,ws=20 (default: poll)",
     )
-    watchers.add_argument("--wait", type=_whole(MAX_WAIT_S), default=25, metavar="S", help="seconds for which long polls wait (default: 25)")
+    watchers.add_argument(
+        "--wait",
+        type=_whole(MAX_WAIT_S),
+        default=25,
+        metavar="S",
+        help="seconds for which long polls wait (default: 25)",
+    )
     watchers.add_argument("--verify", action="store_true", help="compare each document with its version")
     watchers.add_argument(
-        "--time-at", metavar="POINTER", help="JSON Pointer to a time in the document, for delays on servers that name none"
+        "--time-at",
+        metavar="POINTER",
+        help="JSON Pointer to a time in the document, for delays on servers that name none",
     )
     requests = parser.add_argument_group("requests and TLS")
-    requests.add_argument("--header", type=_field, action="append", default=[], metavar="'NAME: VALUE'", help="a field of each request")
+    requests.add_argument(
+        "--header", type=_field, action="append", default=[], metavar="'NAME: VALUE'", help="a field of each request"
+    )
     requests.add_argument("--origin", type=_origin, metavar="ORIGIN", help="the origin of the page that asks")
     requests.add_argument("--token-file", type=Path, metavar="FILE", help="file with the token for a protected feed")
     requests.add_argument("--cacert", type=Path, metavar="FILE", help="PEM file of the authorities that are trusted")
@@ -172,7 +198,10 @@ def _measure(options: argparse.Namespace, plan: Plan, setup: Setup) -> int:
         min_rate=options.min_rate,
         max_errors=options.max_errors,
     ).missed(result)
-    if not any(each.answers or each.deliveries or each.connects for each in result.figures.values()) and not interruption:
+    if (
+        not any(each.answers or each.deliveries or each.connects for each in result.figures.values())
+        and not interruption
+    ):
         missed.append("nothing was answered")
     if options.json:
         print(json.dumps(summary_of(setup, result, missed, is_interrupted=interruption is not None)))
@@ -195,7 +224,9 @@ def _plan(options: argparse.Namespace, address: Address, target: Target) -> Plan
     watchers = shares(options.mix, options.connections)
     pollers = sum(watchers.get(kind, 0) for kind in POLLERS)
     if options.rate is not None and not pollers:
-        raise UsageError("--rate is about pollers, and the mix has none: others are sent documents when there are new ones")
+        raise UsageError(
+            "--rate is about pollers, and the mix has none: others are sent documents when there are new ones"
+        )
     if options.processes > options.connections:
         raise UsageError(f"-t {options.processes} is more than the {options.connections} watchers (-c)")
     fields = dict(options.header)
@@ -311,7 +342,7 @@ def _warn(text: str) -> None:
     print(painter.paint(f"livefeed bench: {text}", "bad"), file=sys.stderr)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
     signal.signal(number, signal.SIG_DFL)
     raise Interrupted(number)
 
@@ -343,23 +374,21 @@ def _rate(text: str) -> float:
     return rate
 
 
-class _Whole:
-    """Reads a whole number from 1 to a limit."""
+def _whole(highest: int) -> Callable[[str], int]:
+    """Gives a function that reads a whole number from 1 to a limit."""
 
-    def __init__(self, highest: int) -> None:
-        self.highest = highest
-
-    def __call__(self, text: str) -> int:
-        if not (text.isascii() and text.isdecimal() and 0 < int(text) <= self.highest):
-            raise argparse.ArgumentTypeError(f"{shown(text)} is no whole number from 1 to {self.highest:,}")
+    def read(text: str) -> int:
+        # The length comes first: Python refuses to read thousands of digits with a message of its own.
+        is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(highest))
+        if not (is_number and 0 < int(text) <= highest):
+            raise argparse.ArgumentTypeError(f"{shown(text)} is no whole number from 1 to {highest:,}")
         return int(text)
 
-
-_whole = _Whole
+    return read
 
 
 def _count(text: str) -> int:
-    return 0 if text == "0" else _Whole(MAX_REQUESTS)(text)
+    return 0 if text == "0" else _whole(MAX_REQUESTS)(text)
 
 
 def _field(text: str) -> tuple[str, str]:

@@ -81,7 +81,9 @@ class Progress:
         setup = self.setup
         if not result.measured_s:
             done = result.arrived / max(setup.connections, 1)
-            return f"{self._bar(done)}{result.arrived:,} of {setup.connections:,} watchers have arrived{_errors(result)}"
+            return (
+                f"{self._bar(done)}{result.arrived:,} of {setup.connections:,} watchers have arrived{_errors(result)}"
+            )
         done = min(result.measured_s / setup.duration_s, 1.0) if setup.duration_s else 0.0
         count = sum(each.answers or each.deliveries for each in result.figures.values())
         if setup.requests:
@@ -111,7 +113,11 @@ def _errors(result: Result) -> str:
 
 def summary_lines(painter: Painter, setup: Setup, result: Result, missed: list[str]) -> list[str]:
     """Gives the lines of the summary."""
-    lines = [painter.paint(printable(" ".join(filter(None, [setup.url, f"({setup.server})" * bool(setup.server)]))), "strong")]
+    lines = [
+        painter.paint(
+            printable(" ".join(filter(None, [setup.url, f"({setup.server})" * bool(setup.server)]))), "strong"
+        )
+    ]
     lines.append(_conditions(setup, result))
     if any(each.answers for each in result.figures.values()):
         lines += ["", *_table(painter, "answers", setup, result, is_delay=False)]
@@ -140,7 +146,7 @@ def _table(painter: Painter, title: str, setup: Setup, result: Result, *, is_del
         if not count:
             continue
         histogram = figures.delay if is_delay else figures.latency
-        size = figures.received / (figures.answers if figures.answers else count)
+        size = figures.received / (figures.answers or count)
         cells = [f"{setup.watchers.get(kind, 0):,}", f"{count:,}", f"{count / (result.measured_s or 1):,.0f}"]
         cells += [*_percentiles(histogram), bytes_text(size)]
         rows.append([Cell(str(kind)), *(Cell(text, is_right=True) for text in cells)])
@@ -159,10 +165,14 @@ def _facts(painter: Painter, setup: Setup, result: Result) -> list[str]:
     lines = [f"connections  {_connections(figures)}"]
     statuses = _added(each.statuses for each in figures)
     if statuses:
-        lines.append(f"statuses     {', '.join(f'{status}: {number:,}' for status, number in sorted(statuses.items()))}")
+        lines.append(
+            f"statuses     {', '.join(f'{status}: {number:,}' for status, number in sorted(statuses.items()))}"
+        )
     unanswered = sum(each.unanswered for each in figures)
     if unanswered:
-        lines.append(f"unanswered   {unanswered:,} requests were due and had no answer at the end; their latency counts")
+        lines.append(
+            f"unanswered   {unanswered:,} requests were due and had no answer at the end; their latency counts"
+        )
     errors = errors_of(result)
     named = sorted(_added(each.errors for each in figures).items(), key=lambda item: -item[1])
     said = ", ".join(f"{printable(kind)}: {number:,}" for kind, number in named[:MAX_ERRORS])
@@ -206,7 +216,9 @@ def _load(painter: Painter, setup: Setup, result: Result) -> str:
     text = f"load         the busiest process took {result.busy:.0%} of a core{late}"
     if not is_limit(setup, result):
         return text
-    return painter.paint(f"{text}: the load tester was the limit; use more processes (-t), or another machine", "warning")
+    return painter.paint(
+        f"{text}: the load tester was the limit; use more processes (-t), or another machine", "warning"
+    )
 
 
 def _added(counts: Iterable[dict[object, int]]) -> dict[object, int]:

@@ -86,8 +86,8 @@ def sources_for(target: Target, connections: int) -> list[str]:
         return []
     if target.family != socket.AF_INET or not target.is_loopback:
         raise FollowError(
-            f"{connections:,} connections to one port need more than the {PORTS_PER_ADDRESS:,} ports that an address of "
-            "this machine has: run the rest from another machine, or, for a server on this one, name it by 127.0.0.1"
+            f"{connections:,} connections to one port need more than the {PORTS_PER_ADDRESS:,} ports that an address "
+            "of this machine has: run the rest from another machine, or, for a server on this one, name it by 127.0.0.1"
         )
     count = -(-connections // PORTS_PER_ADDRESS)
     if count > MAX_ADDRESSES:

@@ -1,4 +1,4 @@
-"""The processes of a run, as the command sees them: it starts them, lets them begin together, and adds up what they say.
+"""The processes of a run, as the command sees them: it starts them, has them begin together, and adds up their reports.
 
 Processes rather than threads: one interpreter runs on one core.
 """

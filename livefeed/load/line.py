@@ -107,13 +107,21 @@ def open_socket(target: Target, source: str | None) -> socket.socket:
         if source is not None:
             sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
             sock.bind((source, 0))
-        code = sock.connect_ex((target.ip, target.port))
-        if code not in _IN_PROGRESS:
-            raise OSError(code, os.strerror(code))
+        _begin(sock, (target.ip, target.port))
     except OSError:
         sock.close()
         raise
     return sock
+
+
+def _begin(sock: socket.socket, place: tuple[str, int]) -> None:
+    """Begins to connect.
+
+    :raises OSError: if that fails at once.
+    """
+    code = sock.connect_ex(place)
+    if code not in _IN_PROGRESS:
+        raise OSError(code, os.strerror(code))
 
 
 def receiver_of(sock: socket.socket) -> Callable[[bytearray], int]:

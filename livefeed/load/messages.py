@@ -69,9 +69,9 @@ class MessageReader:
     def _step(self, data: bytes) -> Step:
         try:
             value = json.loads(data)
-            if not isinstance(value, dict):
-                raise MessageError("no object")
-            return self._first_version(value) if "path" not in value else self._second_version(data)
+            if isinstance(value, dict) and "path" not in value:
+                return self._first_version(value)
+            return self._second_version(data)
         except (MessageError, ValueError, RecursionError):
             raise AnswerError("a malformed message") from None
 

@@ -89,40 +89,61 @@ def logarithmic(values: Sequence[float]) -> Axis:
     return Axis(10.0**low, 10.0 ** max(high, low + 1), is_logarithmic=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A panel.
+
+    :ivar across: the axis of time or of percentiles.
+    :ivar x_text: the text of a value of that axis.
+    :ivar arriving: the end of the part in which watchers arrive, on that axis; 0 for none.
+    """
+
+    title: str
+    across: Axis
+    up: Axis
+    curves: Sequence[Curve]
+    x_text: Callable[[float], str]
+    y_text: Callable[[float], str]
+    arriving: float = 0.0
+
+    def drawn(self, top: int) -> str:
+        """Gives the panel with its axes, at a height of the picture."""
+        bottom, width = top + PANEL - 18, WIDTH - LEFT - RIGHT
+        height = bottom - top - 8
+        parts = [f'<text x="{LEFT}" y="{top}" class="head">{escape(self.title)}</text>']
+        if self.arriving:
+            wide = self.across.part(self.arriving) * width
+            place = f'x="{LEFT}" y="{bottom - height}" width="{wide:.1f}" height="{height}"'
+            parts.append(f'<rect class="arriving" {place}/>')
+        for mark in self.up.marks():
+            y = bottom - self.up.part(mark) * height
+            parts.append(f'<line class="grid" x1="{LEFT}" x2="{LEFT + width}" y1="{y:.1f}" y2="{y:.1f}"/>')
+            parts.append(f'<text class="right faint" x="{LEFT - 8}" y="{y + 4:.1f}">{escape(self.y_text(mark))}</text>')
+        for mark in self.across.marks():
+            place = f'x="{LEFT + self.across.part(mark) * width:.1f}" y="{bottom + 18}"'
+            parts += [f'<text class="middle faint" {place}>{escape(self.x_text(mark))}</text>']
+        for colour, is_dashed, points in self.curves:
+            places = [
+                f"{LEFT + self.across.part(x) * width:.1f} {bottom - self.up.part(y) * height:.1f}" for x, y in points
+            ]
+            if places:
+                parts.append(f'<path class="c{colour}{" dashed" * is_dashed}" d="M{"L".join(places)}"/>')
+        return "".join(parts)
+
+
 def plot(setup: Setup, result: Result) -> str:
     """Gives the SVG of a run."""
-    kinds = [str(kind) for kind in result.figures]
-    colours = {kind: index for index, kind in enumerate(kinds)}
-    points = result.points
-    seconds = linear([point.at_s for point in points])
-    rates = [
-        (colours[kind], False, [(point.at_s, point.rates.get(kind, 0.0)) for point in points]) for kind in kinds
-    ]  # fmt: skip
-    times: list[Curve] = []
-    for kind in kinds:
-        for is_dashed, named in ((False, "p50_ms"), (True, "p99_ms")):
-            found = [(point.at_s, getattr(point, named)[kind]) for point in points if kind in getattr(point, named)]
-            times.append((colours[kind], is_dashed, found))
-    histograms = {
-        str(kind): figures.latency if figures.latency.count else figures.delay
-        for kind, figures in result.figures.items()
-    }
-    spread = [(colours[kind], False, _spread(histogram)) for kind, histogram in histograms.items()]
-    arriving_s = max((point.at_s for point in points if not point.is_measured), default=0.0)
+    colours = {str(kind): index for index, kind in enumerate(result.figures)}
     parts = [
         f'<text x="{LEFT}" y="26" class="title">{escape(setup.url)}</text>',
         f'<text x="{LEFT}" y="45" class="faint">{escape(_subtitle(setup, result))}</text>',
-        _panel(0, "answers and deliveries per second", seconds, linear(_ys(rates)), rates, _seconds, _number, arriving_s),
-        _panel(1, "p50 and p99 (dashed) of latency, or of delay", seconds, logarithmic(_ys(times)), times, _seconds,
-               _milliseconds, arriving_s),
-        _panel(2, "percentiles of latency, or of delay", Axis(0, MAX_NINES), logarithmic(_ys(spread)), spread, _percent,
-               _milliseconds, 0.0),
-    ]  # fmt: skip
+    ]
+    parts += [panel.drawn(TOP + 16 + index * (PANEL + GAP)) for index, panel in enumerate(_panels(result, colours))]
     for kind, colour in colours.items():
-        y = TOP + 24 + colour * 20
+        y = TOP + 40 + colour * 20
         parts.append(f'<path class="c{colour}" d="M{WIDTH - RIGHT + 16} {y - 4}h22"/>')
         parts.append(f'<text x="{WIDTH - RIGHT + 46}" y="{y}">{escape(kind)}</text>')
-    height = TOP + 3 * (PANEL + GAP)
+    height = TOP + 16 + 3 * (PANEL + GAP)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" '
         f'aria-label="{escape(_subtitle(setup, result))}"><style>{_STYLE}</style>'
@@ -130,46 +151,47 @@ def plot(setup: Setup, result: Result) -> str:
     )
 
 
+def _panels(result: Result, colours: dict[str, int]) -> list[Panel]:
+    points = result.points
+    seconds = linear([point.at_s for point in points])
+    arriving_s = max((point.at_s for point in points if not point.is_measured), default=0.0)
+    rates: list[Curve] = [
+        (colour, False, [(point.at_s, point.rates.get(kind, 0.0)) for point in points])
+        for kind, colour in colours.items()
+    ]
+    times: list[Curve] = []
+    for kind, colour in colours.items():
+        times.append((colour, False, [(each.at_s, each.p50_ms[kind]) for each in points if kind in each.p50_ms]))
+        times.append((colour, True, [(each.at_s, each.p99_ms[kind]) for each in points if kind in each.p99_ms]))
+    spread: list[Curve] = [
+        (colours[str(kind)], False, _spread(each.latency if each.latency.count else each.delay))
+        for kind, each in result.figures.items()
+    ]
+    return [
+        Panel("answers and deliveries per second", seconds, linear(_ys(rates)), rates, _seconds, _number, arriving_s),
+        Panel(
+            "p50 and p99 (dashed) of latency, or of delay",
+            seconds,
+            logarithmic(_ys(times)),
+            times,
+            _seconds,
+            _milliseconds,
+            arriving_s,
+        ),
+        Panel(
+            "percentiles of latency, or of delay",
+            Axis(0, MAX_NINES),
+            logarithmic(_ys(spread)),
+            spread,
+            _percent,
+            _milliseconds,
+        ),
+    ]
+
+
 def _subtitle(setup: Setup, result: Result) -> str:
     loop = "closed loop" if setup.rate is None else f"open loop of {setup.rate:,.0f} requests/s"
     return f"{setup.connections:,} watchers, {loop}, measured for {result.measured_s:.1f} s"
-
-
-def _panel(
-    index: int, title: str, across: Axis, up: Axis, curves: Sequence[Curve], x_text: Callable[[float], str],
-    y_text: Callable[[float], str], arriving: float,
-) -> str:  # fmt: skip
-    """Gives a panel with its axes.
-
-    :param arriving: the end of the part in which watchers arrive, on the axis across; 0 for none.
-    """
-    top = TOP + index * (PANEL + GAP)
-    bottom, width = top + PANEL - 18, WIDTH - LEFT - RIGHT
-    height = bottom - top - 8
-
-    def x_of(value: float) -> float:
-        return LEFT + across.part(value) * width
-
-    def y_of(value: float) -> float:
-        return bottom - up.part(value) * height
-
-    parts = [f'<text x="{LEFT}" y="{top}" class="head">{escape(title)}</text>']
-    if arriving:
-        wide = x_of(arriving) - LEFT
-        parts.append(f'<rect class="arriving" x="{LEFT}" y="{bottom - height}" width="{wide:.1f}" height="{height}"/>')
-    for mark in up.marks():
-        y = y_of(mark)
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{LEFT + width}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text class="right faint" x="{LEFT - 8}" y="{y + 4:.1f}">{escape(y_text(mark))}</text>')
-    for mark in across.marks():
-        parts.append(
-            f'<text class="middle faint" x="{x_of(mark):.1f}" y="{bottom + 18}">{escape(x_text(mark))}</text>'
-        )
-    for colour, is_dashed, points in curves:
-        if points:
-            line = "L".join(f"{x_of(x):.1f} {y_of(y):.1f}" for x, y in points)
-            parts.append(f'<path class="c{colour}{" dashed" * is_dashed}" d="M{line}"/>')
-    return "".join(parts)
 
 
 def _ys(curves: Sequence[Curve]) -> list[float]:

@@ -354,7 +354,7 @@ class Poller(Watcher):
         """Watcher API."""
         self._forget_answer()
         self.is_waiting = False
-        super(Poller, self).lost(error)  # noqa: UP008 - a class with slots is made anew by its decorator
+        super(Poller, self).lost(error)
 
     def _forget_answer(self) -> None:
         self._pending, self._body, self._pieces, self._is_reading = bytearray(), None, [], False
@@ -400,7 +400,7 @@ class Waiter(Poller):
 
     def _have(self, version: Version | None, tag: bytes | None) -> None:
         is_delivery = self.version is not None and version is not None
-        super(Waiter, self)._have(version, tag)  # noqa: UP008 - as above
+        super(Waiter, self)._have(version, tag)
         if is_delivery:
             self.shared.counted()
 

@@ -74,7 +74,9 @@ def ask_once(plan: Plan, address: Address) -> Probed:
         raise FollowError(f"{target.url} gives {error}") from None
     except ssl.SSLCertVerificationError as error:
         hint = "--cacert names a file of authorities to trust, --insecure checks nothing"
-        raise FollowError(f"the certificate of {target.authority} is not trusted: {error.verify_message}; {hint}") from None
+        raise FollowError(
+            f"the certificate of {target.authority} is not trusted: {error.verify_message}; {hint}"
+        ) from None
     except OSError as error:
         raise FollowError(reason_of(error, address)) from None
     if probed.head.status >= _REFUSED:

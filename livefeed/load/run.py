@@ -202,9 +202,7 @@ class Run:
         self._reported_ns, self._cpu_s, self.shared.late_ns = now, cpu_s, 0
 
 
-def make_watcher(
-    shared: Shared, kind: Kind, figures: Figures, number: int, *, is_reference: bool = False
-) -> Watcher:
+def make_watcher(shared: Shared, kind: Kind, figures: Figures, number: int, *, is_reference: bool = False) -> Watcher:
     """Makes a watcher of a kind."""
     if kind in WEBSOCKETS:
         return WebSocketWatcher(shared, kind, figures, number, is_reference)

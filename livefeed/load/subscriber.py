@@ -179,7 +179,9 @@ class EventWatcher(Subscriber):
             if event.kind:
                 continue
             name = event.id.decode("latin-1")
-            version = documents.keep(documents.named(name), event.data) if is_version(name) else documents.of(event.data)
+            version = (
+                documents.keep(documents.named(name), event.data) if is_version(name) else documents.of(event.data)
+            )
             if self.shared.plan.verifies and version is not self.version:
                 # A document with carriage returns comes with other line ends, and has another hash.
                 if not is_version(name) or b"\r" in event.data:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from livefeed.load.clock import Offset  # noqa: TC001 - dataclasses need no import for typing, readers do
-from livefeed.load.kinds import Kind
 from livefeed.load.thresholds import errors_of, rate_of
 
 if TYPE_CHECKING:
+    from livefeed.load.clock import Offset
     from livefeed.load.fleet import Result
     from livefeed.load.histogram import Histogram
+    from livefeed.load.kinds import Kind
 
 PERCENTILES = (50.0, 90.0, 99.0, 99.9)
 

@@ -62,7 +62,9 @@ class Thresholds:
                 found.append(f"the {name} is {measured_ns / 1e6:.3g} ms, and may be {limit_s * 1e3:g} ms at most")
         rate = rate_of(result)
         if self.min_rate is not None and rate < self.min_rate:
-            found.append(f"there were {rate:,.0f} answers and deliveries per second, and {self.min_rate:,.0f} are needed")
+            found.append(
+                f"there were {rate:,.0f} answers and deliveries per second, and {self.min_rate:,.0f} are needed"
+            )
         errors = errors_of(result)
         if self.max_errors is not None and errors > self.max_errors:
             found.append(f"there were {errors:,} errors, and there may be {self.max_errors:,} at most")

@@ -88,7 +88,7 @@ def main(descriptor: int = 0, stdout: BinaryIO | None = None) -> int:
     try:
         run = Run(msgspec.json.decode(line, type=Plan), send)
     except (LivefeedError, msgspec.MsgspecError) as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write(f"livefeed bench: {error}\n")
         return CANNOT_RUN
     commands = Commands(run, descriptor)
     commands.take(rest)
