@@ -41,10 +41,10 @@ if TYPE_CHECKING:
 HELP = "put load on a server, and measure it"
 DESCRIPTION = (
     "Puts many watchers on a feed, or on any document of any server, and shows how many answers and deliveries they "
-    "get, and how fast. Without --rate, each poller asks again as soon as it has an answer (a closed loop). With --rate, "
-    "requests fall due at a fixed rate, and latency counts from then, whether the server kept up or not (an open loop). "
-    "The exit code is 0; 1 if a limit is missed, or the run cannot be made; 2 for a wrong command line; 130 after "
-    "Ctrl-C, which shows the figures so far."
+    "get, and how fast. Without --rate, each poller asks again as soon as it has an answer (a closed loop). With it, "
+    "requests fall due at a fixed rate, and latency counts from then, whether the server kept up or not (an open "
+    "loop). The exit code is 0; 1 if a limit is missed, or the run cannot be made; 2 for a wrong command line; 130 "
+    "after Ctrl-C, which shows the figures so far."
 )
 _KINDS = "kinds of watchers: " + "; ".join(f"{kind} {text}" for kind, text in EXPLAINED.items())
 
@@ -315,8 +315,8 @@ def _check_permission(options: argparse.Namespace, target: Target) -> None:
     if target.is_loopback or (options.i_may_load or "").lower() == target.name.lower():
         return
     raise UsageError(
-        f"{printable(target.name)} ({target.ip}) is not this machine. A load test can make a server, and the networks on "
-        "the way, fail for everybody. If it is yours, or its owner has agreed, say so: "
+        f"{printable(target.name)} ({target.ip}) is not this machine. A load test can make a server, and the networks "
+        "on the way, fail for everybody. If it is yours, or its owner has agreed, say so: "
         f"--i-may-load {printable(target.name)}"
     )
 

@@ -46,7 +46,7 @@ class Offset:
         return Offset(lowest, highest) if lowest <= highest else None
 
     def best_moment_ns(self, now_ns: int) -> int:
-        """Gives the next moment at which an answer halves the interval: the end of the server's second, as estimated."""
+        """Gives the next moment at which an answer halves the interval: the end of the server's second."""
         server_ns = now_ns + self.estimate_ns
         return now_ns + (-server_ns) % SECOND_NS
 
