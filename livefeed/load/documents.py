@@ -177,13 +177,16 @@ def is_right(head: Head, content: bytes) -> bool | None:
 
 
 def nanoseconds_of(text: object) -> int | None:
-    """Gives a time of RFC 3339, or a number of seconds or milliseconds since 1970, in nanoseconds since 1970."""
+    """Gives a time of RFC 3339, or a number of seconds or milliseconds since 1970, in nanoseconds since 1970.
+
+    :returns: whole milliseconds; ``None`` for anything else.
+    """
     try:
         if isinstance(text, str):
             at = datetime.fromisoformat(text)
             return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000) * 1_000_000
         if isinstance(text, int | float) and not isinstance(text, bool):
-            return int(text * (1e6 if text > _MILLISECONDS else 1e9))
+            return round(text if text > _MILLISECONDS else text * 1000) * 1_000_000
     except (ValueError, OverflowError):
         return None
     return None

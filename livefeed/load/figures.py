@@ -158,7 +158,7 @@ class Report:
     :ivar phase: ``arriving`` until all watchers of all processes are there, then ``measuring``.
     :ivar is_last: whether the process ends with this report.
     :ivar seconds: the time since the last report.
-    :ivar arrived: the number of its watchers whose first connection has succeeded or failed.
+    :ivar arrived: the number of its watchers that were served once, or have failed.
     :ivar open: the number of its connections that are open.
     :ivar cpu_s: the processor time since the last report.
     :ivar late_ns: in an open loop, the longest time by which a request was sent too late although its connection was

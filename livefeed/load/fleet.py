@@ -70,7 +70,7 @@ class Result:
     :ivar figures: by kinds, since all watchers had arrived. Errors and connections of their arrival are in it.
     :ivar measured_s: the time in seconds since then.
     :ivar arrival_s: the time that the arrival took.
-    :ivar arrived: the watchers whose first connection has succeeded or failed.
+    :ivar arrived: the watchers that were served once, or have failed.
     :ivar open: the connections that are open.
     :ivar busy: the largest share of a core that one process has taken since then.
     :ivar late_ns: the longest time by which a process has sent a request too late.

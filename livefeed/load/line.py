@@ -136,5 +136,5 @@ def error_name(error: OSError) -> str:
     if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
         return "reset"
     if isinstance(error, ssl.SSLError):
-        return f"TLS failed ({(error.reason or 'unknown').lower().replace('_', ' ')})"
+        return f"TLS failed ({(getattr(error, 'reason', None) or 'unknown').lower().replace('_', ' ')})"
     return _NAMES.get(error.errno or 0, (error.strerror or type(error).__name__).lower())

@@ -58,9 +58,8 @@ class Loop:
         heapq.heappush(self._timers, (when_ns, next(self._numbers), function))
 
     def run(self) -> None:
-        """Runs until :meth:`stop`, and closes epoll."""
+        """Runs until :meth:`stop`."""
         poll, handlers, timers = self._epoll.poll, self.handlers, self._timers
-        self._is_over = False
         while not self._is_over:
             wait_s = LONGEST_WAIT_S
             if timers:
@@ -76,8 +75,11 @@ class Loop:
                 due.append(heapq.heappop(timers)[2])
             for function in due:
                 function()
-        self._epoll.close()
 
     def stop(self) -> None:
         """Ends :meth:`run` after the current turn."""
         self._is_over = True
+
+    def close(self) -> None:
+        """Frees epoll; the descriptors stay open."""
+        self._epoll.close()

@@ -199,7 +199,7 @@ class Poller(Watcher):
         latency.buckets[waited if shift <= 0 else (shift << BITS) + (waited >> shift)] += 1
 
     def _answered(self, status: int, now_ns: int) -> None:
-        """Is told that an answer is complete, on a connection that stays."""
+        """Is told that an answer is complete. The connection may be gone."""
         self.is_waiting = False
         self.awaited_ns = 0
         shared = self.shared
@@ -208,7 +208,9 @@ class Poller(Watcher):
             if shared.due <= 0:
                 shared.loop.stop()
                 return
-        if self._may_go_on():
+        else:
+            self.arrive()
+        if self.sock is not None and self._may_go_on():
             self.go_on(now_ns)
 
     def _may_go_on(self) -> bool:
@@ -390,6 +392,7 @@ class Waiter(Poller):
     def _answered(self, status: int, now_ns: int) -> None:
         self.is_waiting = False
         self.awaited_ns = 0
+        self.arrive()
         if status != _OK and now_ns - self.asked_ns < self.shared.plan.wait_s * 5e8:
             # It does not wait, or refuses: without a pause, a long poll would be a closed loop.
             if status == _NOT_MODIFIED:

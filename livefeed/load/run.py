@@ -102,10 +102,16 @@ class Run:
         self._count_unanswered()
         self.shared.documents.close()
         self._send_report(is_last=True)
+        self.close()
+
+    def close(self) -> None:
+        """Closes all connections."""
+        self.shared.is_over = True
         for watcher in self.watchers:
             watcher.close()
         if self._reference is not None:
             self._reference.close()
+        self.loop.close()
 
     def begin(self) -> None:
         """Is told that the watchers of all processes have arrived: the figures begin."""

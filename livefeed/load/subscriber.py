@@ -15,7 +15,7 @@ from livefeed.load.event_stream import EventReader
 from livefeed.load.frames import FrameReader, Inflater, Opcode, client_frame
 from livefeed.load.handshake import SUBPROTOCOLS, agreed
 from livefeed.load.messages import WRONG
-from livefeed.load.watcher import Watcher
+from livefeed.load.watcher import RETRY_NS, Watcher
 
 if TYPE_CHECKING:
     from livefeed.load.answers import Head
@@ -67,6 +67,7 @@ class Subscriber(Watcher):
                 data, self._pending = bytes(self._pending), bytearray()
                 self.awaited_ns = 0
                 self.established()
+                self.arrive()
                 if isinstance(self.sock, ssl.SSLSocket) and self.shared.tls is not None:
                     self.shared.tls.remember(self.sock)
             self.take(data)
@@ -98,9 +99,9 @@ class Subscriber(Watcher):
 
     def _refused(self) -> None:
         self.close()
-        self._arrive()
+        self.arrive()
         self.shared.counted()
-        self.pause(1_000_000_000)
+        self.pause(RETRY_NS)
 
 
 @dataclass(slots=True, eq=False)

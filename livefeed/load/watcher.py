@@ -41,7 +41,7 @@ class Shared:
     :ivar layouts: the last answers by their sizes.
     :ivar left: the number of requests that may still be sent.
     :ivar due: the number of answers and deliveries until the end.
-    :ivar arrived: the watchers whose first connection has succeeded or failed.
+    :ivar arrived: the watchers that were served once, or have failed.
     :ivar open: the connections that are open.
     :ivar late_ns: the longest time by which a request was sent too late although its connection was free.
     :ivar is_measuring: whether all watchers of all processes have arrived.
@@ -98,6 +98,7 @@ class Watcher(ABC):
     began_ns: int = 0  # when the connection was begun
     has_arrived: bool = False
     is_open: bool = False
+    is_pausing: bool = False
 
     def connect(self) -> None:
         """Begins a connection."""
@@ -130,7 +131,6 @@ class Watcher(ABC):
         self.shared.open += not self.is_reference
         self.figures.connects += 1
         self.figures.connect.add(time.monotonic_ns() - self.began_ns)
-        self._arrive()
 
     def lost(self, error: str | None) -> None:
         """Closes the connection, and comes back: at once, or after an error with a pause.
@@ -141,7 +141,7 @@ class Watcher(ABC):
         if error is not None:
             self.figures.failed(error)
             self.shared.counted()
-        self._arrive()
+            self.arrive()
         if self.shared.is_over:
             return
         if error is None:
@@ -150,12 +150,13 @@ class Watcher(ABC):
             self.pause(RETRY_NS)
 
     def pause(self, for_ns: int) -> None:
-        """Comes back after a time."""
-        self.shared.loop.at(time.monotonic_ns() + for_ns, self.come_back)
+        """Comes back after a time, and not before."""
+        self.is_pausing = True
+        self.shared.loop.at(time.monotonic_ns() + for_ns, self._end_pause)
 
     def come_back(self) -> None:
-        """Connects after a pause."""
-        if self.sock is None and not self.shared.is_over:
+        """Connects, unless there is a connection, or the watcher pauses."""
+        if self.sock is None and not (self.is_pausing or self.shared.is_over):
             self.connect()
 
     def close(self) -> None:
@@ -199,10 +200,15 @@ class Watcher(ABC):
             self.lost(error_name(error))
             return None
 
-    def _arrive(self) -> None:
+    def arrive(self) -> None:
+        """Is told by the kind that the server has served the watcher, or that it has failed to."""
         if not (self.has_arrived or self.is_reference):
             self.has_arrived = True
             self.shared.arrived += 1
+
+    def _end_pause(self) -> None:
+        self.is_pausing = False
+        self.come_back()
 
     def _on_connected(self, events: int) -> None:
         sock = self.sock

@@ -7,10 +7,12 @@ import ssl
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from threading import Event
 from typing import TYPE_CHECKING, Any, Self
 
 from livefeed.load.addresses import Target
 from livefeed.load.figures import Figures
+from livefeed.load.handshake import _ACCEPT
 from livefeed.load.kinds import Kind
 from livefeed.load.plan import Plan
 from livefeed.load.run import MEASURING, Run
@@ -127,21 +129,29 @@ class Ran:
         return self.figures(phase=MEASURING)
 
 
-def ran(plan: Plan, *, then: Callable[[Run], None] | None = None) -> Ran:
+def ran(plan: Plan, *, begun: Event | None = None, until: Callable[[Any], object] | None = None) -> Ran:
     """Makes a run, whose figures begin as soon as all watchers have arrived, and gives its reports.
 
-    :param then: is called once the figures have begun.
+    :param begun: is set once the figures have begun.
+    :param until: tells by the figures of a kind, or by a report of them, whether the run ends.
     """
     reports: list[Report] = []
     run = Run(plan, reports.append)
+    has_begun = False
 
     def look() -> None:
-        if run.shared.arrived < plan.connections:
-            run.loop.at(time.monotonic_ns() + 1_000_000, look)
+        nonlocal has_begun
+        if not has_begun and run.shared.arrived == plan.connections:
+            has_begun = True
+            run.begin()
+            if begun is not None:
+                begun.set()
+        if has_begun and until is None:
             return
-        run.begin()
-        if then is not None:
-            then(run)
+        parts = [run.figures, *(report.figures for report in reports)]
+        if until is not None and any(until(figures) for part in parts for figures in part.values()):
+            run.stop()
+        run.loop.at(time.monotonic_ns() + 1_000_000, look)
 
     run.loop.at(0, look)
     stopped: list[bool] = []
@@ -154,3 +164,28 @@ def ran(plan: Plan, *, then: Callable[[Run], None] | None = None) -> Ran:
     run.run()
     assert not stopped, "the run did not end by itself"
     return Ran(run, reports)
+
+
+def switched(*lines: str) -> bytes:
+    """Gives the answer 101 to a handshake of the load tester."""
+    fields = ("Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Accept: {_ACCEPT.decode()}", *lines)
+    return "".join(f"{line}\r\n" for line in ("HTTP/1.1 101 Switching Protocols", *fields, "")).encode()
+
+
+def sending(
+    *pieces: bytes | Event, then: Callable[[socket.socket], None] = until_gone
+) -> Callable[[socket.socket], None]:
+    """Gives a function that sends pieces, one after the other, and then waits for the client's end.
+
+    An event among the pieces is waited for.
+    """
+
+    def send(sock: socket.socket) -> None:
+        for piece in pieces:
+            if isinstance(piece, Event):
+                piece.wait(SAFETY_S)
+                continue
+            sock.sendall(piece)
+        then(sock)
+
+    return send

@@ -13,6 +13,7 @@ from livefeed.load.loop import READABLE, WRITABLE, Loop
 class LoopTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.loop = Loop()
+        self.addCleanup(self.loop.close)
         self.called: list[object] = []
 
     def pipe(self) -> tuple[int, int]:
