@@ -95,7 +95,7 @@ class Run:
         if self._reference is not None:
             self._reference.connect()
         for number, watcher in enumerate(self.watchers):
-            self.loop.at(now + int(number * step_ns), watcher.connect)
+            self.loop.at(now + int(number * step_ns), watcher.come_back)
         self.loop.at(now + int(REPORT_S * 1e9), self._second)
         self.loop.run()
         self.shared.is_over = True

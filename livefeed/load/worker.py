@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
@@ -91,7 +92,7 @@ def main(descriptor: int = 0, stdout: BinaryIO | None = None) -> int:
         sys.stderr.write(f"livefeed bench: {error}\n")
         return CANNOT_RUN
     commands = Commands(run, descriptor)
-    commands.take(rest)
+    run.loop.at(0, partial(commands.take, rest))
     run.loop.add(descriptor, READABLE, commands.on_readable)
     # Nothing of a run is in a cycle, and a full collection of 20,000 watchers takes a tenth of a second.
     gc.collect()

@@ -59,31 +59,37 @@ class FleetTests(SynchronousTestCase):
         """Has processes say lines in place of working."""
         self.replaced(f"import sys\nsys.stdin.buffer.readline()\nsys.stdout.buffer.write({b''.join(lines)!r})\n{then}")
 
+    def result_of(self, fleet: Fleet, seconds: list[Result]) -> Result:
+        with fleet:
+            return fleet.run(seconds.append)
+
     def test_processes(self) -> None:
         """Two processes share a run, and the result is that of both."""
         seconds: list[Result] = []
         with Answering(lambda head, number: answer()) as server:
-            with Fleet(divided(plan_for(server.port, {Kind.POLL: 3, Kind.CONDITIONAL: 1}, requests=20), 2)) as fleet:
-                result = fleet.run(seconds.append)
+            whole = plan_for(server.port, {Kind.POLL: 3, Kind.CONDITIONAL: 1}, requests=20)
+            result = self.result_of(Fleet(divided(whole, 2)), seconds)
         self.assertEqual(list(result.figures), [Kind.POLL, Kind.CONDITIONAL])
         self.assertEqual(sum(each.answers for each in result.figures.values()), 20)
         self.assertEqual(sum(each.connects for each in result.figures.values()), 4)
         self.assertEqual((result.arrived, result.open, result.lost_processes), (4, 4, 0))
         self.assertGreater(result.measured_s, 0)
         self.assertTrue(0 < result.busy <= 1.5)
-        self.assertEqual(sum(point.rates["poll"] > 0 for point in result.points) > 0, True)
+        self.assertTrue(any(point.rates["poll"] for point in result.points))
 
     def test_stopped(self) -> None:
         """A run that is ended early has the figures so far."""
-        with Answering(lambda head, number: answer()) as server:
-            with Fleet([plan_for(server.port, requests=None, duration_s=60.0)]) as fleet:
 
-                def stop(result: Result) -> None:
-                    if result.measured_s:
-                        raise KeyboardInterrupt
+        def stop(result: Result) -> None:
+            if result.measured_s:
+                raise KeyboardInterrupt
 
-                self.assertRaises(KeyboardInterrupt, fleet.run, stop)
-                result = fleet.stop()
+        with (
+            Answering(lambda head, number: answer()) as server,
+            Fleet([plan_for(server.port, requests=None, duration_s=60.0)]) as fleet,
+        ):
+            self.assertRaises(KeyboardInterrupt, fleet.run, stop)
+            result = fleet.stop()
         self.assertGreater(result.figures[Kind.POLL].answers, 0)
 
     def test_arrival(self) -> None:
