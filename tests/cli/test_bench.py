@@ -19,6 +19,8 @@ from xml.etree import ElementTree as ET
 
 from livefeed.cli import bench
 from livefeed.cli.main import main
+from livefeed.load.addresses import Target
+from livefeed.load.clock import SAMPLES
 from livefeed.load.fleet import Fleet
 from livefeed.load.kinds import Kind
 from tests.helpers.load_targets import DOCUMENT, Answering, answer, target_of
@@ -263,9 +265,28 @@ class BenchTests(CertificateTestCase):
         slept: list[float] = []
         self.patch(time, "sleep", slept.append)
         self.patch(bench, "_check_permission", lambda *_: None)
-        self.patch(bench, "resolved", lambda address: target_of(address.port))
-        self.patch(type(target_of(1)), "is_loopback", False)
-        for date, is_known in (("Date: Sun, 30 Nov 2025 01:00:00 GMT", False), ("Age: 1", False)):
-            slept.clear()
-            plan = self.planned("--time-at", "/at", head=(date,))
-            self.assertEqual(plan.clock_offset_ns != 0, is_known, slept)
+        self.patch(Target, "is_loopback", False)
+        date = "Date: Sun, 30 Nov 2025 01:00:00 GMT"
+        self.assertLess(self.planned("--time-at", "/at", head=(date,)).clock_offset_ns, 0)
+        self.assertEqual(len(slept), SAMPLES - 1)
+        self.assertTrue(all(0 <= seconds <= 1 for seconds in slept))
+        # Without a date there is nothing to learn, and without times nothing to compare.
+        slept.clear()
+        self.assertEqual(self.planned("--time-at", "/at").clock_offset_ns, 0)
+        self.assertEqual(self.planned(head=(date,)).clock_offset_ns, 0)
+        self.assertEqual(slept, [])
+
+    def test_clock_that_is_set(self) -> None:
+        """Dates that contradict each other give no estimate."""
+        self.patch(time, "sleep", lambda seconds: None)
+        self.patch(bench, "_check_permission", lambda *_: None)
+        self.patch(Target, "is_loopback", False)
+        plans: list[Plan] = []
+        self.patch(bench, "_measure", lambda options, plan, setup: plans.append(plan))
+
+        def reply(head: bytes, number: int) -> bytes:
+            return answer(DOCUMENT, f"Date: Sun, 30 Nov 2025 01:00:{10 + 20 * (number % 2)} GMT")
+
+        with Answering(reply) as server:
+            main(["bench", f"http://{HOST}:{server.port}/feed", "--time-at", "/at"])
+        self.assertEqual(plans[0].clock_offset_ns, 0)
