@@ -12,6 +12,7 @@
 - ``handshake``: the handshake of a WebSocket.
 - ``histogram``: durations in a fixed amount of memory.
 - ``kinds``: the kinds of watchers, and mixes of them.
+- ``layout``: answers that are recognised without being parsed.
 - ``limits``: open files and ports.
 - ``line``: a connection that never blocks, with or without TLS.
 - ``loop``: the descriptors and the timers of a process.

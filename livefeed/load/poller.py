@@ -12,11 +12,12 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from livefeed.load.answers import HEAD_END, AnswerError, read_head
+from livefeed.load.answers import AnswerError, read_head
 from livefeed.load.bodies import Body
 from livefeed.load.documents import is_right, name_in, nanoseconds_of
 from livefeed.load.histogram import BITS, MAX_NS
 from livefeed.load.kinds import CONDITIONAL, Kind
+from livefeed.load.layout import MAX_LAYOUTS, Layout
 from livefeed.load.line import READ_BYTES, WOULD_BLOCK, error_name
 from livefeed.load.messages import WRONG
 from livefeed.load.watcher import RETRY_NS, Watcher
@@ -25,55 +26,9 @@ if TYPE_CHECKING:
     from livefeed.load.answers import Head
     from livefeed.load.documents import Version
 
-MAX_LAYOUTS = 32
-"""The number of answers of different sizes whose heads are remembered."""
-
 _REPEATED = frozenset({200, 304})
 _OK, _NOT_MODIFIED = 200, 304
 _monotonic_ns = time.monotonic_ns
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """A whole answer that came in one read, by which the next ones of the same size are recognised.
-
-    :ivar head: its head, with the empty line.
-    :ivar fixed: the offset and the text of those lines that must be the same; the others are times and ages.
-    :ivar content: the content, if it is compared with that of each answer; otherwise empty.
-    :ivar version: the version that it names; ``None`` for none.
-    :ivar tag: the entity tag.
-    :ivar is_verified: whether the content was found to be that of its version.
-    """
-
-    head: bytes
-    fixed: tuple[tuple[int, bytes], ...]
-    content: bytes
-    status: int
-    version: Version | None
-    tag: bytes | None
-    is_verified: bool
-
-    @classmethod
-    def of(cls, head: Head, content: bytes, version: Version | None, *, is_verified: bool | None) -> Layout:
-        """Makes the layout of an answer.
-
-        :param is_verified: whether the content is right; ``None`` if it is not compared.
-        """
-        fixed = [(0, head.data[: head.data.index(b"\r\n")])]
-        for name in (b"\r\ncontent-length:", b"\r\netag:"):
-            at = head.data.lower().find(name)
-            if at >= 0:
-                fixed.append((at, head.data[at : head.data.index(b"\r\n", at + 2) + 2]))
-        compared = b"" if is_verified is None else content
-        return cls(
-            head.data, tuple(fixed), compared, head.status, version, head.field(b"etag"), is_verified=bool(is_verified)
-        )
-
-    def fits(self, buffer: bytearray, size: int) -> bool:
-        """Tells whether an answer of this size differs from this one in times and ages alone."""
-        if buffer.find(HEAD_END, 0, size) != len(self.head) - len(HEAD_END):
-            return False
-        return all(buffer.startswith(text, at) for at, text in self.fixed)
 
 
 @dataclass(slots=True, eq=False)
@@ -93,6 +48,7 @@ class Poller(Watcher):
     version: Version | None = None
     tag: bytes | None = None
     request: bytes = b""
+    is_unlimited: bool = False  # whether an answer is followed by the same request at once, without a look at anything
     # Of an answer that comes in pieces.
     _pending: bytearray = field(default_factory=bytearray)
     _body: Body | None = None
@@ -130,7 +86,9 @@ class Poller(Watcher):
             self.go_on(0)
 
     def begin(self) -> None:
-        """Is told that all watchers have arrived."""
+        """Is told that all watchers have arrived, and the figures of a closed loop begin."""
+        plan = self.shared.plan
+        self.is_unlimited = plan.is_kept and plan.requests is None and self.kind is not Kind.BROWSER
         if self.sock is None:
             if self._comes_back_at_once():
                 self.come_back()
@@ -187,7 +145,11 @@ class Poller(Watcher):
         self._record(now)
         if self.version is not layout.version:
             self._have(layout.version, layout.tag)
-        self._answered(layout.status, now)
+        if self.is_unlimited and self.request:
+            self.due_ns = self.awaited_ns = now
+            self.write(self.request)
+        else:
+            self._answered(layout.status, now)
 
     def _record(self, now_ns: int) -> None:
         """Adds the latency, as ``Histogram.add`` does: a call less."""

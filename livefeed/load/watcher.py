@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from livefeed.load.documents import Documents
     from livefeed.load.figures import Figures
     from livefeed.load.kinds import Kind
+    from livefeed.load.layout import Layout
     from livefeed.load.line import Tls
     from livefeed.load.loop import Loop
     from livefeed.load.messages import MessageReader
     from livefeed.load.plan import Plan
-    from livefeed.load.poller import Layout
     from livefeed.load.requests import Requests
 
 RETRY_NS = 1_000_000_000

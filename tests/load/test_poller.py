@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.load.answers import head_of
 from livefeed.load.documents import hash_of
 from livefeed.load.histogram import MAX_NS
 from livefeed.load.kinds import Kind
+from livefeed.load.layout import MAX_LAYOUTS
 from livefeed.load.line import READ_BYTES
-from livefeed.load.poller import MAX_LAYOUTS, Layout, Poller
+from livefeed.load.poller import Poller
 from livefeed.load.run import Run
 from tests.helpers.load_targets import DOCUMENT, Answering, answer, plan_for, ran, until_gone
 
@@ -234,20 +234,7 @@ class LongPollTests(SynchronousTestCase):
         self.patch(__import__("livefeed.load.poller", fromlist=["RETRY_NS"]), "RETRY_NS", 1_000_000)
 
 
-class LayoutTests(SynchronousTestCase):
-    def test_fits(self) -> None:
-        """An answer with other times fits; one with another status, length, tag or end of the head does not."""
-        data = b'HTTP/1.1 200 OK\r\nDate: 1\r\nContent-Length: 2\r\nETag: "a"\r\n\r\n'
-        layout = Layout.of(head_of(data), b"{}", None, is_verified=None)
-        for other, fits in (
-            (data.replace(b"Date: 1", b"Date: 2"), True),
-            (data.replace(b"200 OK", b"500 NO"), False),
-            (data.replace(b"Length: 2", b"Length: 3"), False),
-            (data.replace(b'"a"', b'"b"'), False),
-            (data.replace(b"Date: 1", b"D\r\n\r\n: "), False),
-        ):
-            self.assertEqual(layout.fits(bytearray(other + b"{}"), len(other) + 2), fits, other)
-
+class MemoryTests(SynchronousTestCase):
     def test_bounded(self) -> None:
         """Answers of many sizes fill no memory."""
         with Answering(lambda head, number: answer(b"x" * number)) as server:
