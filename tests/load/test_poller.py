@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from livefeed.load import poller, watcher
 from livefeed.load.documents import hash_of
 from livefeed.load.histogram import MAX_NS
 from livefeed.load.kinds import Kind
@@ -28,6 +29,9 @@ def tagged(tag: str, content: bytes = DOCUMENT) -> bytes:
 
 
 class ClosedLoopTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.patch(watcher, "RETRY_NS", 1_000_000)
+
     def test_kept_connections(self) -> None:
         """Each poller sends the next request when it has the answer, on the same connection."""
         with Answering(lambda head, number: answer(DOCUMENT, f"Age: {number % 10}")) as server:
@@ -128,14 +132,17 @@ class ClosedLoopTests(SynchronousTestCase):
         """A server that says something on its own breaks the protocol."""
         with Answering(lambda head, number: answer()) as server:
             run = Run(plan_for(server.port), lambda report: None)
-            poller = run.watchers[0]
-            poller.receive = lambda buffer: 3  # type: ignore[method-assign]
-            poller.on_readable(0)
-        self.assertEqual(poller.figures.errors, {"bytes without a request": 1})
+            client = run.watchers[0]
+            client.receive = lambda buffer: 3
+            client.on_readable(0)
+        self.assertEqual(client.figures.errors, {"bytes without a request": 1})
         run.close()
 
 
 class VerificationTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.patch(watcher, "RETRY_NS", 1_000_000)
+
     def test_right_documents(self) -> None:
         """The content of each answer is compared with its version."""
         with Answering(lambda head, number: answer(DOCUMENT, VERSION)) as server:
@@ -224,14 +231,11 @@ class LongPollTests(SynchronousTestCase):
 
     def test_asks_again_after_a_pause(self) -> None:
         """After the pause it asks again, on the same connection."""
+        self.patch(poller, "RETRY_NS", 1_000_000)
         with Answering(lambda head, number: NOT_MODIFIED if number == 0 else tagged(str(number))) as server:
-            self.patch_pause()
             done = ran(plan_for(server.port, {Kind.WAIT: 1}, requests=1))
         self.assertEqual((done.figures(Kind.WAIT).deliveries, done.figures(Kind.WAIT).connects), (1, 1))
         self.assertGreaterEqual(done.run.watchers[0].patience_s, 35)
-
-    def patch_pause(self) -> None:
-        self.patch(__import__("livefeed.load.poller", fromlist=["RETRY_NS"]), "RETRY_NS", 1_000_000)
 
 
 class MemoryTests(SynchronousTestCase):
@@ -244,9 +248,9 @@ class MemoryTests(SynchronousTestCase):
     def test_longest_latency(self) -> None:
         """One that is longer than the histogram has place for counts as the longest."""
         run = Run(plan_for(1), lambda report: None)
-        poller = run.watchers[0]
-        assert isinstance(poller, Poller)
-        poller.due_ns = time.monotonic_ns() - 2 * MAX_NS
-        poller._record(time.monotonic_ns())
-        self.assertEqual(poller.figures.latency.longest_ns, MAX_NS)
+        client = run.watchers[0]
+        assert isinstance(client, Poller)
+        client.due_ns = time.monotonic_ns() - 2 * MAX_NS
+        client._record(time.monotonic_ns())
+        self.assertEqual(client.figures.latency.longest_ns, MAX_NS)
         run.close()
