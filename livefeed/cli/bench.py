@@ -9,6 +9,7 @@ import re
 import resource
 import signal
 import sys
+import textwrap
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -46,7 +47,8 @@ DESCRIPTION = (
     "loop). The exit code is 0; 1 if a limit is missed, or the run cannot be made; 2 for a wrong command line; 130 "
     "after Ctrl-C, which shows the figures so far."
 )
-_KINDS = "kinds of watchers: " + "; ".join(f"{kind} {text}" for kind, text in EXPLAINED.items())
+_KINDS = "\n".join(["kinds of watchers:", *(f"  {kind:<12} {text}" for kind, text in EXPLAINED.items())])
+_WIDTH = 78
 
 DEFAULT_S = 10.0
 """The time in seconds of a run without ``-n`` and ``--duration``."""
@@ -80,7 +82,8 @@ class Interrupted(Exception):  # noqa: N818 - it is no error
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the subcommand."""
-    parser.epilog = _KINDS
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description, parser.epilog = textwrap.fill(DESCRIPTION, _WIDTH), _KINDS
     parser.add_argument("url", metavar="URL", help="the document, such as http://localhost:8080/feed")
     run = parser.add_argument_group("the run")
     run.add_argument(

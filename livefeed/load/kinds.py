@@ -39,7 +39,7 @@ WEBSOCKETS = frozenset({Kind.WS, Kind.WS_DEFLATE, Kind.WS_DELTA1, Kind.WS_DELTA2
 EXPLAINED = {
     Kind.POLL: "asks for the document, always with the same request",
     Kind.CONDITIONAL: "asks with If-None-Match",
-    Kind.BROWSER: "asks with If-None-Match and a browser's fields, which differ in each request",
+    Kind.BROWSER: "asks with If-None-Match, and a browser's fields that differ in each request",
     Kind.WAIT: "asks with If-None-Match and Prefer: wait (long polls)",
     Kind.EVENTS: "follows server-sent events",
     Kind.WS: "follows by a WebSocket",

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 REPORT_S = 1.0
 """The time in seconds from one report to the next."""
 
+LOOK_NS = 10_000_000
+"""The time in nanoseconds between two looks whether all watchers have arrived."""
+
 STALL_S = 30.0
 """A run by a number of requests ends when nothing was answered for so many seconds, or three times its time limit."""
 
@@ -97,6 +100,7 @@ class Run:
         for number, watcher in enumerate(self.watchers):
             self.loop.at(now + int(number * step_ns), watcher.come_back)
         self.loop.at(now + int(REPORT_S * 1e9), self._second)
+        self.loop.at(now, self._look_for_arrival)
         self.loop.run()
         self.shared.is_over = True
         self._count_unanswered()
@@ -174,6 +178,15 @@ class Run:
             for number in range(poller.owed):
                 poller.figures.unanswered += 1
                 poller.figures.latency.add(now - poller.next_due_ns - number * poller.period_ns)
+
+    def _look_for_arrival(self) -> None:
+        """Reports as soon as all watchers have arrived, so that the figures need not wait for the next second."""
+        if self._phase == MEASURING:
+            return
+        if self.shared.arrived == len(self.watchers):
+            self._send_report()
+        else:
+            self.loop.at(time.monotonic_ns() + LOOK_NS, self._look_for_arrival)
 
     def _second(self) -> None:
         """Looks at the limits of time, and reports."""
