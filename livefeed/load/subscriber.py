@@ -119,7 +119,12 @@ class WebSocketWatcher(Subscriber):
         result = agreed(head, self.kind)
         max_bytes = self.shared.plan.max_bytes * MESSAGE_FACTOR + MESSAGE_BYTES
         self._frames = FrameReader(max_bytes, result.is_deflated)
-        self._inflater = Inflater(max_bytes, result.is_stateless)
+        if not result.is_stateless:
+            self._inflater = Inflater(max_bytes, is_stateless=False)
+        else:
+            if self.shared.inflater is None:
+                self.shared.inflater = Inflater(max_bytes, is_stateless=True)
+            self._inflater = self.shared.inflater
         return True
 
     def take(self, data: bytes) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from livefeed.load.documents import Documents
     from livefeed.load.figures import Figures
+    from livefeed.load.frames import Inflater
     from livefeed.load.kinds import Kind
     from livefeed.load.layout import Layout
     from livefeed.load.line import Tls
@@ -39,6 +40,7 @@ class Shared:
     :ivar plan: the task of the process.
     :ivar buffer: into which each read goes.
     :ivar layouts: the last answers by their sizes.
+    :ivar inflater: decompresses messages of which each is compressed on its own.
     :ivar left: the number of requests that may still be sent.
     :ivar due: the number of answers and deliveries until the end.
     :ivar arrived: the watchers that were served once, or have failed.
@@ -59,6 +61,7 @@ class Shared:
     # internal state
     buffer: bytearray = field(default_factory=lambda: bytearray(READ_BYTES))
     layouts: dict[int, Layout] = field(default_factory=dict)
+    inflater: Inflater | None = None
     left: int = ENDLESS
     due: int = ENDLESS
     arrived: int = 0

@@ -77,6 +77,15 @@ class FrameTests(SynchronousTestCase):
                 self.assertTrue(message.is_compressed)
                 self.assertEqual(inflater.inflate(message.content), content)
 
+    def test_compressed_once(self) -> None:
+        """A message that another watcher was sent is not decompressed again."""
+        theirs = PerMessageDeflate(True, True, 15, 15)
+        (message,) = FrameReader(1000, is_deflated=True).take(
+            Frame(TheirOpcode.TEXT, b"abc").serialize(mask=False, extensions=[theirs])
+        )
+        inflater = Inflater(1000, is_stateless=True)
+        self.assertIs(inflater.inflate(message.content), inflater.inflate(bytes(bytearray(message.content))))
+
     def test_compressed_fragments(self) -> None:
         """The first frame says that the message is compressed."""
         first = bytes([0x01 | 0x40, 1]) + b"a"

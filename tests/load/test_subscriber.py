@@ -91,6 +91,14 @@ class WebSocketTests(SubscriberTestCase):
         # No other watcher has told that these are versions.
         self.assertEqual(done.figures(Kind.WS_DEFLATE).unverified, 2)
 
+    def test_compressed_with_a_context(self) -> None:
+        """A server may keep its context from one document to the next."""
+        theirs = PerMessageDeflate(True, False, 15, 15)
+        frames = [Frame(Opcode.TEXT, content).serialize(mask=False, extensions=[theirs]) for content in (FIRST, SECOND)]
+        reply = sending(switched("Sec-WebSocket-Extensions: permessage-deflate"), frames[0], self.begun, frames[1])
+        figures = self.watch(Kind.WS_DEFLATE, reply).figures(Kind.WS_DEFLATE)
+        self.assertEqual((figures.deliveries, figures.errors), (1, {}))
+
     def test_pings(self) -> None:
         """A ping is answered; a pong is ignored."""
         got: list[bytes] = []
