@@ -43,7 +43,12 @@ class DocumentTests(SynchronousTestCase):
         version = self.documents.of(FIRST)
         self.assertEqual(version.name, hash_of(FIRST))
         hashed: list[bytes] = []
-        self.patch(documents, "hash_of", lambda content: hashed.append(content) or hash_of(content))
+
+        def counted(content: bytes) -> str:
+            hashed.append(content)
+            return hash_of(content)
+
+        self.patch(documents, "hash_of", counted)
         self.assertIs(self.documents.of(b'{"n": 1}'), version)
         self.assertEqual(hashed, [])
         for number in range(MAX_COMPARED):

@@ -56,7 +56,12 @@ class RunTests(SynchronousTestCase):
     def test_ramp(self) -> None:
         """Watchers arrive one after the other."""
         arrivals: list[float] = []
-        with Answering(lambda head, number: (arrivals.append(time.monotonic()), answer())[1]) as server:
+
+        def arrived(head: bytes, number: int) -> bytes:
+            arrivals.append(time.monotonic())
+            return answer()
+
+        with Answering(arrived) as server:
             ran(plan_for(server.port, {Kind.POLL: 5}, ramp_s=0.1, requests=5))
         self.assertGreaterEqual(arrivals[4] - arrivals[0], 0.075)
 

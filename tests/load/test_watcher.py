@@ -147,7 +147,12 @@ class WatcherTests(CertificateTestCase):
 
     def test_no_tls(self) -> None:
         """A server that speaks plain HTTP is an error with its reason."""
-        with ThreadedServer(lambda sock: (sock.recv(1000), sock.sendall(answer()))) as server:
+
+        def plainly(sock: socket.socket) -> None:
+            sock.recv(1000)
+            sock.sendall(answer())
+
+        with ThreadedServer(plainly) as server:
             done = ran(plan_for(server.port, is_secure=True, checks_certificate=False, requests=1))
         (error,) = done.figures().errors
         self.assertIn("TLS failed (", error)
