@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import select
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING
@@ -49,9 +50,10 @@ class Loop:
         self._epoll.modify(descriptor, events)
 
     def remove(self, descriptor: int) -> None:
-        """Watches a descriptor no more. It is still open."""
+        """Watches a descriptor no more. It may have been closed, by which epoll has forgotten it already."""
         del self.handlers[descriptor]
-        self._epoll.unregister(descriptor)
+        with suppress(OSError):
+            self._epoll.unregister(descriptor)
 
     def at(self, when_ns: int, function: Callable[[], None]) -> None:
         """Calls a function once, at a time of :func:`time.monotonic_ns` or later."""

@@ -101,8 +101,6 @@ class Poller(Watcher):
         :param now_ns: the beginning of its latency in a closed loop.
         """
         shared = self.shared
-        if shared.is_over:
-            return
         if self.owed:
             now_ns = self.next_due_ns
             self.next_due_ns += self.period_ns
@@ -252,7 +250,7 @@ class Poller(Watcher):
         if head.is_last or body.head.length is None or not self._is_kept():
             self.close()
             self._answered(head.status, now)
-            if not (self.shared.is_over or self.sock) and self._comes_back_at_once():
+            if self.sock is None and self._comes_back_at_once():
                 self.connect()
         else:
             self._answered(head.status, now)
@@ -318,7 +316,7 @@ class Poller(Watcher):
     def _fail(self, why: str) -> None:
         self.lost(why)
 
-    def lost(self, error: str | None) -> None:
+    def lost(self, error: str) -> None:
         """Watcher API."""
         self._forget_answer()
         self.is_waiting = False
@@ -342,9 +340,8 @@ class Waiter(Poller):
 
     def go_on(self, now_ns: int) -> None:
         """Poller API."""
-        if not self.shared.is_over:
-            self.asked_ns = _monotonic_ns()
-            self._ask(now_ns)
+        self.asked_ns = _monotonic_ns()
+        self._ask(now_ns)
 
     def _record(self, now_ns: int) -> None:
         """Poller API."""

@@ -102,7 +102,6 @@ class Run:
         self.loop.at(now + int(REPORT_S * 1e9), self._second)
         self.loop.at(now, self._look_for_arrival)
         self.loop.run()
-        self.shared.is_over = True
         self._count_unanswered()
         self.shared.documents.close()
         self._send_report(is_last=True)
@@ -110,7 +109,6 @@ class Run:
 
     def close(self) -> None:
         """Closes all connections."""
-        self.shared.is_over = True
         for watcher in self.watchers:
             watcher.close()
         if self._reference is not None:

@@ -47,7 +47,6 @@ class Shared:
     :ivar open: the connections that are open.
     :ivar late_ns: the longest time by which a request was sent too late although its connection was free.
     :ivar is_measuring: whether all watchers of all processes have arrived.
-    :ivar is_over: whether no watcher may begin anything more.
     """
 
     # required parameters
@@ -68,7 +67,6 @@ class Shared:
     open: int = 0
     late_ns: int = 0
     is_measuring: bool = False
-    is_over: bool = False
 
     def counted(self) -> None:
         """Is told of an answer, a delivery or a failure: the last one that was asked for ends the run."""
@@ -95,6 +93,7 @@ class Watcher(ABC):
 
     # internal state
     sock: socket.socket | None = None
+    descriptor: int = -1
     receive: Callable[[bytearray], int] = field(init=False)
     send: Callable[[bytes], int] = field(init=False)
     awaited_ns: int = 0  # since when the server owes something; 0 for never
@@ -113,7 +112,8 @@ class Watcher(ABC):
         except OSError as error:
             self.lost(error_name(error))
             return
-        self.shared.loop.add(self.sock.fileno(), WRITABLE, self._on_connected)
+        self.descriptor = self.sock.fileno()
+        self.shared.loop.add(self.descriptor, WRITABLE, self._on_connected)
 
     @abstractmethod
     def opened(self) -> None:
@@ -135,22 +135,16 @@ class Watcher(ABC):
         self.figures.connects += 1
         self.figures.connect.add(time.monotonic_ns() - self.began_ns)
 
-    def lost(self, error: str | None) -> None:
-        """Closes the connection, and comes back: at once, or after an error with a pause.
+    def lost(self, error: str) -> None:
+        """Closes the connection after an error, and comes back after a pause.
 
-        :param error: the kind of the error; ``None`` if there was none.
+        :param error: the kind of the error.
         """
         self.close()
-        if error is not None:
-            self.figures.failed(error)
-            self.shared.counted()
-            self.arrive()
-        if self.shared.is_over:
-            return
-        if error is None:
-            self.connect()
-        else:
-            self.pause(RETRY_NS)
+        self.figures.failed(error)
+        self.shared.counted()
+        self.arrive()
+        self.pause(RETRY_NS)
 
     def pause(self, for_ns: int) -> None:
         """Comes back after a time, and not before."""
@@ -159,7 +153,7 @@ class Watcher(ABC):
 
     def come_back(self) -> None:
         """Connects, unless there is a connection, or the watcher pauses."""
-        if self.sock is None and not (self.is_pausing or self.shared.is_over):
+        if self.sock is None and not self.is_pausing:
             self.connect()
 
     def close(self) -> None:
@@ -170,7 +164,8 @@ class Watcher(ABC):
             self.is_open = False
             self.shared.open -= not self.is_reference
         if sock is not None:
-            self.shared.loop.remove(sock.fileno())
+            # Not by the socket, which has lost its descriptor if TLS failed to begin on it.
+            self.shared.loop.remove(self.descriptor)
             sock.close()
 
     def check(self, now_ns: int) -> None:
@@ -225,11 +220,11 @@ class Watcher(ABC):
             self._ready(sock)
             return
         try:
-            self.sock = wrapped = tls.wrap(sock)
+            self.sock = tls.wrap(sock)
         except OSError as error:
             self.lost(error_name(error))
             return
-        self.shared.loop.handlers[wrapped.fileno()] = self._on_handshake
+        self.shared.loop.handlers[self.descriptor] = self._on_handshake
         self._on_handshake(events)
 
     def _on_handshake(self, events: int) -> None:
@@ -238,9 +233,9 @@ class Watcher(ABC):
         try:
             sock.do_handshake()
         except ssl.SSLWantReadError:
-            self.shared.loop.change(sock.fileno(), READABLE)
+            self.shared.loop.change(self.descriptor, READABLE)
         except ssl.SSLWantWriteError:
-            self.shared.loop.change(sock.fileno(), WRITABLE)
+            self.shared.loop.change(self.descriptor, WRITABLE)
         except OSError as error:
             self.lost(error_name(error))
         else:
@@ -251,6 +246,6 @@ class Watcher(ABC):
         self.receive = receiver_of(sock)
         self.send = sock.write if isinstance(sock, ssl.SSLSocket) else sock.send
         loop = self.shared.loop
-        loop.handlers[sock.fileno()] = self.on_readable
-        loop.change(sock.fileno(), READABLE)
+        loop.handlers[self.descriptor] = self.on_readable
+        loop.change(self.descriptor, READABLE)
         self.opened()

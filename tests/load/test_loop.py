@@ -73,3 +73,12 @@ class LoopTests(SynchronousTestCase):
             os.write(writing, b"x")
         self.loop.run()
         self.assertEqual(self.called, ["first", "second"])
+
+    def test_closed_descriptors(self) -> None:
+        """One that was closed before it is removed is no error: epoll has forgotten it."""
+        source, sink = os.pipe()
+        self.addCleanup(os.close, sink)
+        self.loop.add(source, READABLE, self.called.append)
+        os.close(source)
+        self.loop.remove(source)
+        self.assertEqual(self.loop.handlers, {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from typing import TYPE_CHECKING
 
@@ -127,6 +128,34 @@ class ClosedLoopTests(SynchronousTestCase):
             with self.subTest(said), Answering(lambda head, number, reply=reply: reply) as server:
                 done = ran(plan_for(server.port, requests=1, max_bytes=50))
                 self.assertEqual({*done.figures().errors}, {said})
+
+    def test_reads_that_fail(self) -> None:
+        """Nothing to read is nothing, an end of TLS is an end, and anything else is an error."""
+        for problem, errors in (
+            (BlockingIOError(), {}),
+            (ssl.SSLEOFError(8, "eof"), {}),
+            (ConnectionResetError(104, "reset"), {"reset": 1}),
+        ):
+            run = Run(plan_for(1), lambda report: None)
+            client = run.watchers[0]
+
+            def receive(buffer: bytearray, problem: OSError = problem) -> int:
+                raise problem
+
+            client.receive = receive
+            client.on_readable(0)
+            self.assertEqual(client.figures.errors, errors)
+            run.close()
+
+    def test_idle_connections_that_end(self) -> None:
+        """A server may close a connection on which nothing was asked; a closed loop makes another one."""
+        with Answering(lambda head, number: answer()) as server:
+            run = Run(plan_for(server.port, requests=None, duration_s=1.0), lambda report: None)
+            client = run.watchers[0]
+            client.receive = lambda buffer: 0
+            client.on_readable(0)
+            self.assertIsNotNone(client.sock)
+            run.close()
 
     def test_bytes_without_a_request(self) -> None:
         """A server that says something on its own breaks the protocol."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from livefeed.load import watcher as module
 from livefeed.load.kinds import Kind
+from livefeed.load.line import Tls
 from livefeed.load.run import Run
 from tests.helpers.load_targets import Answering, answer, plan_for, ran, until_gone
 from tests.helpers.threaded_server import HOST, ThreadedServer
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 
 class WatcherTests(CertificateTestCase):
+    def setUp(self) -> None:
+        self.patch(module, "RETRY_NS", 1_000_000)
+
     def context(self) -> ssl.SSLContext:
         """Gives the TLS of a server with the certificate of the class."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -34,6 +38,7 @@ class WatcherTests(CertificateTestCase):
 
     def test_refused(self) -> None:
         """A server that is not there is an error, once per attempt, and the watcher has arrived."""
+        self.patch(module, "RETRY_NS", 1_000_000_000)
         with socket.create_server((HOST, 0)) as listening:
             port = listening.getsockname()[1]
         done = ran(plan_for(port, requests=None, duration_s=0.05))
@@ -46,13 +51,13 @@ class WatcherTests(CertificateTestCase):
         def fail(*arguments: object) -> None:
             raise OSError(24, "Too many open files")
 
+        self.patch(module, "RETRY_NS", 1_000_000_000)
         self.patch(module, "open_socket", fail)
         done = ran(plan_for(1, requests=None, duration_s=0.01))
         self.assertEqual(done.figures().errors, {"too many open files": 1})
 
     def test_comes_back(self) -> None:
         """After a pause, the watcher connects again."""
-        self.patch(module, "RETRY_NS", 1_000_000)
 
         def hang_up(sock: socket.socket) -> None:
             pass
@@ -156,3 +161,33 @@ class WatcherTests(CertificateTestCase):
             done = ran(plan_for(server.port, is_secure=True, checks_certificate=False, requests=1))
         (error,) = done.figures().errors
         self.assertIn("TLS failed (", error)
+
+    def test_tls_that_cannot_begin(self) -> None:
+        """A connection that is gone before TLS begins is an error, also if its socket has lost its descriptor."""
+
+        def fail(tls: object, sock: socket.socket) -> ssl.SSLSocket:
+            socket.close(sock.detach())
+            raise ConnectionResetError(104, "reset")
+
+        self.patch(Tls, "wrap", fail)
+        with Answering(lambda head, number: answer(), self.context()) as server:
+            done = ran(plan_for(server.port, is_secure=True, checks_certificate=False, requests=1))
+        self.assertEqual({*done.figures().errors}, {"reset"})
+
+    def test_handshake_that_waits_to_write(self) -> None:
+        """A handshake whose bytes do not fit into the connection goes on when there is room."""
+        tries: list[object] = []
+
+        class Waiting(ssl.SSLSocket):
+            def do_handshake(self, block: bool = False) -> None:
+                tries.append(None)
+                if len(tries) == 1:
+                    raise ssl.SSLWantWriteError
+                super().do_handshake(block)
+
+        self.patch(ssl.SSLContext, "sslsocket_class", Waiting)
+        with Answering(lambda head, number: answer(), self.context()) as server:
+            self.patch(server._tls, "sslsocket_class", ssl.SSLSocket)
+            done = ran(plan_for(server.port, is_secure=True, checks_certificate=False, requests=1))
+        self.assertEqual(done.figures().errors, {})
+        self.assertGreater(len(tries), 1)
