@@ -9,7 +9,6 @@ import ssl
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.exceptions import FollowError
-from livefeed.load import line
 from livefeed.load.line import Tls, context_of, error_name, open_socket
 from tests.helpers.load_targets import plan_for, target_of
 from tests.helpers.threaded_server import HOST
@@ -69,4 +68,3 @@ class LineTests(SynchronousTestCase):
             assert context is not None
             self.assertEqual((context.verify_mode == ssl.CERT_REQUIRED, context.check_hostname), (checks, checks))
         self.assertRaises(FollowError, Tls.of, plan_for(443, is_secure=True, cacert="/nowhere"))
-        self.assertGreater(line.READ_BYTES, 16_384)

@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.load import worker
 from livefeed.load.figures import Report
+from livefeed.load.kinds import Kind
 from livefeed.load.worker import BEGIN, CANNOT_RUN, STOP, main
 from tests.helpers.load_targets import Answering, answer, plan_for
 
@@ -60,6 +61,17 @@ class WorkerTests(SynchronousTestCase):
         self.assertTrue(self.reports()[-1].is_last)
         self.assertTrue(gc.isenabled())
         self.assertIs(signal.getsignal(signal.SIGINT), signal.SIG_IGN)
+
+    def test_told_later(self) -> None:
+        """Commands are obeyed while it runs, and may come in pieces."""
+
+        def reply(head: bytes, number: int) -> bytes:
+            os.write(self.sink, (b"be", b"gin\n")[number] if number < 2 else b"")
+            return answer()
+
+        with Answering(reply) as server:
+            self.assertEqual(self.work(plan_for(server.port, {Kind.POLL: 2})), 0)
+        self.assertEqual(self.reports()[-1].phase, "measuring")
 
     def test_stopped(self) -> None:
         """It ends when it is told to, with a last report, also before it has begun."""
