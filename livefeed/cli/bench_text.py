@@ -171,7 +171,7 @@ def _facts(painter: Painter, setup: Setup, result: Result) -> list[str]:
     unanswered = sum(each.unanswered for each in figures)
     if unanswered:
         lines.append(
-            f"unanswered   {unanswered:,} requests were due and had no answer at the end; their latency counts"
+            f"unanswered   {unanswered:,} of the due requests, at the end; the time that they have waited counts"
         )
     errors = errors_of(result)
     named = sorted(_added(each.errors for each in figures).items(), key=lambda item: -item[1])

@@ -162,7 +162,7 @@ class Run:
         if plan.requests is not None:
             return self._next_due >= plan.requests
         assert plan.duration_s is not None
-        return due_ns > self._began_ns + plan.duration_s * 1e9
+        return due_ns >= self._began_ns + plan.duration_s * 1e9
 
     def _count_unanswered(self) -> None:
         """Adds the requests of an open loop that were due and have no answer, with the time that they waited so far."""

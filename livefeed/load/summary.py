@@ -18,7 +18,7 @@ PERCENTILES = (50.0, 90.0, 99.0, 99.9)
 BUSY = 0.9
 """The share of a core from which on a process is taken for the limit of a run."""
 
-LATE_NS = 10_000_000
+LATE_NS = 100_000_000
 """The time in nanoseconds by which a request may be late by the load tester's own fault before it is told."""
 
 

@@ -91,7 +91,7 @@ class SummaryTests(SynchronousTestCase):
         result.figures[Kind.POLL].unanswered = 1234
         text = self.text(result, notes=["be careful"])
         self.assertIn("; 7 could not be compared with a version", text)
-        self.assertIn("unanswered   1,234 requests were due", text)
+        self.assertIn("unanswered   1,234 of the due requests", text)
         self.assertIn("note         be careful", text)
 
     def test_clocks(self) -> None:
