@@ -111,7 +111,7 @@ class MessageReader:
         try:
             shown: object = value.get("data")
             if kind == "patch":
-                before = self.documents.named(base).content
+                before = self.documents.named(str(base)).content
                 if before is None:
                     return Step(version, base)
                 # json.loads has read the numbers of the patch inexactly, so both sides are read in the same way.
