@@ -105,7 +105,7 @@ def main() -> int:
 def ours(server: Server, plain: bool, connections: int, seconds: int) -> float:
     """Gives the requests per second by ``livefeed bench``."""
     url = f"http://{HOST}:{server.plain_port}/feed" if plain else f"https://{HOST}:{server.port}/feed"
-    command = [LIVEFEED, "bench", url, "-k", f"-c{connections}", f"--duration={seconds}s", "--json", "--quiet"]
+    command = [str(LIVEFEED), "bench", url, "-k", f"-c{connections}", f"--duration={seconds}s", "--json", "--quiet"]
     run = subprocess.run(
         ["taskset", "-c", str(LOAD_CORE), *command, "--insecure"], capture_output=True, check=True, text=True
     )
@@ -116,10 +116,8 @@ def httpress(program: Path, server: Server, plain: bool, connections: int, secon
     """Gives the requests per second by httpress, which counts requests and knows no time: about as many as are due."""
     url = f"http://{HOST}:{server.plain_port}/feed" if plain else f"https://{HOST}:{server.port}/feed"
     number = seconds * (60_000 if plain else 30_000)
-    command = [program, "-k", f"-n{number}", f"-c{connections}", "-t1", url]
-    run = subprocess.run(
-        ["taskset", "-c", str(LOAD_CORE), *map(str, command)], capture_output=True, check=True, text=True
-    )
+    command = [str(program), "-k", f"-n{number}", f"-c{connections}", "-t1", url]
+    run = subprocess.run(["taskset", "-c", str(LOAD_CORE), *command], capture_output=True, check=True, text=True)
     found = re.search(r"([\d.]+)\s*(?:rps|req/sec|requests/sec|rate)", run.stdout + run.stderr)
     if found is None:
         raise RuntimeError(f"httpress said:\n{run.stdout}{run.stderr}")

@@ -107,7 +107,8 @@ def measured(setting: Setting, kind: Kind, options: argparse.Namespace) -> Row:
         output: list[str] = []
         assert run.stdout is not None
         assert run.stderr is not None
-        reader = threading.Thread(target=lambda: output.append(run.stdout.read()), daemon=True)
+        stdout = run.stdout
+        reader = threading.Thread(target=lambda: output.append(stdout.read()), daemon=True)
         reader.start()
         before = began = memory = 0.0
         for line in run.stderr:

@@ -148,7 +148,7 @@ def ran(plan: Plan, *, begun: Event | None = None, until: Callable[[Any], object
                 begun.set()
         if has_begun and until is None:
             return
-        parts = [run.figures, *(report.figures for report in reports)]
+        parts: list[Any] = [run.figures, *(report.figures for report in reports)]
         if until is not None and any(until(figures) for part in parts for figures in part.values()):
             run.stop()
         run.loop.at(time.monotonic_ns() + 1_000_000, look)
