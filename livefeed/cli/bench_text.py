@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from livefeed.cli.tables import Cell, Painter, printable
 from livefeed.load.kinds import POLLERS
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from livefeed.load.fleet import Result
     from livefeed.load.histogram import Histogram
     from livefeed.load.summary import Setup
+
+T = TypeVar("T")
 
 BAR = 24
 """The characters of the bar."""
@@ -221,8 +223,8 @@ def _load(painter: Painter, setup: Setup, result: Result) -> str:
     )
 
 
-def _added(counts: Iterable[dict[object, int]]) -> dict[object, int]:
-    whole: dict[object, int] = {}
+def _added(counts: Iterable[dict[T, int]]) -> dict[T, int]:
+    whole: dict[T, int] = {}
     for each in counts:
         for name, number in each.items():
             whole[name] = whole.get(name, 0) + number

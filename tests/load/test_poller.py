@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -118,14 +118,15 @@ class ClosedLoopTests(SynchronousTestCase):
 
     def test_errors(self) -> None:
         """Each kind of defect has a name, and ends the connection."""
-        for reply, said in (
+        defects: tuple[tuple[Any, str], ...] = (
             (lambda sock: None, "closed before the answer"),
             (lambda sock: sock.sendall(answer()[:-1]), "an answer that ends in the middle"),
             (b"SSH-2.0\r\n", "no answer of HTTP/1"),
             (answer() + b"more", "bytes behind an answer"),
             (answer(b"x" * 100), "a content that is too large"),
-        ):  # fmt: skip
-            with self.subTest(said), Answering(lambda head, number, reply=reply: reply) as server:
+        )
+        for reply, said in defects:
+            with self.subTest(said), Answering(lambda head, number: reply) as server:  # noqa: B023 - used at once
                 done = ran(plan_for(server.port, requests=1, max_bytes=50))
                 self.assertEqual({*done.figures().errors}, {said})
 
@@ -194,7 +195,8 @@ class VerificationTests(SynchronousTestCase):
     def test_not_comparable(self) -> None:
         """A coded content without a digest is counted apart, and an answer without a tag not at all."""
         for lines, unverified in ((('ETag: "x"', "Content-Encoding: br"), 1), ((), 0)):
-            with Answering(lambda head, number, lines=lines: answer(DOCUMENT, *lines)) as server:
+            reply = answer(DOCUMENT, *lines)
+            with Answering(lambda head, number: reply) as server:  # noqa: B023 - used at once
                 done = ran(plan_for(server.port, verifies=True, requests=1))
             self.assertEqual(done.figures().unverified > 0, unverified > 0)
             self.assertEqual((done.figures().verified, done.figures().errors), (0, {}))

@@ -121,7 +121,7 @@ class RunTests(SynchronousTestCase):
 
         def reply(head: bytes, number: int) -> object:
             if b"livefeed.delta.v2" in head:
-                pieces = [switched("Sec-WebSocket-Protocol: livefeed.delta.v2"), begun]
+                pieces: list[bytes | Event] = [switched("Sec-WebSocket-Protocol: livefeed.delta.v2"), begun]
                 return sending(*pieces, reference_message(DOCUMENT), reference_message(OTHER), then=tell)
             return sending(switched(), frames[0], begun, told, frames[1])
 

@@ -159,8 +159,9 @@ class EventTests(SubscriberTestCase):
         """Documents are read from events, and verified by their ids; other events are no documents."""
         state = b"event: state\ndata: {}\n\n"
         chunk = b"%x\r\n%s\r\n" % (len(state), state)
-        pieces = [STREAM, chunk, event(FIRST, hash_of(FIRST)), self.begun, event(SECOND, hash_of(SECOND))]
-        done = self.watch(Kind.EVENTS, sending(*pieces), verifies=True)
+        pieces = STREAM, chunk, event(FIRST, hash_of(FIRST))
+        reply = sending(*pieces, self.begun, event(SECOND, hash_of(SECOND)))
+        done = self.watch(Kind.EVENTS, reply, verifies=True)
         figures = done.figures(Kind.EVENTS)
         self.assertEqual((figures.deliveries, figures.verified, figures.errors), (1, 2, {}))
 
