@@ -150,7 +150,8 @@ class AnswerTests(SynchronousTestCase):
         """Times as RFC 3339 has them, with or without an offset, and seconds and milliseconds since 1970."""
         for value in (AT, "2025-11-30T01:00:00.250", "2025-11-30T02:00:00.250+01:00", AT_NS / 1e9, AT_NS // 1_000_000):
             self.assertEqual(nanoseconds_of(value), AT_NS, value)
-        for other in ("soon", True, None, [], float("inf"), float("nan")):
+        others: tuple[object, ...] = ("soon", True, None, [], float("inf"), float("nan"))
+        for other in others:
             self.assertIsNone(nanoseconds_of(other), other)
 
     def test_pointers(self) -> None:
