@@ -45,7 +45,7 @@ class Point:
     """A moment of the course.
 
     :ivar at_s: the time since the start, in seconds.
-    :ivar seconds: the time since the point before.
+    :ivar seconds: the time in seconds that it is about.
     :ivar is_measured: whether all watchers had arrived.
     :ivar rates: answers and deliveries per second, by kinds.
     :ivar p50_ms: the median of latency, or of the delay where there is no latency, by kinds that have any.
@@ -125,6 +125,7 @@ class Fleet:
     _started_s: float = 0.0
     _began_s: float | None = None
     _pointed_s: float = 0.0
+    _reported_s: float = 0.0  # of which the reports since the last point tell
     _second: dict[Kind, Figures] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -235,6 +236,7 @@ class Fleet:
 
     def _take(self, member: _Member, report: Report) -> None:
         member.last = report
+        self._reported_s += report.seconds / len(self._members)
         is_measured = report.phase == MEASURING
         for kind, taken in report.figures.items():
             self._second[kind].add(taken)
@@ -270,9 +272,14 @@ class Fleet:
         self.result.lost_processes += 1
 
     def _point(self) -> None:
-        """Adds a point to the course."""
-        now = time.monotonic()
-        seconds = max(now - self._pointed_s, 1e-9)
+        """Adds a point to the course, of what was reported since the last one.
+
+        The rates are those of the time that the reports tell about: one or two of a process may come in a second here.
+        """
+        now, seconds = time.monotonic(), self._reported_s
+        self._pointed_s, self._reported_s = now, 0.0
+        if not seconds:
+            return
         rates, p50_ms, p99_ms = {}, {}, {}
         errors = 0
         for kind, figures in self._second.items():
@@ -298,7 +305,6 @@ class Fleet:
         )
         if len(points) > MAX_POINTS:
             del points[1::2]
-        self._pointed_s = now
 
 
 def _tell(member: _Member, line: bytes) -> None:

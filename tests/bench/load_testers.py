@@ -23,7 +23,7 @@ from tests.bench import load
 from tests.bench.load_pages import write_region
 from tests.bench.peers.livefeed import Livefeed
 from tests.bench.peers.nginx import Nginx
-from tests.bench.peers.server import HOST, LOAD_CORE
+from tests.bench.peers.server import HOST, LOAD_CORE, wait_for_port
 from tests.bench.preparing import make_setting, prepare_process
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ def main() -> int:
         setting = make_setting(Path(directory))
         for kind in (Unlimited, Nginx):
             with kind("livefeed" if kind is Unlimited else "nginx", setting) as server:
+                wait_for_port(server.plain_port, server.processes)
                 for _ in range(options.rounds):
                     for plain in (True, False):
                         row = rows.setdefault((server.name, plain), Row())

@@ -170,6 +170,9 @@ class FleetTests(SynchronousTestCase):
         fleet = Fleet([plan_for(1)])
         for _ in range(100):
             fleet._point()
+            self.assertLessEqual(len(fleet.result.points), 10)
+            fleet._reported_s = 1.0
+        self.assertGreater(len(fleet.result.points), 1)
         self.assertLessEqual(len(fleet.result.points), 10)
         fleet.__exit__()
 
