@@ -14,7 +14,7 @@ CLIENTS := $(if $(shell command -v npm),tests/clients/node_modules/.package-lock
 # the tests start many hundreds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run certs chaos churn kills ferretdb test test-integration test-browsers test-sources test-workers test-twisted test-unit test-unit-debian bench bench-quick bench-there bench-quick-there bench-peers bench-build bench-patches check format lint types docs reference wheel-test coverage soak recorded-hour mutants lock pictures clean help
+.PHONY: run certs chaos churn kills ferretdb test test-integration test-browsers test-sources test-workers test-twisted test-unit test-unit-debian bench bench-quick bench-there bench-quick-there bench-peers bench-build bench-patches bench-load check format lint types docs reference wheel-test coverage soak recorded-hour mutants lock pictures clean help
 
 help:
 	@echo "make run      serve the demo feed on http://localhost:$(PLAIN_PORT)/ and https://localhost:$(PORT)/"
@@ -167,6 +167,11 @@ bench-there: $(READY)
 
 bench-quick-there: $(READY)
 	$(BIN)/python -m tests.bench --quick
+
+# The load tester beside wrk, and all ways to watch: ten minutes on a machine that has nothing else to do.
+bench-load: $(READY)
+	$(BIN)/python -m tests.bench.load_testers --write $(BENCH)
+	$(BIN)/python -m tests.bench.transports --write
 
 bench-patches: $(READY)
 	$(BIN)/python -m tests.bench.patches $(HISTORY)

@@ -14,11 +14,16 @@ from xml.etree import ElementTree as ET
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
+from livefeed.load.kinds import Kind
 from tests.bench import page, report, standing
 from tests.bench.clients import Demand, Ran, following
 from tests.bench.deltas import documents_of
 from tests.bench.items import path_of
 from tests.bench.load import Measured, lua_of
+from tests.bench.load_pages import PAGE, replaced
+from tests.bench.load_testers import OURS as OUR_TESTER
+from tests.bench.load_testers import WRK, Row
+from tests.bench.load_testers import table as table_of_testers
 from tests.bench.parts import claims, requests, workers
 from tests.bench.peers.server import Server
 from tests.bench.preparing import DOCUMENT_BYTES, check_options, document_of, padded
@@ -37,6 +42,9 @@ from tests.bench.results import (
     items_title,
 )
 from tests.bench.tables import table
+from tests.bench.transports import COLUMNS
+from tests.bench.transports import Row as Transport
+from tests.bench.transports import table as table_of_transports
 from tests.bench.turns import last_delivery, rotated, rows_in_turn
 
 if TYPE_CHECKING:
@@ -259,6 +267,39 @@ class RowsTests(SynchronousTestCase):
         kept = Kept.read(self.path)
         self.assertEqual(kept.rows["requests"][OURS].cpu_us, 7)
         self.assertIn(items_title(10_000), kept.rows)
+
+
+class LoadTests(SynchronousTestCase):
+    """The tables of load tests."""
+
+    def test_load_testers_are_compared_with_wrk(self) -> None:
+        row = Row()
+        for rate in (100, 300, 200):
+            row.add(WRK, 2 * rate, 0.5)
+            row.add(OUR_TESTER, rate, 0.9)
+        lines = table_of_testers({("nginx", False): row}, 50).splitlines()
+        self.assertEqual(
+            lines[2:],
+            ["| nginx, HTTPS | wrk | 400 | 100% | 50% |", "| nginx, HTTPS | livefeed bench | 200 | 50% | 90% |"],
+        )
+
+    def test_each_way_has_a_row(self) -> None:
+        figures = {
+            "answers": 0, "answers_per_s": 0.0, "deliveries": 10, "deliveries_per_s": 5.0, "received_bytes": 1000,
+            "latency_ms": None, "delay_ms": {"p50": 1.25, "p99": 2.5}, "errors": {"reset": 2},
+            "statuses": {"101": 5, "503": 1},
+        }  # fmt: skip
+        rows = {Kind.WS: Transport(figures, {"load": {"busy": 0.25}}, 0.5, 2048.0)}
+        heads, _, line = table_of_transports(rows).splitlines()
+        self.assertEqual(line, "| ws | 0 |  | 5 | 1.2, 2.5 | 100 | 50% | 2.0 | 3 | 25% |")
+        self.assertEqual(heads.count("|"), len(COLUMNS) + 1)
+
+    def test_the_page_has_places_for_them(self) -> None:
+        page = PAGE.read_text("utf-8")
+        for name in ("testers", "transports"):
+            made = replaced(page, name, "| a |")
+            self.assertIn(f"<!-- load: {name} -->\n| a |\n<!-- load: end -->", made)
+        self.assertRaises(KeyError, replaced, page, "others", "")
 
 
 class DocumentsTests(SynchronousTestCase):

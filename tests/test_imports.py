@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     for folder, names in {
         "document": "",
         "client": "document",
+        "load": "client document",
         "config": "document",
         "auth": "config",
         "tls": "",
@@ -36,7 +37,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "process": "auth config document tls transport web delivery",
         "admin": "auth document storage tls transport web feed intake delivery process",
         "checks": "admin auth config document process serving sources storage tls web",
-        "cli": "checks client config document process sources storage tap tls web",
+        "cli": "checks client config document load process sources storage tap tls web",
         "testing": "delivery document feed intake sources web",
         "feed_storage": "document feed intake storage",
         "feed_service": "auth config delivery document feed feed_storage intake process sources storage web",

@@ -1,6 +1,8 @@
 """The command ``livefeed``.
 
 - ``audit_commands``: the subcommand of ``ctl`` that shows the last commands of all operators.
+- ``bench``: the subcommand that puts load on a server, and measures it.
+- ``bench_text``: the text of that.
 - ``certs``: the subcommand that makes development certificates.
 - ``changes``: the differences between two versions, and the lines of a document.
 - ``check``: the subcommand that does all checks of a start.

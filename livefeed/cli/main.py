@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _SUBCOMMANDS = (
+    "bench",
     "certs",
     "check",
     "ctl",
