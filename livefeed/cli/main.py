@@ -9,7 +9,20 @@ from importlib import import_module
 from livefeed import __version__
 from livefeed.exceptions import LivefeedError, shown
 
-_SUBCOMMANDS = ("certs", "check", "ctl", "keys", "publish", "record", "recording", "replay", "serve", "verify", "watch")
+_SUBCOMMANDS = (
+    "certs",
+    "check",
+    "ctl",
+    "doctor",
+    "keys",
+    "publish",
+    "record",
+    "recording",
+    "replay",
+    "serve",
+    "verify",
+    "watch",
+)
 """The modules of the subcommands, each with ``HELP``, ``DESCRIPTION``, ``add_arguments`` and ``run``.
 
 ``run`` gives the exit code, or ``None`` for 0.
