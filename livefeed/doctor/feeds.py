@@ -33,12 +33,12 @@ def check_settings(problems: Iterable[Problem], file: str | None) -> Iterator[Fi
     found = False
     for problem in problems:
         found = True
-        place = problem.place or "the settings"
+        text = f"{problem.place}: {problem.why}" if problem.place else problem.why
         level: Level = "warning" if problem.is_warning else "problem"
         package = _PACKAGE.search(problem.why)
         # A package that is missing is the only problem that no change of the settings is the right answer to.
         subject, mend = ("settings", f"put it right, then: {again}") if package is None else ("extras", package[0])
-        yield Finding(subject, level, f"{place}: {problem.why}", mend)
+        yield Finding(subject, level, text, mend)
     if not found:
         yield ok("settings", f"{file}: no error" if file else "no error; --config FILE names the file of a service")
 
@@ -52,8 +52,9 @@ def check_pulled(pulled: Pulled, max_bytes: int, took_s: float, file: str | None
     """
     subject, name = "source", pulled.feed
     if pulled.bytes is not None and pulled.bytes > max_bytes:
-        text = f"{name}: the document has {pulled.bytes:,} bytes, and {max_bytes:,} at most are served"
-        return Finding(subject, "problem", text, f"--max-bytes {1 << pulled.bytes.bit_length()}")
+        # Sources read one byte more than they may give, and not the rest.
+        text = f"{name}: the document has more than {max_bytes:,} bytes, which is the limit"
+        return Finding(subject, "problem", text, f"--max-bytes {2 * max_bytes}")
     if pulled.why is not None:
         again = f"livefeed check --pull{f' {shlex.quote(file)}' if file else ''}"
         return Finding(subject, "problem", f"{name}: {pulled.why}", f"mend the source, then: {again}")

@@ -14,6 +14,8 @@ from livefeed.process.endpoints import BACKLOG
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
+    from livefeed.doctor.finding import Level
+
 TRACKED_PART = 0.8
 """The part of the table of tracked connections that watchers may take: other programs have connections, too, and each
 that has ended stays for minutes."""
@@ -152,7 +154,7 @@ def check_tracking(tracked: int | None, most: int | None, watchers: int) -> Find
         return ok(subject, f"{tracked:,} of {most:,} connections tracked")
     text = f"{tracked:,} of {most:,} connections tracked: a full table drops new ones of {watchers:,} watchers"
     wanted = 1 << (2 * watchers + tracked).bit_length()
-    level = "problem" if watchers > free else "warning"
+    level: Level = "problem" if watchers > free else "warning"
     return Finding(subject, level, text, f"sysctl -w net.netfilter.nf_conntrack_max={wanted}")
 
 

@@ -85,7 +85,7 @@ def read_folder(path: Path, machine: Machine) -> Folder:
     except (AttributeError, IsADirectoryError):
         return Folder(path, filesystem=kind, free=free)
     except OSError as error:
-        said = "" if error.errno == errno.EOPNOTSUPP else error.strerror
+        said = "" if error.errno == errno.EOPNOTSUPP else error.strerror or str(error)
         return Folder(path, filesystem=kind, free=free, error=said)
     try:
         took = []
@@ -95,7 +95,7 @@ def read_folder(path: Path, machine: Machine) -> Folder:
             os.fsync(descriptor)
             took.append(time.perf_counter() - begun)
     except OSError as error:
-        return Folder(path, filesystem=kind, free=free, error=error.strerror)
+        return Folder(path, filesystem=kind, free=free, error=error.strerror or str(error))
     finally:
         os.close(descriptor)
     return Folder(path, filesystem=kind, free=free, sync_s=min(took))
