@@ -14,10 +14,13 @@
 - ``feed_choice``: the choice of a feed of a file of settings.
 - ``keys``: the subcommand that makes and rotates the keys of statements.
 - ``main``: the choice of the subcommand, errors and exit codes.
+- ``numbers``: numbers on the command line.
 - ``operator_client``: requests to the operator's socket, and the search for it.
 - ``operator_options``: the options and exit codes of the commands for the operator's port.
 - ``overlay_commands``: the command ``livefeed ctl overlay``.
 - ``overlay_text``: the text about overlaid values.
+- ``plan``: the subcommand that estimates what a feed will take.
+- ``plan_text``: the text of it.
 - ``playback_commands``: ``livefeed ctl playback``.
 - ``publish``: the subcommand that stores a document in a feed, once or after each change of a file.
 - ``reactor``: the reactor of a command that does one thing and ends.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
@@ -16,6 +15,7 @@ from twisted.internet.defer import Deferred
 from livefeed import __version__
 from livefeed.checks import Problem, StartChecks
 from livefeed.cli.doctor_text import report_lines
+from livefeed.cli.numbers import watchers_of
 from livefeed.cli.reactor import run_until_done
 from livefeed.cli.server_options import add_server_options, settings_given
 from livefeed.cli.tables import wants_colour
@@ -24,6 +24,8 @@ from livefeed.doctor.examination import Examination, Section
 from livefeed.doctor.finding import LEVELS
 
 if TYPE_CHECKING:
+    import argparse
+
     from livefeed.exceptions import ConfigurationError
 
 HELP = "show what will limit livefeed on this machine"
@@ -37,7 +39,6 @@ DESCRIPTION = (
 WATCHERS = 10_000
 """The number of watchers without the option."""
 
-MAX_WATCHERS = 10_000_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", nargs="?", metavar="FILE", help="the file of settings, as --config")
     parser.add_argument(
         "--watchers",
-        type=_watchers,
+        type=watchers_of,
         metavar="N",
         help=f"the watchers that the machine is to hold [default: --max-connections, or {WATCHERS}]",
     )
@@ -113,14 +114,3 @@ def _report(sections: list[Section], watchers: int, *, ok: bool) -> dict[str, An
             {"section": section.title, **asdict(finding)} for section in sections for finding in section.findings
         ],
     }
-
-
-def _watchers(text: str) -> int:
-    """Reads a number of watchers.
-
-    :raises ArgumentTypeError: if it is none.
-    """
-    digits = text.replace(",", "").replace("_", "")
-    if not digits.isascii() or not digits.isdecimal() or not 1 <= int(digits[:9]) <= MAX_WATCHERS:
-        raise argparse.ArgumentTypeError(f"{text[:20]!r} is not a number from 1 to {MAX_WATCHERS:,}")
-    return int(digits)

@@ -15,6 +15,7 @@ _SUBCOMMANDS = (
     "ctl",
     "doctor",
     "keys",
+    "plan",
     "publish",
     "record",
     "recording",
