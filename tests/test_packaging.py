@@ -34,7 +34,11 @@ OF_EXTRAS = (
     *(f"livefeed.client.{name}" for name in ("asyncio", "driver", "twisted", "websocket")),
 )
 """Modules that cannot be imported without an extra."""
-WANTED = ("livefeed/__init__.py", "livefeed/py.typed", "twisted/plugins/livefeed_plugin.py", *STATIC)
+WANTED = (
+    "livefeed/__init__.py",
+    "livefeed/py.typed",
+    "livefeed/data/benchmarks.json",
+    "twisted/plugins/livefeed_plugin.py", *STATIC)
 
 
 PYTHONS = ("3.11.0", "3.11.2", "3.12.0", "3.13.0", "3.14.0")

@@ -29,7 +29,8 @@ function costAt({ points, slope }, size) {
     if (size > after.size && after !== last) continue;
     const part = (size - before.size) / (after.size - before.size);
     const [from, to] = [both(before.cost), both(after.cost)];
-    return [0, 1].map((k) => Math.max(from[k] + (to[k] - from[k]) * part, 0));
+    const found = [0, 1].map((k) => Math.max(from[k] + (to[k] - from[k]) * part, 0));
+    return [Math.min(...found), Math.max(...found)];
   }
   return sum([both(last.cost), times(both(slope), size - last.size)]);
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +16,6 @@ from livefeed.planning.figures import Figures
 from livefeed.planning.model import CHANGE, Model
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Mapping
 
 HELP = "estimate the network, processors and memory that a feed will take"
@@ -126,11 +126,19 @@ def mix_of(text: str, model: Model) -> Mapping[str, float]:
             raise ConfigurationError(f"{shown(name)}: there is no such way{hint}; --ways lists all", "mix")
         if name in shares:
             raise ConfigurationError(f"{name}: is there twice", "mix")
-        try:
-            shares[name] = float(share.rstrip("%")) if has_share else _WHOLE
-        except ValueError:
-            raise ConfigurationError(f"{shown(part)}: is not WAY=PERCENT, such as ws=90", "mix") from None
+        shares[name] = _share(part, share) if has_share else _WHOLE
     total = sum(shares.values())
-    if not all(0 <= each <= _WHOLE for each in shares.values()) or round(total, 6) != _WHOLE:
+    if round(total, 6) != _WHOLE:
         raise ConfigurationError(f"the percentages are together {total:g}, and must be 100", "mix")
     return {name: share / _WHOLE for name, share in shares.items()}
+
+
+def _share(part: str, text: str) -> float:
+    """Reads the percentage of a way.
+
+    :raises ConfigurationError: if it is none.
+    """
+    try:
+        return number_from(0, _WHOLE)(text)
+    except argparse.ArgumentTypeError:
+        raise ConfigurationError(f"{shown(part)}: is not WAY=PERCENT, such as ws=90", "mix") from None

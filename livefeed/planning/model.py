@@ -139,13 +139,8 @@ def _sizes(figures: Figures, title: str, content: Content) -> tuple[float, Range
 def _moved(curve: Curve, first: Range) -> Curve:
     """Gives a curve that begins at another cost, and grows as the first one does."""
     origin = curve.points[0].cost
-    return Curve(
-        tuple(
-            Point(
-                each.size,
-                Range(first.low + each.cost.low - origin.low, first.high + max(each.cost.high - origin.high, 0)),
-            )
-            for each in curve.points
-        ),
-        curve.slope,
-    )
+    points = []
+    for each in curve.points:
+        grown = Range.of(max(growth, 0) for growth in (each.cost.low - origin.low, each.cost.high - origin.high))
+        points.append(Point(each.size, first + grown))
+    return Curve(tuple(points), curve.slope)

@@ -75,7 +75,7 @@ class Curve:
 
 def _between(before: Point, after: Point, size: float) -> Range:
     part = (size - before.size) / (after.size - before.size)
-    return Range(
-        max(before.cost.low + (after.cost.low - before.cost.low) * part, 0),
-        max(before.cost.high + (after.cost.high - before.cost.high) * part, 0),
-    )
+    low = before.cost.low + (after.cost.low - before.cost.low) * part
+    high = before.cost.high + (after.cost.high - before.cost.high) * part
+    # Behind the last point, the two lines may have crossed.
+    return Range(max(min(low, high), 0), max(low, high, 0))

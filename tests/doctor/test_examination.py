@@ -124,6 +124,12 @@ class ExaminationTests(SynchronousTestCase):
         self.assertEqual("|".join(found), subjects)
         self.assertEqual([each for each in found.values() if "this check has failed" in each.text], [])
 
+    def test_the_page_has_each_subject(self) -> None:
+        """Operators find the subject of a line as a heading."""
+        text = (Path(__file__).parents[2] / "docs/howto/prepare-a-machine.md").read_text("utf-8")
+        headings = {line.removeprefix("### ") for line in text.splitlines() if line.startswith("### ")}
+        self.assertEqual(headings, {*self.findings(), "certificate", "extras", "source"})
+
     def test_everything_to_mend_has_a_command(self) -> None:
         """Only what is in order has none."""
         for finding in self.findings(watchers=10_000_000, state_dir=self.folder, workers=64).values():

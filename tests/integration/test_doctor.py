@@ -1,9 +1,10 @@
-"""livefeed doctor as a process, with limits that are true ones."""
+"""livefeed doctor as a process, with limits that are true ones, and the examples of docs/howto/prepare-a-machine.md."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import socket
 import subprocess
@@ -136,3 +137,19 @@ def test_folder_that_is_read_only(tmp_path: Path) -> None:
     if os.geteuid() == 0:
         code, found = doctor(tmp_path, "--listen", f"tcp:{free_port()}", "--state-dir", "/proc/sys", "--watchers", "10")
         assert (code, found["state folder"][0]["level"]) == (1, "problem")
+
+
+def test_examples_of_the_page(tmp_path: Path) -> None:
+    """Each command of the page is accepted, and the plan has what the page says."""
+    text = (Path(__file__).parents[2] / "docs/howto/prepare-a-machine.md").read_text()
+    (plan,) = re.findall(r"^\$ livefeed (plan .+)$", text, re.MULTILINE)
+    done = subprocess.run([LIVEFEED, *plan.split()], capture_output=True, text=True, check=True, timeout=WAIT_S)
+    assert done.stdout.startswith("50,000 watchers of a document of 20,000 bytes")
+    assert "Assumptions" in done.stdout
+    for option in ("--watchers", "--no-pull", "--json", "--config"):
+        assert f"`{option}" in text
+    (check,) = set(re.findall(r"livefeed (doctor /etc/\S+ --watchers \d+)$", text, re.MULTILINE))
+    _, path, *rest = check.split()
+    settings = tmp_path / Path(path).name
+    settings.write_text(f"listen = ['tcp:{free_port()}']\n")
+    assert doctor(tmp_path, str(settings), *rest)[0] in (0, 1)
