@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from livefeed.checks import StartChecks
     from livefeed.config.settings import FeedSettings, Settings
+    from livefeed.doctor.machine import Unit
 
 CHECK_S = 5.0
 """Seconds that a check may take. A folder on another machine that does not answer would take for ever."""
@@ -75,6 +76,7 @@ class Examination:
     :param file: the file of settings, as it was named; ``None`` without one.
     :param machine: the machine.
     :ivar process: the livefeed that runs as the instance of the settings; ``None`` if none does.
+    :ivar unit: the unit of systemd that starts it; ``None`` if there is none, or one runs.
     """
 
     # required parameters
@@ -86,12 +88,14 @@ class Examination:
 
     # internal state
     process: int | None = field(init=False)
+    unit: Unit | None = field(init=False)
     _offset_s: float = field(init=False)
 
     def __post_init__(self) -> None:
         settings = self.settings
         folder = settings.runtime_dir or default_runtime_dir(self.environment, os.geteuid(), settings.instance)
         self.process = self.machine.holder(folder / LOCK)
+        self.unit = probes.read_unit() if self.process is None else None
         self._offset_s = clocks.wall() - clocks.monotonic()
 
     def run(self, start: StartChecks) -> list[Section]:
@@ -110,7 +114,7 @@ class Examination:
         machine, settings, watchers = self.machine, self.settings, self.watchers
 
         def open_files() -> Iterator[Finding]:
-            yield check_open_files(machine.file_limits(self.process), watchers, self._processes())
+            yield check_open_files(machine.file_limits(self.process, self.unit), watchers, self._processes())
 
         def processors() -> Iterator[Finding]:
             yield check_processors(machine.processors(), settings.workers, watchers)
@@ -143,7 +147,7 @@ class Examination:
         machine, watchers, wanted = self.machine, self.watchers, wanted_ports(self.settings)
 
         def ports() -> Iterator[Finding]:
-            facts = machine.ports(self.process)
+            facts = machine.ports(self.process, self.unit)
             yield from check_ports(wanted, facts)
             yield check_ephemeral_ports(wanted, facts, watchers)
 
@@ -238,7 +242,9 @@ class Examination:
         return self.machine.processors().usable if workers == "auto" else max(workers, 1)
 
     def _allocation(self) -> Mapping[str, str] | None:
-        return self.environment if self.process is None else self.machine.allocation(self.process)
+        if self.process is not None:
+            return self.machine.allocation(self.process)
+        return self.environment if self.unit is None else self.unit.allocation
 
 
 def run_checks(checks: Iterable[tuple[str, Check]], timeout_s: float = CHECK_S) -> tuple[Finding, ...]:

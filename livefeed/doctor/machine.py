@@ -56,6 +56,37 @@ _UNLIMITED = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
+class Unit:
+    """A unit of systemd that starts livefeed.
+
+    :ivar name: its name.
+    :ivar open_files: its limit of open files; ``None`` if it is not known.
+    :ivar may_bind: whether its processes may listen on the lowest ports.
+    :ivar allocation: its variables about memory, and no others.
+    """
+
+    name: str
+    open_files: int | None
+    may_bind: bool
+    allocation: Mapping[str, str]
+
+    @classmethod
+    def of(cls, name: str, shown: str) -> Unit | None:
+        """Reads the properties of a unit, as ``systemctl show`` gives them; ``None`` if there is no such unit."""
+        found = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+        if found.get("LoadState") != "loaded":
+            return None
+        limit = found.get("LimitNOFILE", "")
+        pairs = (each.strip('"').partition("=") for each in found.get("Environment", "").split())
+        return cls(
+            name,
+            _UNLIMITED if limit == "infinity" else int(limit) if re.fullmatch(r"\d{1,19}", limit) else None,
+            "cap_net_bind_service" in found.get("AmbientCapabilities", "") or found.get("User") in ("", "root"),
+            {key: value for key, _, value in pairs if key in ALLOCATION_VARIABLES},
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Machine:
     """The machine, as the files of its kernel describe it.
 
@@ -93,18 +124,22 @@ class Machine:
                 return int(found[1])
         return None
 
-    def file_limits(self, process: int | None = None) -> FileLimits:
+    def file_limits(self, process: int | None = None, unit: Unit | None = None) -> FileLimits:
         """Gives the limits of open files.
 
-        :param process: the process whose limits are read; ``None`` for this one.
+        :param process: the livefeed that runs, whose limits count; ``None`` if none does.
+        :param unit: the unit of systemd, whose limits count otherwise; ``None`` for those of this process.
         """
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        whose = FileLimits(soft, hard).whose
         if process is not None:
             found = _OPEN_FILES.search(self.text(f"proc/{process}/limits"))
-            if found is None:
-                process = None
-            else:
+            if found is not None:
                 soft, hard = (_UNLIMITED if each == "unlimited" else int(each) for each in found.groups())
+                whose = f"process {process}"
+        elif unit is not None and unit.open_files is not None:
+            soft = hard = unit.open_files
+            whose = unit.name
         opened = self.numbers("proc/sys/fs/file-nr")
         return FileLimits(
             soft=soft,
@@ -112,7 +147,7 @@ class Machine:
             per_process=self.number("proc/sys/fs/nr_open"),
             machine=self.number("proc/sys/fs/file-max"),
             open=opened[0] if opened else 0,
-            process=process,
+            whose=whose,
         )
 
     def allocation(self, process: int) -> Mapping[str, str] | None:
@@ -143,10 +178,11 @@ class Machine:
         found = _CHOSEN.search(self.text(path))
         return "" if found is None else found[1]
 
-    def ports(self, process: int | None = None) -> PortFacts:
+    def ports(self, process: int | None = None, unit: Unit | None = None) -> PortFacts:
         """Gives everything that decides on ports.
 
         :param process: the livefeed that runs; ``None`` if none does.
+        :param unit: the unit of systemd; ``None`` if there is none.
         """
         defaults = PortFacts()
         ephemeral = self.numbers("proc/sys/net/ipv4/ip_local_port_range")
@@ -156,7 +192,8 @@ class Machine:
             listening=[*self._listening("tcp"), *self._listening("tcp6")],
             ours=frozenset() if process is None else frozenset(self._sockets(process)),
             unprivileged_from=defaults.unprivileged_from if lowest is None else lowest,
-            may_bind=capabilities is not None and bool(int(capabilities[1], 16) >> _NET_BIND_SERVICE & 1),
+            may_bind=(unit is not None and unit.may_bind)
+            or (capabilities is not None and bool(int(capabilities[1], 16) >> _NET_BIND_SERVICE & 1)),
             ephemeral=(ephemeral[0], ephemeral[1]) if len(ephemeral) == 2 else defaults.ephemeral,  # noqa: PLR2004
             reserved=frozenset(self._reserved()),
         )

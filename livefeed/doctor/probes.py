@@ -8,15 +8,17 @@ from __future__ import annotations
 import errno
 import os
 import select
+import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from OpenSSL import SSL
 
 from livefeed.doctor.folders import Folder
-from livefeed.doctor.machine import free_bytes
+from livefeed.doctor.machine import Unit, free_bytes
 from livefeed.doctor.tls import OpenSSL
 from livefeed.exceptions import ConfigurationError
 from livefeed.tls.openssl import TICKET_KEYS_BYTES, direct_calls, ticket_key_calls
@@ -24,12 +26,21 @@ from livefeed.tls.options import require_callbacks
 from livefeed.tls.symbols import UnknownFunctionError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from livefeed.doctor.machine import Machine
 
 SYNCS = 3
 """Writes to the disk that are measured; the fastest of them counts, since other programs write, too."""
+
+UNIT = "livefeed.service"
+"""The name of the unit in the documentation."""
+
+SYSTEMD = Path("/run/systemd/system")
+"""The folder that is there if systemd runs the machine (sd_booted(3))."""
+
+UNIT_S = 2.0
+"""Seconds for the question about the unit. It takes some milliseconds."""
+
+_PROPERTIES = ("LoadState", "LimitNOFILE", "AmbientCapabilities", "User", "Environment")
 
 BLOCK = b"\0" * 4096
 _TIMEX_BYTES = 512  # struct timex has 208, with places for more
@@ -69,6 +80,22 @@ def has_notifications() -> bool | None:
         return False
     os.close(descriptor)
     return True
+
+
+def read_unit(name: str = UNIT, machine_runs: Path = SYSTEMD) -> Unit | None:
+    """Gives the unit of systemd that starts livefeed; ``None`` if there is none.
+
+    :param name: its name.
+    :param machine_runs: the folder that is there if systemd runs the machine.
+    """
+    if not machine_runs.is_dir():
+        return None
+    command = ["systemctl", "show", "--property", ",".join(_PROPERTIES), "--", name]
+    try:
+        done = subprocess.run(command, capture_output=True, check=True, timeout=UNIT_S)  # noqa: S603 - no part is foreign
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return Unit.of(name, done.stdout.decode("utf-8", "replace"))
 
 
 def read_folder(path: Path, machine: Machine) -> Folder:

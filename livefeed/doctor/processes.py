@@ -34,7 +34,7 @@ class FileLimits:
     :ivar per_process: the most that the kernel allows a process; ``None`` if it is not known.
     :ivar machine: of all processes together; ``None`` if it is not known.
     :ivar open: open files of all processes.
-    :ivar process: the livefeed that runs, whose limits these are; ``None`` for those of this command.
+    :ivar whose: whose limits these are: of the livefeed that runs, of a unit of systemd, or of this shell.
     """
 
     soft: int
@@ -42,7 +42,7 @@ class FileLimits:
     per_process: int | None = None
     machine: int | None = None
     open: int = 0
-    process: int | None = None
+    whose: str = "this shell"
 
 
 def check_open_files(limits: FileLimits, watchers: int, processes: int) -> Finding:
@@ -52,7 +52,7 @@ def check_open_files(limits: FileLimits, watchers: int, processes: int) -> Findi
     """
     subject = "open files"
     needed = ceil(watchers / processes) + RESERVED_FILES
-    whose = "this shell" if limits.process is None else f"process {limits.process}"
+    whose = limits.whose
     if limits.machine is not None and limits.machine - limits.open < watchers:
         text = f"{limits.machine:,} for all processes, and {limits.open:,} are open: too few for {watchers:,} watchers"
         return Finding(subject, "problem", text, f"sysctl -w fs.file-max={_above(limits.open + 2 * watchers)}")

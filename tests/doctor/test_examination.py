@@ -17,9 +17,10 @@ from livefeed import checks, clocks
 from livefeed.checks import StartChecks
 from livefeed.config.settings import FeedSettings, Settings
 from livefeed.doctor import examination as module
+from livefeed.doctor import probes
 from livefeed.doctor.examination import Examination, run_checks, wanted_ports
 from livefeed.doctor.finding import Finding, ok
-from livefeed.doctor.machine import Machine
+from livefeed.doctor.machine import Machine, Unit
 from livefeed.document.requirements import Required
 from livefeed.document.rules import RuleSpec
 from livefeed.document.selectors import parse_selector
@@ -94,6 +95,8 @@ class ExaminationTests(SynchronousTestCase):
         self.addCleanup(directory.cleanup)
         self.folder = Path(directory.name)
         self.reactor: Any = MemoryReactorClock()
+        self.unit: Unit | None = None
+        self.patch(probes, "read_unit", lambda: self.unit)
         self.source = MemorySource(deque([b'{"votes": 1}']))
         self.patch(checks, "make_source", lambda url, reactor, max_bytes: self.source)
 
@@ -169,6 +172,13 @@ class ExaminationTests(SynchronousTestCase):
         found = self.findings(watchers=5000)
         self.assertIn("64 in process 7", found["open files"].text)
         self.assertEqual(found["allocator"].level, "ok")
+
+    def test_unit_that_starts_livefeed(self) -> None:
+        """Its limits and variables count while none runs."""
+        self.unit = Unit("livefeed.service", 64, may_bind=True, allocation={"PYTHONMALLOC": "malloc"})
+        found = self.findings(watchers=5000, listen=("tcp:80",))
+        self.assertIn("64 in livefeed.service", found["open files"].text)
+        self.assertEqual((found["allocator"].level, found["port"].text), ("ok", "80: free"))
 
     def test_clock_that_jumps(self) -> None:
         """It is compared with the measured time."""

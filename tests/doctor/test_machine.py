@@ -9,7 +9,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.doctor.machine import Machine, free_bytes
+from livefeed.doctor.machine import Machine, Unit, free_bytes
 from livefeed.doctor.memory import Swap
 from livefeed.doctor.network import ListeningSocket, PortFacts
 from livefeed.process.processors import Processors
@@ -93,9 +93,9 @@ class ProcessTests(MachineTestCase):
         self.write("proc/sys/fs/file-nr", "1213\t0\t2000000\n")
         self.write("proc/7/limits", "Limit  Soft Limit  Hard Limit  Units\nMax open files            1024     unlimited      files \n")
         found = self.machine.file_limits(7)
-        self.assertEqual((found.soft, found.hard, found.process), (1024, 1 << 40, 7))
+        self.assertEqual((found.soft, found.hard, found.whose), (1024, 1 << 40, "process 7"))
         self.assertEqual((found.per_process, found.machine, found.open), (1_048_576, 2_000_000, 1213))
-        self.assertIsNone(self.machine.file_limits(8).process)
+        self.assertEqual(self.machine.file_limits(8).whose, "this shell")
 
     def test_variables(self) -> None:
         """Only those about memory are kept."""
@@ -117,6 +117,43 @@ class ProcessTests(MachineTestCase):
     def test_no_swap(self) -> None:
         """A system that tells nothing has none."""
         self.assertEqual(self.machine.swap(), Swap(0, 0))
+
+
+SHOWN = """LoadState=loaded
+LimitNOFILE=4096
+AmbientCapabilities=cap_net_bind_service
+User=livefeed
+Environment=PYTHONMALLOC=malloc "LIVEFEED_SOURCE=redis://u:secret@h" GLIBC_TUNABLES=glibc.malloc.hugetlb=1
+"""
+
+
+class UnitTests(MachineTestCase):
+    def test_unit(self) -> None:
+        """Only its variables about memory are kept."""
+        found = Unit.of("a.service", SHOWN)
+        assert found is not None
+        self.assertEqual((found.open_files, found.may_bind), (4096, True))
+        self.assertEqual(found.allocation, {"PYTHONMALLOC": "malloc", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"})
+
+    def test_rights(self) -> None:
+        """Root has all of them."""
+        for user, may_bind in (("", True), ("root", True), ("livefeed", False)):
+            found = Unit.of("a.service", f"LoadState=loaded\nLimitNOFILE=infinity\nUser={user}\nAmbientCapabilities=\n")
+            assert found is not None
+            self.assertEqual((found.open_files, found.may_bind), (1 << 40, may_bind))
+
+    def test_no_unit(self) -> None:
+        """Systemd shows the properties of a unit that it does not know, too."""
+        for shown in ("LoadState=not-found\nLimitNOFILE=524288\n", "", "nothing"):
+            self.assertIsNone(Unit.of("a.service", shown))
+
+    def test_limits_of_a_unit(self) -> None:
+        """They count if no livefeed runs."""
+        unit = Unit.of("a.service", SHOWN)
+        found = self.machine.file_limits(None, unit)
+        self.assertEqual((found.soft, found.hard, found.whose), (4096, 4096, "a.service"))
+        self.assertTrue(self.machine.ports(None, unit).may_bind)
+        self.assertEqual(self.machine.file_limits(None, Unit("a", None, False, {})).whose, "this shell")  # noqa: FBT003
 
 
 class PortTests(MachineTestCase):
@@ -193,5 +230,5 @@ class ThisMachineTests(SynchronousTestCase):
         machine = Machine()
         self.assertTrue(machine.filesystem(Path("/proc")))
         self.assertGreater(machine.file_limits(os.getpid()).hard, 0)
-        self.assertEqual(machine.file_limits(os.getpid()).process, os.getpid())
+        self.assertEqual(machine.file_limits(os.getpid()).whose, f"process {os.getpid()}")
         self.assertGreaterEqual(machine.processors().usable, 1)

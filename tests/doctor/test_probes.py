@@ -62,6 +62,31 @@ class SystemTests(SynchronousTestCase):
         self.assertIsNone(probes.has_notifications())
 
 
+class UnitTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.folder = Path(directory.name)
+        program = self.folder / "systemctl"
+        program.write_text('#!/bin/sh\necho LoadState=loaded; echo LimitNOFILE=77; echo "User=$*"\n')
+        program.chmod(0o755)
+        self.patch(os, "environ", {"PATH": str(self.folder)})
+
+    def test_unit(self) -> None:
+        """Systemd is asked for its properties."""
+        found = probes.read_unit("a.service", self.folder)
+        assert found is not None
+        self.assertEqual((found.name, found.open_files), ("a.service", 77))
+
+    def test_no_systemd(self) -> None:
+        """It may not run the machine, fail, or be missing."""
+        self.assertIsNone(probes.read_unit("a.service", self.folder / "none"))
+        (self.folder / "systemctl").write_text("#!/bin/sh\nexit 1\n")
+        self.assertIsNone(probes.read_unit("a.service", self.folder))
+        (self.folder / "systemctl").unlink()
+        self.assertIsNone(probes.read_unit("a.service", self.folder))
+
+
 class FolderTests(SynchronousTestCase):
     def setUp(self) -> None:
         directory = tempfile.TemporaryDirectory()

@@ -18,7 +18,7 @@ class OpenFileTests(SynchronousTestCase):
         found = check_open_files(LIMITS, 10_000, 1)
         self.assertEqual(found.level, "ok")
         self.assertEqual(found.text, "20,000 in this shell, raised from 1,024 at the start; 10,256 are needed")
-        found = check_open_files(replace(LIMITS, soft=20_000, process=7), 19_744, 1)
+        found = check_open_files(replace(LIMITS, soft=20_000, whose="process 7"), 19_744, 1)
         self.assertEqual((found.level, found.text), ("ok", "20,000 in process 7; 20,000 are needed"))
 
     def test_too_few(self) -> None:
