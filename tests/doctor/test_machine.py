@@ -153,7 +153,7 @@ class UnitTests(MachineTestCase):
         found = self.machine.file_limits(None, unit)
         self.assertEqual((found.soft, found.hard, found.whose), (4096, 4096, "a.service"))
         self.assertTrue(self.machine.ports(None, unit).may_bind)
-        self.assertEqual(self.machine.file_limits(None, Unit("a", None, False, {})).whose, "this shell")  # noqa: FBT003
+        self.assertEqual(self.machine.file_limits(None, Unit("a", None, may_bind=False, allocation={})).whose, "this shell")
 
 
 class PortTests(MachineTestCase):
