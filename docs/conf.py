@@ -20,7 +20,7 @@ CALCULATOR = "reference/calculator"
 
 
 def add_calculator(app: Sphinx, page: str, template: str, context: dict[str, object], doctree: object) -> None:
-    """Adds the calculator, with the figures of the benchmarks, to its page. It loads nothing, so it works from a disk."""
+    """Adds the calculator, with the figures of the benchmarks, to its page, which then works from a disk."""
     if page == CALCULATOR:
         model = msgspec.json.encode(Model.of(Figures.read())).decode()
         app.add_js_file(None, body=f"window.livefeedModel = {model};")

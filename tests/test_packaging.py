@@ -38,7 +38,9 @@ WANTED = (
     "livefeed/__init__.py",
     "livefeed/py.typed",
     "livefeed/data/benchmarks.json",
-    "twisted/plugins/livefeed_plugin.py", *STATIC)
+    "twisted/plugins/livefeed_plugin.py",
+    *STATIC,
+)
 
 
 PYTHONS = ("3.11.0", "3.11.2", "3.12.0", "3.13.0", "3.14.0")

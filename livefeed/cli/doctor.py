@@ -40,7 +40,6 @@ WATCHERS = 10_000
 """The number of watchers without the option."""
 
 
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the subcommand: those of ``twistd livefeed``, and a few of its own."""
     parser.usage = "%(prog)s [FILE] [--watchers N] [--no-pull] [--json] [options of `twistd livefeed`]"

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
     from livefeed.process.capacity import Memory
 
+MAX_TEXT_BYTES = 1024 * 1024
+"""Upper limit of the bytes of any other file. A machine with a thousand containers has 500 KB of mounts."""
+
 MAX_TABLE_BYTES = 16 * 1024 * 1024
 """Upper limit of the bytes of the table of TCP sockets: 100,000 of them, with 150 bytes each."""
 
@@ -97,7 +100,7 @@ class Machine:
 
     def text(self, path: str) -> str:
         """Gives the text of a file without white space around it; empty if it cannot be read."""
-        return read_text(self.root / path).strip()
+        return read_text(self.root / path, MAX_TEXT_BYTES).strip()
 
     def number(self, path: str) -> int | None:
         """Gives the number in a file; ``None`` if there is none."""

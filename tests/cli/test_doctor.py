@@ -8,15 +8,17 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.cli import doctor
 from livefeed.cli.main import main
 from livefeed.doctor.examination import Examination, Section
 from livefeed.doctor.finding import Finding, ok
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
 
 
 class DoctorTests(SynchronousTestCase):

@@ -12,7 +12,9 @@ from livefeed.cli.numbers import number_from, size_of, watchers_of
 class NumberTests(SynchronousTestCase):
     def test_watchers(self) -> None:
         """They may have marks between the thousands."""
-        self.assertEqual([watchers_of(each) for each in ("1", "20,000", "20_000", "10000000")], [1, 20_000, 20_000, 10**7])
+        self.assertEqual(
+            [watchers_of(each) for each in ("1", "20,000", "20_000", "10000000")], [1, 20_000, 20_000, 10**7]
+        )
         for text in ("0", "10000001", "x", "", "1.5", "-1", "٣", "1" * 5000):
             self.assertRaises(argparse.ArgumentTypeError, watchers_of, text)
 

@@ -12,7 +12,8 @@ from livefeed.doctor.finding import Finding
 class SettingsTests(SynchronousTestCase):
     def test_no_problem(self) -> None:
         """That is told, too."""
-        self.assertEqual(list(check_settings([], "my feed.toml")), [Finding("settings", "ok", "my feed.toml: no error")])
+        expected = Finding("settings", "ok", "my feed.toml: no error")
+        self.assertEqual(list(check_settings([], "my feed.toml")), [expected])
         (found,) = check_settings([], None)
         self.assertIn("--config FILE", found.text)
 

@@ -16,9 +16,7 @@ class StateFolderTests(SynchronousTestCase):
     def test_good_folder(self) -> None:
         """Its facts are shown, as far as they are known."""
         found = check_state_folder(FOLDER)
-        self.assertEqual(
-            (found.level, found.text), ("ok", "/var/lib/my feed: ext4, 3.0 GB free, 4.0 ms to the disk")
-        )
+        self.assertEqual((found.level, found.text), ("ok", "/var/lib/my feed: ext4, 3.0 GB free, 4.0 ms to the disk"))
         self.assertEqual(check_state_folder(Folder(Path("/s"))).text, "/s: there")
 
     def test_none(self) -> None:
@@ -54,7 +52,9 @@ class NotificationTests(SynchronousTestCase):
 
     def test_room(self) -> None:
         """There is room for another instance, and for the folders."""
-        self.assertEqual(check_notifications(Notifications(128, 1000, has_room=True), 2).text, "2 of 1,000 folders watched")
+        self.assertEqual(
+            check_notifications(Notifications(128, 1000, has_room=True), 2).text, "2 of 1,000 folders watched"
+        )
         self.assertEqual(check_notifications(Notifications(), 2).text, "works")
 
     def test_no_room(self) -> None:

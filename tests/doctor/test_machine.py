@@ -91,7 +91,7 @@ class ProcessTests(MachineTestCase):
         self.write("proc/sys/fs/nr_open", "1048576\n")
         self.write("proc/sys/fs/file-max", "2000000\n")
         self.write("proc/sys/fs/file-nr", "1213\t0\t2000000\n")
-        self.write("proc/7/limits", "Limit  Soft Limit  Hard Limit  Units\nMax open files            1024     unlimited      files \n")
+        self.write("proc/7/limits", "Limit  Units\nMax open files            1024     unlimited      files \n")
         found = self.machine.file_limits(7)
         self.assertEqual((found.soft, found.hard, found.whose), (1024, 1 << 40, "process 7"))
         self.assertEqual((found.per_process, found.machine, found.open), (1_048_576, 2_000_000, 1213))
@@ -153,7 +153,9 @@ class UnitTests(MachineTestCase):
         found = self.machine.file_limits(None, unit)
         self.assertEqual((found.soft, found.hard, found.whose), (4096, 4096, "a.service"))
         self.assertTrue(self.machine.ports(None, unit).may_bind)
-        self.assertEqual(self.machine.file_limits(None, Unit("a", None, may_bind=False, allocation={})).whose, "this shell")
+        self.assertEqual(
+            self.machine.file_limits(None, Unit("a", None, may_bind=False, allocation={})).whose, "this shell"
+        )
 
 
 class PortTests(MachineTestCase):
@@ -163,7 +165,9 @@ class PortTests(MachineTestCase):
 
     def test_sockets_that_listen(self) -> None:
         """Both families, with addresses as text; connections do not count."""
-        self.write("proc/net/tcp", HEAD + socket_line("0100007F:1F90", "0A", 11) + socket_line("0100007F:1F91", "01", 12))
+        self.write(
+            "proc/net/tcp", HEAD + socket_line("0100007F:1F90", "0A", 11) + socket_line("0100007F:1F91", "01", 12)
+        )
         self.write("proc/net/tcp6", HEAD + socket_line("00000000000000000000000001000000:01BB", "0A", 13) + "short\n")
         self.assertEqual(
             self.machine.ports().listening, [ListeningSocket("127.0.0.1", 8080, 11), ListeningSocket("::1", 443, 13)]

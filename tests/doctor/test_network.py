@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.doctor.finding import Finding
 from livefeed.doctor.network import (
     ListeningSocket,
     PortFacts,
@@ -17,6 +17,9 @@ from livefeed.doctor.network import (
     check_tcp_memory,
     check_tracking,
 )
+
+if TYPE_CHECKING:
+    from livefeed.doctor.finding import Finding
 
 FACTS = PortFacts()
 HTTPS = WantedPort("tls:443", 443)

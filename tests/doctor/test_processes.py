@@ -65,7 +65,9 @@ class ProcessorTests(SynchronousTestCase):
         """As many as there are processors are in order."""
         found = check_processors(Processors(8, None), "auto", 100_000)
         self.assertEqual((found.level, found.text), ("ok", "8; 8 workers"))
-        self.assertEqual(check_processors(Processors(8, 2.5), 2, 100_000).text, "8, of which a quota leaves 2.5; 2 workers")
+        self.assertEqual(
+            check_processors(Processors(8, 2.5), 2, 100_000).text, "8, of which a quota leaves 2.5; 2 workers"
+        )
 
     def test_too_many_workers(self) -> None:
         """They are refused nothing, but wait for each other."""

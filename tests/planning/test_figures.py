@@ -11,6 +11,7 @@ from livefeed.planning.figures import FILES, Figures, MissingFiguresError
 from livefeed.planning.ranges import Range
 from tests.helpers.made_figures import figures
 
+
 class FigureTests(SynchronousTestCase):
     def test_pushes(self) -> None:
         """Rows of a crowd make the first point, and larger documents the others, in their order."""

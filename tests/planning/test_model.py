@@ -21,7 +21,10 @@ class ModelTests(SynchronousTestCase):
         ways = Model.of(figures()).ways
         self.assertEqual((ways["poll"].head_bytes, ways["poll"].part), (1000, Range(1, 1)))
         self.assertAlmostEqual(ways["ws"].head_bytes, 4)
-        self.assertEqual((ways["ws"].memory_bytes, ways["poll"].memory_bytes, ways["long-poll"].memory_bytes), (25_000, 23_500, 22_000))
+        self.assertEqual(
+            (ways["ws"].memory_bytes, ways["poll"].memory_bytes, ways["long-poll"].memory_bytes),
+            (25_000, 23_500, 22_000),
+        )
 
     def test_compressed_documents(self) -> None:
         """Other documents compress better or worse than the measured one."""
