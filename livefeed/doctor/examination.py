@@ -19,7 +19,7 @@ from livefeed.doctor import probes
 from livefeed.doctor.clock import check_clock, check_clock_source
 from livefeed.doctor.feeds import check_pulled, check_settings
 from livefeed.doctor.finding import Finding
-from livefeed.doctor.folders import Notifications, check_notifications, check_state_folder
+from livefeed.doctor.folders import Notifications, check_notifications, check_runtime_folder, check_state_folder
 from livefeed.doctor.machine import Machine
 from livefeed.doctor.memory import check_allocator, check_huge_pages, check_memory, check_swap
 from livefeed.doctor.network import (
@@ -75,7 +75,8 @@ class Examination:
     :param environment: all variables.
     :param file: the file of settings, as it was named; ``None`` without one.
     :param machine: the machine.
-    :ivar process: the livefeed that runs as the instance of the settings; ``None`` if none does.
+    :ivar folder: the runtime directory of the instance of the settings.
+    :ivar process: the livefeed that runs as that instance; ``None`` if none does.
     :ivar unit: the unit of systemd that starts it; ``None`` if there is none, or one runs.
     """
 
@@ -87,14 +88,15 @@ class Examination:
     machine: Machine = field(default_factory=Machine)
 
     # internal state
+    folder: Path = field(init=False)
     process: int | None = field(init=False)
     unit: Unit | None = field(init=False)
     _offset_s: float = field(init=False)
 
     def __post_init__(self) -> None:
         settings = self.settings
-        folder = settings.runtime_dir or default_runtime_dir(self.environment, os.geteuid(), settings.instance)
-        self.process = self.machine.holder(folder / LOCK)
+        self.folder = settings.runtime_dir or default_runtime_dir(self.environment, os.geteuid(), settings.instance)
+        self.process = self.machine.holder(self.folder / LOCK)
         self.unit = probes.read_unit() if self.process is None else None
         self._offset_s = clocks.wall() - clocks.monotonic()
 
@@ -191,6 +193,9 @@ class Examination:
             path = settings.state_dir
             yield check_state_folder(None if path is None else probes.read_folder(path, machine))
 
+        def runtime_folder() -> Iterator[Finding]:
+            yield check_runtime_folder(self.folder, self.process, None if self.unit is None else self.unit.name)
+
         def notifications() -> Iterator[Finding]:
             instances, watches = (
                 machine.number(f"proc/sys/fs/inotify/max_user_{name}") for name in ("instances", "watches")
@@ -212,6 +217,7 @@ class Examination:
                 ("openssl", openssl),
                 ("certificate", certificates),
                 ("state folder", state_folder),
+                ("runtime folder", runtime_folder),
                 ("inotify", notifications),
                 ("clock", clock),
                 ("clock source", clock_source),

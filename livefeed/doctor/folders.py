@@ -90,6 +90,19 @@ def _complaints(folder: Folder) -> Iterator[Finding]:
         yield Finding(_STATE, "warning", text, elsewhere)
 
 
+def check_runtime_folder(path: Path, process: int | None, unit: str | None) -> Finding:
+    """Tells which livefeed is looked at. What is wrong with the folder is a problem of the settings.
+
+    :param path: the runtime directory of the instance.
+    :param process: the livefeed that runs as the instance; ``None`` if none does.
+    :param unit: the unit of systemd that starts it; ``None`` if there is none.
+    """
+    if process is not None:
+        return ok("runtime folder", f"{path}: process {process} runs, and its limits are shown")
+    of_unit = "" if unit is None else f", and the limits of {unit} are shown"
+    return ok("runtime folder", f"{path}: no livefeed runs{of_unit}")
+
+
 @dataclass(frozen=True, slots=True)
 class Notifications:
     """The kernel's notifications about files (inotify(7)).

@@ -121,7 +121,7 @@ class ExaminationTests(SynchronousTestCase):
         """Each has a finding, also on a machine that tells nothing."""
         subjects = (
             "open files|processors|memory|swap|allocator|huge pages|python|port|ephemeral ports|listen queue|conntrack|"
-            "tcp memory|settings|transport|openssl|state folder|inotify|clock|clock source"
+            "tcp memory|settings|transport|openssl|state folder|runtime folder|inotify|clock|clock source"
         )
         found = self.findings()
         self.assertEqual("|".join(found), subjects)
@@ -171,6 +171,7 @@ class ExaminationTests(SynchronousTestCase):
         self.write("proc/7/environ", "PYTHONMALLOC=malloc\0")
         found = self.findings(watchers=5000)
         self.assertIn("64 in process 7", found["open files"].text)
+        self.assertIn("process 7 runs", found["runtime folder"].text)
         self.assertEqual(found["allocator"].level, "ok")
 
     def test_unit_that_starts_livefeed(self) -> None:
@@ -178,6 +179,7 @@ class ExaminationTests(SynchronousTestCase):
         self.unit = Unit("livefeed.service", 64, may_bind=True, allocation={"PYTHONMALLOC": "malloc"})
         found = self.findings(watchers=5000, listen=("tcp:80",))
         self.assertIn("64 in livefeed.service", found["open files"].text)
+        self.assertIn("the limits of livefeed.service", found["runtime folder"].text)
         self.assertEqual((found["allocator"].level, found["port"].text), ("ok", "80: free"))
 
     def test_clock_that_jumps(self) -> None:

@@ -7,7 +7,13 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.doctor.folders import Folder, Notifications, check_notifications, check_state_folder
+from livefeed.doctor.folders import (
+    Folder,
+    Notifications,
+    check_notifications,
+    check_runtime_folder,
+    check_state_folder,
+)
 
 FOLDER = Folder(Path("/var/lib/my feed"), filesystem="ext4", free=3 << 30, sync_s=0.004)
 
@@ -43,6 +49,18 @@ class StateFolderTests(SynchronousTestCase):
             self.assertEqual(found.level, "warning")
             self.assertIn(why, found.text)
             self.assertTrue(found.mend)
+
+
+class RuntimeFolderTests(SynchronousTestCase):
+    def test_livefeed_that_is_looked_at(self) -> None:
+        """One that runs comes before the unit."""
+        for process, unit, shown in (
+            (7, "a.service", "/run/x: process 7 runs, and its limits are shown"),
+            (None, "a.service", "/run/x: no livefeed runs, and the limits of a.service are shown"),
+            (None, None, "/run/x: no livefeed runs"),
+        ):
+            found = check_runtime_folder(Path("/run/x"), process, unit)
+            self.assertEqual((found.level, found.text), ("ok", shown))
 
 
 class NotificationTests(SynchronousTestCase):
