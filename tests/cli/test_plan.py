@@ -80,7 +80,7 @@ class PlanTests(SynchronousTestCase):
         model = Model.of(Figures.read())
         self.assertEqual(mix_of("ws=90%, poll=10", model), {"ws": 0.9, "poll": 0.1})
         self.assertEqual(mix_of("ws", model), {"ws": 1.0})
-        self.assertEqual(mix_of("ws=33.3,poll=33.3,sse=33.4", model)["sse"], 0.334)
+        self.assertAlmostEqual(mix_of("ws=33.3,poll=33.3,sse=33.4", model)["sse"], 0.334)
         for text, why in (
             ("wss", "'wss': there is no such way; did you mean ws"),
             ("ws=x", "'ws=x': is not WAY=PERCENT"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import resource
 import socket
@@ -46,9 +45,15 @@ def doctor(
     return done.returncode, found
 
 
-def can_unshare() -> bool:
-    """Tells whether this user may make a namespace with a network of its own."""
-    done = subprocess.run(["unshare", "--net", "true"], capture_output=True, check=False, timeout=WAIT_S)
+def can_unshare(kind: str) -> bool:
+    """Tells whether this user may make a namespace.
+
+    :param kind: the option of ``unshare``.
+    """
+    try:
+        done = subprocess.run(["unshare", kind, "true"], capture_output=True, check=False, timeout=WAIT_S)
+    except FileNotFoundError:
+        return False
     return done.returncode == 0
 
 
@@ -83,7 +88,7 @@ def test_livefeed_that_runs(start: Start, tmp_path: Path) -> None:
     assert f" in process {livefeed.process.pid};" in found["open files"][0]["text"]
 
 
-@pytest.mark.skipif(not can_unshare(), reason="this user may make no namespace of a network")
+@pytest.mark.skipif(not can_unshare("--net"), reason="this user may make no namespace of a network")
 def test_network_of_its_own(tmp_path: Path) -> None:
     """The kernel's limits are read where livefeed would run, and a port below 1024 needs a capability."""
     change = (
@@ -127,16 +132,27 @@ def test_terminal(tmp_path: Path) -> None:
     assert max(map(len, done.stdout.splitlines())) <= COLUMNS
 
 
-def test_folder_that_is_read_only(tmp_path: Path) -> None:
-    """A state folder that root may not write to either is a problem, and nothing is made in any folder."""
+def test_state_folder_is_left_as_it_is(tmp_path: Path) -> None:
+    """Its disk is tried, and nothing is left there."""
     folder = tmp_path / "state"
     folder.mkdir()
     code, found = doctor(tmp_path, "--listen", f"tcp:{free_port()}", "--state-dir", str(folder), "--watchers", "10")
     assert (code, found["state folder"][0]["level"]) in ((0, "ok"), (0, "warning"))
-    assert os.listdir(folder) == []  # noqa: PTH208
-    if os.geteuid() == 0:
-        code, found = doctor(tmp_path, "--listen", f"tcp:{free_port()}", "--state-dir", "/proc/sys", "--watchers", "10")
-        assert (code, found["state folder"][0]["level"]) == (1, "problem")
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.skipif(not can_unshare("--mount"), reason="this user may make no namespace of mounts")
+@pytest.mark.parametrize(("mode", "level"), [("ro", "problem"), ("rw", "warning")])
+def test_state_folder_on_another_disk(tmp_path: Path, mode: str, level: str) -> None:
+    """One that may not be written to is a problem, and one in memory a warning."""
+    folder = tmp_path / "state"
+    folder.mkdir()
+    mount = f'mount -t tmpfs -o {mode},size=1g none {folder} && exec "$@"'
+    prefix = ("unshare", "--mount", "sh", "-c", mount, "sh")
+    options = ("--listen", f"tcp:{free_port()}", "--state-dir", str(folder), "--watchers", "10")
+    code, found = doctor(tmp_path, *options, prefix=prefix)
+    (state,) = found["state folder"]
+    assert (code, state["level"]) == (int(level == "problem"), level), state
 
 
 def test_examples_of_the_page(tmp_path: Path) -> None:
