@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from livefeed.checks import StartChecks
 from livefeed.cli import doctor
 from livefeed.cli.main import main
 from livefeed.doctor.examination import Examination, Section
@@ -136,14 +137,14 @@ class DoctorTests(SynchronousTestCase):
         for text in ("0", "x", "-1", "10000001", "1" * 30):
             self.assertIn("is not a number from 1 to 10,000,000", self.refusal("--watchers", text))
         self.assertIn("are the same", self.refusal("a.toml", "--config", "b.toml"))
-        self.assertIn("there is no argument --no-such", self.refusal("--no-such"))
+        self.assertIn("there is no argument '--no-such'", self.refusal("--no-such"))
 
 
 class UnstartedTests(SynchronousTestCase):
     def test_deferred_of_the_documents(self) -> None:
         """The command runs the reactor for it, and closes the sources."""
         closed: list[bool] = []
-        self.patch(doctor.StartChecks, "close", lambda _: closed.append(True))
+        self.patch(StartChecks, "close", lambda _: closed.append(True))
         self.patch(Examination, "run", lambda *_: [])
 
         def fail(_: Any, done: Deferred[Any]) -> None:

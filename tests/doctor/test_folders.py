@@ -45,7 +45,7 @@ class StateFolderTests(SynchronousTestCase):
             ({"free": 10 << 20}, "only 10 MB are free"),
             ({"sync_s": 0.25}, "250.0 ms to the disk"),
         ):
-            found = check_state_folder(replace(FOLDER, **change))  # type: ignore[arg-type]
+            found = check_state_folder(replace(FOLDER, **change))
             self.assertEqual(found.level, "warning")
             self.assertIn(why, found.text)
             self.assertTrue(found.mend)
