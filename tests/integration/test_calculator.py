@@ -15,8 +15,6 @@ from livefeed.planning.model import Model
 from tests.integration.browsing import faults
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.integration.browsing import Browser
 
 pytestmark = pytest.mark.peers
@@ -43,7 +41,7 @@ def as_lists(found: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def page(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def page(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Browser:
     """The page, with the figures of this repository."""
     file = tmp_path_factory.mktemp("page") / "index.html"
     model = msgspec.json.encode(Model.of(Figures.read())).decode()
@@ -51,7 +49,7 @@ def page(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     file.write_text(PAGE.format(model=model, script=script.as_uri(), style=style.as_uri()))
     browser.get(file.as_uri())
     assert [each for each in browser.get_log("browser") if each["level"] == "SEVERE"] == []
-    yield browser
+    return browser
 
 
 @pytest.mark.parametrize("demand", DEMANDS)
