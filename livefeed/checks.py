@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from livefeed.config.settings import FeedSettings, Settings
     from livefeed.serving import ServiceReactor
     from livefeed.sources import Source
+    from livefeed.tls.options import KeyPair
 
 MIN_PULL_S, MAX_PULL_S = 1.0, 10.0
 """The limits of the time in seconds of a pull that tries a source, otherwise its interval; those of the puller."""
@@ -135,7 +136,7 @@ class StartChecks:
             "admin": list(settings.admin),
             "certificates": [
                 {"file": str(pair.file), "names": pair.names(), "valid_until": day(pair.validity.not_after)}
-                for pair in self._pairs()
+                for pair in self.pairs()
             ],
             "state_dir": None if settings.state_dir is None else str(settings.state_dir),
         }
@@ -295,7 +296,8 @@ class StartChecks:
             is_chosen = settings.runtime_dir is not None
             self._add(Problem(settings.place("runtime_dir"), str(error), is_warning=not is_chosen))
 
-    def _pairs(self) -> Iterable[Any]:
+    def pairs(self) -> Iterable[KeyPair]:
+        """Gives the certificates of all endpoints, with their keys, after :meth:`run`."""
         for user in self._served.users:
             if isinstance(user, EndpointCertificates):
                 yield from user.certificates.read.pairs

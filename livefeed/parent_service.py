@@ -28,6 +28,7 @@ from livefeed.process.listener import Announcement, Listener, describe_feeds
 from livefeed.process.log_level import LogLevels
 from livefeed.process.loop_lag import LoopLag
 from livefeed.process.notify import Notify, NotifySocket, status_line
+from livefeed.process.processors import usable_processors
 from livefeed.process.reload import Reload, Reloading
 from livefeed.process.renewal import CertificateRenewal
 from livefeed.process.signals import SignalHandlers
@@ -44,7 +45,7 @@ from livefeed.workers.configuration import settings_for_workers
 from livefeed.workers.link_server import LinkServer
 from livefeed.workers.messages import PROTOCOL, Message, Welcome, message_of
 from livefeed.workers.parent import Parent
-from livefeed.workers.processes import WorkerProcesses, usable_processors
+from livefeed.workers.processes import WorkerProcesses
 from livefeed.workers.recall import Recall
 from livefeed.workers.upgrade import Upgrade
 

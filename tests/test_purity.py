@@ -138,4 +138,4 @@ class PurityTests(SynchronousTestCase):
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):
                 if isinstance(node, ast.ImportFrom) and node.module == "twisted.internet":
                     importers.update(str(path.relative_to(PACKAGE)) for name in node.names if name.name == "reactor")
-        self.assertEqual(importers, {"tap.py", "cli/check.py", "workers/__main__.py"})
+        self.assertEqual(importers, {"tap.py", "cli/check.py", "cli/doctor.py", "workers/__main__.py"})

@@ -9,18 +9,24 @@
 - ``ctl``: the subcommand that talks to a running livefeed: its options, and its exit codes.
 - ``desk_commands``: the commands of ``livefeed ctl`` that decide which document watchers see.
 - ``desk_text``: the text about decisions, waiting documents and alarms.
+- ``doctor``: the subcommand that shows what will limit livefeed on this machine.
+- ``doctor_text``: the text of it.
 - ``embargo_commands``: the subcommand of ``ctl`` about everything that is to happen at a time, and the option ``--at``.
 - ``embargo_text``: the text about that.
 - ``explain``: the subcommand that says what a problem or a setting means.
 - ``feed_choice``: the choice of a feed of a file of settings.
 - ``keys``: the subcommand that makes and rotates the keys of statements.
 - ``main``: the choice of the subcommand, errors and exit codes.
+- ``numbers``: numbers on the command line.
 - ``operator_client``: requests to the operator's socket, and the search for it.
 - ``operator_options``: the options and exit codes of the commands for the operator's port.
 - ``overlay_commands``: the command ``livefeed ctl overlay``.
 - ``overlay_text``: the text about overlaid values.
+- ``plan``: the subcommand that estimates what a feed will take.
+- ``plan_text``: the text of it.
 - ``playback_commands``: ``livefeed ctl playback``.
 - ``publish``: the subcommand that stores a document in a feed, once or after each change of a file.
+- ``reactor``: the reactor of a command that does one thing and ends.
 - ``record``: the subcommand that records all versions of a feed.
 - ``record_session``: from what a client is shown to the records of a file.
 - ``recorded_statements``: the signed statements in a recording.
@@ -28,6 +34,7 @@
 - ``replay``: the subcommand that judges a recording by the rules of a feed.
 - ``screen``: the screen of ``livefeed watch``.
 - ``serve``: the subcommand that serves a document in the foreground.
+- ``server_options``: the options of ``twistd livefeed``, as other commands take them.
 - ``status_text``: the text of ``livefeed ctl status``.
 - ``tables``: aligned columns, colours, and escaped characters.
 - ``times``: durations and points in time on the command line.

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 
 from livefeed.checks import Problem, StartChecks
 from livefeed.cli.feed_choice import add_feed_option, chosen_feed
+from livefeed.cli.reactor import run_until_done
 from livefeed.cli.tried_document import HELD, UNREADABLE, try_document
 from livefeed.config.settings import Layers
 
@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
         try:
             checks.run()
             if options.pull:
-                pulled = _run_until_done(reactor, Deferred.fromCoroutine(checks.pull()))
+                pulled = run_until_done(reactor, Deferred.fromCoroutine(checks.pull()))
             summary = checks.summary()
         finally:
             checks.close()
@@ -112,18 +112,6 @@ def _position(problem: Problem) -> tuple[str, int]:
     """Gives the position of a problem in a file, by which problems are shown."""
     found = _LINE.match(problem.place)
     return ("", 0) if found is None else (found[1], int(found[2]))
-
-
-def _run_until_done(reactor: Any, done: Deferred[Any]) -> Any:
-    """Runs the reactor until a Deferred has fired, and gives its result."""
-    results: list[Any] = []
-    done.addBoth(results.append)
-    done.addBoth(lambda _: reactor.callWhenRunning(reactor.stop))
-    reactor.run()
-    (result,) = results
-    if isinstance(result, Failure):
-        result.raiseException()
-    return result
 
 
 def _print(problems: list[Problem], summary: dict[str, Any] | None, pulled: list[Pulled]) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from livefeed.cli.server_options import add_server_options, given_options
 from livefeed.exceptions import ConfigurationError, shown
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ PORTS = range(8080, 8100)
 
 _MAX_PORT = 65_535
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
-_OWN = ("source", "help", "version")
+_OWN = ("source",)
 _ENDPOINTS = ("listen", "cert", "config")
 """The options with which the endpoints are not plain HTTP on this machine."""
 
@@ -55,11 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_port,
         help=f"serve plain HTTP on this port of {INTERFACE} [default: the first free one from {PORTS.start} on]",
     )
-    group = parser.add_argument_group("options of `twistd livefeed`")
-    for name, text in _options_of_twistd().items():
-        group.add_argument(
-            f"--{name}", action="append", metavar="VALUE", dest=_passed(name), help=text.replace("%", "%%")
-        )
+    add_server_options(parser, _OWN)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -89,9 +86,8 @@ def arguments_of(options: argparse.Namespace, environment: Mapping[str, str]) ->
     arguments: list[str] = []
     if options.source is not None:
         arguments += ["--source", source_of(options.source)]
-    for name in _options_of_twistd():
-        for value in vars(options)[_passed(name)] or ():
-            arguments += [f"--{name}", value]
+    for name, value in given_options(options, _OWN):
+        arguments += [f"--{name}", value]
     is_elsewhere = any(f"--{name}" in arguments or f"LIVEFEED_{name.upper()}" in environment for name in _ENDPOINTS)
     if options.port is not None or not is_elsewhere:
         port = _free_port() if options.port is None else options.port
@@ -183,20 +179,6 @@ def command() -> str:
     found = shutil.which("livefeed")
     is_found = found is not None and Path(found).resolve() == Path(program).resolve()
     return "livefeed" if is_found else shlex.quote(program)
-
-
-def _options_of_twistd() -> dict[str, str]:
-    """Gives the options of ``twistd livefeed`` that this command passes on, with their help."""
-    # Imported here: the other subcommands start without Twisted.
-    from livefeed.tap import Options  # noqa: PLC0415
-
-    made = Options()
-    names = sorted(name.removesuffix("=") for name in made.longOpt if name.endswith("="))
-    return {name: made.docs[name] for name in names if name not in _OWN}
-
-
-def _passed(name: str) -> str:
-    return f"passed_{name.replace('-', '_')}"
 
 
 def _port(text: str) -> int:

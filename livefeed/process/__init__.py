@@ -10,6 +10,7 @@
 - ``endpoints``: from descriptions to endpoints, with or without TLS.
 - ``instance``: the instance that the process is, and its claim to the runtime directory.
 - ``journald``: log lines with priorities, for systemd's journal.
+- ``kernel_files``: small files below ``/proc`` and ``/sys``.
 - ``limits``: the limit of open files.
 - ``line_writer``: lines to a file or a socket, by a thread of their own.
 - ``listener``: listening on one endpoint: binding, messages about failures, the announcement.
@@ -17,6 +18,7 @@
 - ``loop_lag``: by how much the reactor's timers are late.
 - ``memory``: Python's garbage collector and the C library's allocator.
 - ``notify``: messages to the service manager: ready, alive, reloading, stopping, status.
+- ``processors``: the processors that a process may use.
 - ``program``: how the process was started, and the command line of its successor.
 - ``reload``: new settings for a process that runs, completely or not at all.
 - ``renewal``: certificates that are renewed while the process runs.

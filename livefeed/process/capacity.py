@@ -19,6 +19,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from livefeed.clocks import Beat
+from livefeed.process.kernel_files import cgroup_and_above, read_number, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -50,7 +51,6 @@ in between, a fifth of the largest reserve; a look took 0.6 ms of a busy process
 CALM_CHECK_S = 10.0
 """Seconds between two looks while no connections come. Nothing has to be held back then."""
 
-_MAX_FILE_BYTES = 65_536
 _NO_LIMIT = 1 << 60  # version 1 writes a number of this size for "no limit"
 
 _log = Logger()
@@ -103,13 +103,15 @@ class MemoryFiles:
         return [*self._machine(), *self._cgroups()]
 
     def _machine(self) -> Iterator[Memory]:
-        found = dict(re.findall(r"^(MemTotal|MemAvailable): +(\d+) kB$", _text(self.proc / "meminfo"), re.MULTILINE))
+        found = dict(
+            re.findall(r"^(MemTotal|MemAvailable): +(\d+) kB$", read_text(self.proc / "meminfo"), re.MULTILINE)
+        )
         if len(found) == 2:  # noqa: PLR2004 - both of them
             total, available = (int(found[name]) * 1024 for name in ("MemTotal", "MemAvailable"))
             yield Memory("the memory of the machine", total, total - available)
 
     def _cgroups(self) -> Iterator[Memory]:
-        for line in _text(self.proc / "self" / "cgroup").splitlines():
+        for line in read_text(self.proc / "self" / "cgroup").splitlines():
             number, _, rest = line.partition(":")
             controllers, _, path = rest.partition(":")
             if number == "0" and not controllers:
@@ -128,36 +130,16 @@ class MemoryFiles:
                 )
 
     def _ancestors(self, root: Path, path: str, limit: str, usage: str, cache: str) -> Iterator[Memory]:
-        """Gives the limits of a cgroup and its ancestors.
-
-        In a container the path may be that of the host: then only the root, which is the container's cgroup, is there.
-        """
-        names = [name for name in path.split("/") if name and name != ".."]
-        for depth in range(len(names), -1, -1):
-            folder = root.joinpath(*names[:depth])
-            most, used = _number(folder / limit), _number(folder / usage)
+        """Gives the limits of a cgroup and its ancestors."""
+        for folder in cgroup_and_above(root, path):
+            most, used = read_number(folder / limit), read_number(folder / usage)
             if most is None or used is None or most >= _NO_LIMIT:
                 continue
             # The kernel drops pages of files that were not used for long before it kills anything.
-            match = re.search(rf"^{cache} (\d+)$", _text(folder / "memory.stat"), re.MULTILINE)
+            match = re.search(rf"^{cache} (\d+)$", read_text(folder / "memory.stat"), re.MULTILINE)
             freed = int(match[1]) if match else 0
-            shown = "/".join(names[:depth])
+            shown = folder.relative_to(root).as_posix().removeprefix(".")
             yield Memory(f"the memory of the cgroup /{shown}", most, max(used - freed, 0))
-
-
-def _text(file: Path) -> str:
-    """Gives the text of a file of the kernel; empty if it cannot be read."""
-    try:
-        with file.open("rb") as opened:
-            return opened.read(_MAX_FILE_BYTES).decode("ascii", "replace")
-    except OSError:
-        return ""
-
-
-def _number(file: Path) -> int | None:
-    """Gives the number in a file; ``None`` if there is none, as where it says ``max``."""
-    text = _text(file).strip()
-    return int(text) if re.fullmatch("[0-9]{1,20}", text) else None
 
 
 @dataclass(frozen=True, slots=True)

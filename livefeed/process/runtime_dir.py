@@ -36,7 +36,9 @@ LOCK_FORMAT = 1
 The lock itself is that of the kernel, in any format; the text only names its holder.
 """
 
-_LOCK = "lock"
+LOCK = "lock"
+"""The name of the file in the runtime directory that the process has locked."""
+
 _MAX_LOCK_BYTES = 64
 
 
@@ -197,7 +199,7 @@ def _about_owner(path: Path, uid: int) -> str:
 
 def _lock(path: Path) -> RuntimeDir:
     # O_NOFOLLOW is of no use against other users, who cannot write here, but against a mistaken link.
-    descriptor = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -11,7 +11,6 @@ import signal
 import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IReadDescriptor
@@ -30,27 +29,6 @@ if TYPE_CHECKING:
 
 _PRIVATE = ("LIVEFEED_", "NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_")
 """The beginnings of the names of variables that a worker must not see: its parent's settings and messages."""
-
-
-def usable_processors(cgroups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
-    """Gives the number of processors that this process may use: by its affinity, and by the quota of its cgroup.
-
-    :param cgroups: where the cgroups are mounted (version 2).
-    :param own: the file that names the cgroup of this process.
-    """
-    count = float(len(os.sched_getaffinity(0)))
-    with suppress(OSError, ValueError, StopIteration):
-        # 0::/path for version 2; in a container, the path is that of the host, and the mount is the container's own.
-        line = next(each for each in own.read_text().splitlines() if each.startswith("0::"))
-        folder = cgroups / line.removeprefix("0::").strip("/")
-        for each in (folder, *folder.parents):
-            with suppress(OSError, ValueError):
-                quota, period = (each / "cpu.max").read_text().split()
-                if quota != "max":
-                    count = min(count, int(quota) / int(period))
-            if each == cgroups:
-                break
-    return max(1, round(count))
 
 
 def environment_of_workers(environment: Mapping[str, str]) -> dict[str, str]:

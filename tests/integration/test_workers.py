@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from livefeed.process.processors import usable_processors
 from livefeed.workers.locks import Activity, running_workers
-from livefeed.workers.processes import usable_processors
 from tests.helpers.waiting import wait_until
 from tests.integration.harness import (
     HOST,

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from livefeed.workers.processes import (
-    WorkerProcesses,
-    environment_of_workers,
-    usable_processors,
-)
+from livefeed.workers.processes import WorkerProcesses, environment_of_workers
 
 reactor: Any = global_reactor
 
@@ -131,36 +126,3 @@ class EnvironmentTests(SynchronousTestCase):
             "LISTEN_FDS": "1",
         }
         self.assertEqual(environment_of_workers(environment), {"PATH": "/bin"})
-
-
-class ProcessorTests(SynchronousTestCase):
-    def setUp(self) -> None:
-        directory = tempfile.TemporaryDirectory()
-        self.addCleanup(directory.cleanup)
-        self.root = Path(directory.name)
-        self.own = self.root / "own"
-        self.own.write_text("0::/a/b\n")
-        (self.root / "a" / "b").mkdir(parents=True)
-        self.patch(os, "sched_getaffinity", lambda pid: set(range(8)))
-
-    def count(self) -> int:
-        return usable_processors(self.root, self.own)
-
-    def test_affinity(self) -> None:
-        """Without a quota, all processors count that the process may run on."""
-        self.assertEqual(self.count(), 8)
-        (self.root / "a" / "b" / "cpu.max").write_text("max 100000\n")
-        self.assertEqual(self.count(), 8)
-        self.own.write_text("1:cpu:/x\n")
-        self.assertEqual(self.count(), 8)
-
-    def test_quota(self) -> None:
-        """The smallest quota above the process counts, rounded, and it is never less than one worker."""
-        for own, above, expected in (("250000", "400000", 2), ("max", "300000", 3), ("10000", "max", 1)):
-            (self.root / "a" / "b" / "cpu.max").write_text(f"{own} 100000\n")
-            (self.root / "a" / "cpu.max").write_text(f"{above} 100000\n")
-            self.assertEqual(self.count(), expected)
-
-    def test_this_machine(self) -> None:
-        """There is at least one."""
-        self.assertGreaterEqual(usable_processors(), 1)
