@@ -23,5 +23,4 @@ export function showChanges(list, { notes, isNew }, parties) {
   });
   list.prepend(...items);
   while (list.children.length > MOST) list.lastElementChild.remove();
-  list.classList.toggle("empty", list.children.length === 0);
 }
