@@ -3,7 +3,7 @@
 import { color, make } from "./elements.js";
 
 /** The number of changes that stay in the list. */
-const MOST = 8;
+const MOST = 12;
 
 /**
  * Adds what has changed.
