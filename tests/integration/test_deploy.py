@@ -163,8 +163,7 @@ class TestKubernetes:
     def manifests(self) -> dict[str, Any]:
         """Gives them by their kinds."""
         return {
-            each["kind"]: each
-            for each in yaml.safe_load_all((EXAMPLES / "kubernetes" / "livefeed.yaml").read_text())
+            each["kind"]: each for each in yaml.safe_load_all((EXAMPLES / "kubernetes" / "livefeed.yaml").read_text())
         }
 
     def pod(self, manifests: dict[str, Any]) -> dict[str, Any]:
