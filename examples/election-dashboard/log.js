@@ -3,7 +3,7 @@
 import { color, make } from "./elements.js";
 
 /** The number of changes that stay in the list. */
-const MOST = 8;
+const MOST = 12;
 
 /**
  * Adds what has changed.
@@ -23,5 +23,4 @@ export function showChanges(list, { notes, isNew }, parties) {
   });
   list.prepend(...items);
   while (list.children.length > MOST) list.lastElementChild.remove();
-  list.classList.toggle("empty", list.children.length === 0);
 }

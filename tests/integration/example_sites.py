@@ -114,10 +114,11 @@ class Site:
         assert program == "livefeed"
         if document is not None:
             self.write("document.json", document)
-            arguments += ["--source", f"file:{self.folder / 'document.json'}", "--interval", "0.2"]
+            arguments += [str(self.folder / "document.json"), "--interval", "0.2"]
         self.livefeed = Process([LIVEFEED, *arguments], directory=directory, environment=self._variables)
         stack.callback(self.livefeed.close)
         self.livefeed.wait_for("is live", START_S)
+        self.livefeed.wait_for("listening on ")
         found = _LISTENING.search(self.livefeed.text())
         assert found is not None, self.livefeed.text()
         self._replace(LIVEFEED_PORT, int(found[1]))
@@ -168,6 +169,8 @@ class Sight:
 
     def __init__(self, browser: Chrome, address: str) -> None:
         self.browser = browser
+        # The page before may have lost its livefeed.
+        browser.get_log("browser")
         browser.get(address)
 
     def text(self) -> str:
@@ -193,14 +196,16 @@ class Sight:
     def assert_sound(self) -> None:
         """Fails if the browser complains, or if the page is not readable."""
         log = [each["message"] for each in self.browser.get_log("browser")]
-        assert [each for each in log if "favicon.ico" not in each] == []
+        complaints = [each for each in log if "favicon.ico" not in each]
+        assert complaints == [], complaints
         self.assert_readable()
 
     def assert_readable(self) -> None:
         """Fails if the page is wider than the screen, or if axe finds a fault."""
         over = self.get("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert over <= 0, f"{over} pixels are cut off"
-        assert faults(self.browser) == []
+        found = faults(self.browser)
+        assert found == [], found
 
     def leave(self) -> None:
         """Leaves the page, and drops the complaints about what a test has broken."""

@@ -83,15 +83,16 @@ def test_prometheus(start: Start, tmp_path: Path) -> None:
             groups = client.get("/rules").json()["data"]["groups"]
             assert sum(len(group["rules"]) for group in groups) > 10
             values = {"job": "livefeed", "instance": ".*", "feed": ".*", "__rate_interval": "1m"}
+            assert livefeed.http.get("/feed").status_code == 200
             # Rates need two readings.
-            wait_until(lambda: ask("rate(livefeed_good_pulls_total[1m])"), process.text, look_s=0.2)
+            wait_until(lambda: ask("rate(livefeed_answers_total[1m])"), process.text, look_s=0.2)
             found = {each: ask(re.sub(r"\$(\w+)", lambda name: values[name[1]], each)) for each in targets()}
             livefeed.assert_unbroken()
     finally:
         process.close()
     empty = [each for each, results in found.items() if not results]
     # Without workers there is nothing about them; without a certificate nothing about its end.
-    assert [each for each in empty if not re.search("worker|canary|certificate|tls|handshake", each)] == []
+    assert [each for each in empty if not re.search("worker|canary|certificate|ticket|handshake", each)] == [], empty
 
 
 def test_token_is_asked_for(start: Start, tmp_path: Path) -> None:

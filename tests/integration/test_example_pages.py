@@ -45,7 +45,7 @@ class TestNewsPage:
         again = Sight(browser, site.page)
         again.wait_for("Withdrawn", gone="93,732")
         again.assert_readable()
-        site.ctl("release")
+        site.ctl("resume")
         again.wait_for("Live", "200,001")
         site.remove("results.json")
         again.wait_for("No new numbers", "200,001", "confirmed")
@@ -81,7 +81,7 @@ class TestNewsPage:
                 site.ctl("withdraw")
                 sight.wait_for("Withdrawn")
                 sight.assert_readable()
-                site.ctl("release")
+                site.ctl("resume")
         sight.leave()
 
 

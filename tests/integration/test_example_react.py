@@ -80,7 +80,7 @@ def test_states(browser: Chrome, example: StartExample) -> None:
     sight.wait_for("Live", "Left Alliance")
     site.ctl("withdraw")
     sight.wait_for("Withdrawn", gone="Left Alliance")
-    site.ctl("release")
+    site.ctl("resume")
     sight.wait_for("Live", "Left Alliance")
     site.kill()
     sight.wait_for("No connection", "Left Alliance")
