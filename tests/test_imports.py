@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(livefeed.__file__).parent
 
-GROUND = frozenset({"", "exceptions", "clocks", "secret_files", "threads"})
+GROUND = frozenset({"", "exceptions", "extras", "clocks", "secret_files", "threads"})
 """Modules that every folder may import; the empty name is ``livefeed`` itself."""
 
 MAY_IMPORT: dict[str, frozenset[str]] = {
