@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from importlib.metadata import Distribution
 
 _DISTRIBUTION = "livefeed"
-_REQUIREMENT = re.compile(r"""([A-Za-z0-9._-]+)[^;]*;.*\bextra == ['"]([a-z]+)['"]""")
+_REQUIREMENT = re.compile(r"""([^;]*[^;\s])\s*;.*\bextra == ['"]([a-z]+)['"]""")
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
 _CACHES = ("archive-v", "environments-v")
 """The beginnings of the names of the folders in which uv has environments for single runs."""
 
@@ -58,8 +59,8 @@ def install_command(extra: str, prefix: Path, python: str) -> str:
     if (prefix / "pipx_metadata.json").is_file():
         if prefix.parent.name != "venvs":
             return f"pipx run --spec {anew} {_DISTRIBUTION} ..."
-        packages = _packages_of(extra) or (f"{_DISTRIBUTION}[{extra}]",)
-        return shlex.join(("pipx", "inject", prefix.name, *packages))
+        needed = _needed_by(extra) or (f"{_DISTRIBUTION}[{extra}]",)
+        return shlex.join(("pipx", "inject", prefix.name, *needed))
     if (prefix / "uv-receipt.toml").is_file():
         return f"uv tool install {anew}"
     if prefix.parent.name.startswith(_CACHES):
@@ -80,14 +81,23 @@ def _message(extra: str, subject: str, module: str | None) -> str:
 
 
 def _requirements() -> list[tuple[str, str]]:
-    """Gives the packages of all extras, each with its extra; none if livefeed itself is not installed."""
+    """Gives what the extras need, such as ``pymongo>=4.15``, each with its extra.
+
+    There is nothing if livefeed itself is not installed.
+    """
     installed = _installed(_DISTRIBUTION)
     found = (installed.requires if installed else None) or ()
     return [match.group(1, 2) for match in map(_REQUIREMENT.match, found) if match]
 
 
+def _needed_by(extra: str) -> tuple[str, ...]:
+    """Gives the packages of an extra, with their versions."""
+    return tuple(needed for needed, of in _requirements() if of == extra)
+
+
 def _packages_of(extra: str) -> tuple[str, ...]:
-    return tuple(package for package, of in _requirements() if of == extra)
+    """Gives the packages of an extra, without their versions."""
+    return tuple(_NAME.findall(needed)[0] for needed in _needed_by(extra))
 
 
 def _installed_extras() -> set[str]:

@@ -134,9 +134,9 @@ class CommandTests(ExtrasTestCase):
     def test_pipx(self) -> None:
         """The packages come into the environment of livefeed, whose name may have a suffix."""
         name = "pipx_metadata.json"
-        self.assertEqual(self.command("one", "venvs/livefeed", name), "pipx inject livefeed absent-one")
+        self.assertEqual(self.command("one", "venvs/livefeed", name), "pipx inject livefeed 'absent-one<3,>=2'")
         self.assertEqual(
-            self.command("two", "venvs/livefeed-2", name), "pipx inject livefeed-2 absent-two absent-three"
+            self.command("two", "venvs/livefeed-2", name), "pipx inject livefeed-2 'absent-two>=1' absent-three"
         )
         self.assertEqual(self.command("none", "venvs/livefeed", name), "pipx inject livefeed 'livefeed[none]'")
 
