@@ -94,7 +94,7 @@ test-workers: $(READY) $(CLIENTS)
 
 # Builds the wheel and the sdist, installs the wheel into an environment of its own, and runs its commands there.
 wheel-test: $(READY)
-	$(BIN)/python -m pytest --quiet tests/test_packaging.py
+	$(BIN)/python -m pytest --quiet tests/test_packaging.py tests/test_installing.py
 
 # The target is not a part of `check`, because CI would take longer than it may.
 # To raise the entries of the table: .venv/bin/python -m tests.coverage_by_module --write

@@ -50,6 +50,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "workers",
         "service": "auth config feed_service feed_set operating parent_service process pulling serving tls web workers",
         "tap": "config process service workers",
+        "__main__": "cli",
     }.items()
 }
 """For each folder the folders whose modules it may import, as ``docs/explanation/architecture.md`` draws it."""

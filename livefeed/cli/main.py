@@ -13,7 +13,20 @@ from livefeed.exceptions import LivefeedError, shown
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_SUBCOMMANDS = ("certs", "check", "completion", "ctl", "keys", "publish", "record", "recording", "replay", "serve", "verify", "watch")
+_SUBCOMMANDS = (
+    "certs",
+    "check",
+    "completion",
+    "ctl",
+    "keys",
+    "publish",
+    "record",
+    "recording",
+    "replay",
+    "serve",
+    "verify",
+    "watch",
+)
 """The modules of the subcommands, each with ``HELP``, ``DESCRIPTION``, ``add_arguments`` and ``run``.
 
 ``run`` gives the exit code, or ``None`` for 0.

@@ -100,7 +100,10 @@ def test_zsh(folder: Path, line: str, whole: str) -> None:
     os.close(follower)
     try:
         # The line that Tab completes is printed by the next key, not run.
-        os.write(leader, b"PS1=; fpath=($PWD/functions $fpath); autoload -Uz compinit; compinit -u; unsetopt zle_bracketed_paste\n")
+        os.write(
+            leader,
+            b"PS1=; fpath=($PWD/functions $fpath); autoload -Uz compinit; compinit -u; unsetopt zle_bracketed_paste\n",
+        )
         os.write(leader, b"show() { print -r -- \"<$BUFFER>\"; }; zle -N show; bindkey '^T' show; print rea''dy\n")
         read_until(leader, "ready")
         os.write(leader, line.encode() + b"\t\x14")
