@@ -106,7 +106,7 @@ class ToolTestCase(SynchronousTestCase):
         else:
             self.done(*install)
         run = self.start(*command, "serve", wrong)
-        self.assertIn("nonsense", run.stderr)
+        self.assertIn("the URL has an option that is not known", run.stderr)
         self.assertNotIn("not installed", run.stderr)
 
 
