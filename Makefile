@@ -16,7 +16,7 @@ CLIENTS := $(if $(shell command -v npm),tests/clients/node_modules/.package-lock
 # the tests start many hundreds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run certs chaos churn kills ferretdb test test-integration test-browsers test-sources test-workers test-twisted test-unit test-unit-debian test-oldest audit sbom bench bench-quick bench-there bench-quick-there bench-peers bench-build bench-patches check format lint types docs wheel-test coverage soak recorded-hour mutants lock pictures clean help
+.PHONY: run certs chaos churn kills ferretdb test test-integration test-browsers test-sources test-workers test-twisted test-unit test-unit-debian test-oldest audit sbom wheel bench bench-quick bench-there bench-quick-there bench-peers bench-build bench-patches check format lint types docs wheel-test coverage soak recorded-hour mutants lock pictures clean help
 
 help:
 	@echo "make run      serve the demo feed on http://localhost:$(PLAIN_PORT)/ and https://localhost:$(PORT)/"
@@ -27,6 +27,7 @@ help:
 	@echo "make ferretdb build a server with MongoDB's protocol for the tests, with Go, in two minutes"
 	@echo "make test-oldest run the unit tests with the oldest packages that pyproject.toml allows"
 	@echo "make audit    ask the index of Python packages for vulnerabilities of those in requirements.txt"
+	@echo "make wheel    build the wheel and the sdist of a release, in the folder dist"
 	@echo "make wheel-test  build the wheel, install it into an environment of its own and try it; part of make test"
 	@echo "make coverage measure the branch coverage of each module by its own test file, and compare it with tests/coverage.toml"
 	@echo "make chaos    reload, restart and kill livefeed while it is watched, and show what the watchers notice; CHAOS=OPTIONS"
@@ -96,6 +97,10 @@ test-twisted: $(READY) $(CLIENTS)
 
 test-workers: $(READY) $(CLIENTS)
 	LIVEFEED_TEST_WORKERS=2 $(BIN)/python -m pytest --quiet tests/integration
+
+wheel: $(READY)
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation .
 
 # Builds the wheel and the sdist, installs the wheel into an environment of its own, and runs its commands there.
 wheel-test: $(READY)

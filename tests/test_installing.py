@@ -1,4 +1,4 @@
-"""The wheel as pipx and uv install it: the ways of users who want a command, and no environment of their own."""
+"""The wheel as pipx and uv install it: the ways of docs/howto/install.md for users who want a command alone."""
 
 from __future__ import annotations
 

@@ -274,10 +274,9 @@ class ClientTests(SynchronousTestCase):
 class InstalledTests(SynchronousTestCase):
     """The wheel, in an environment of its own and away from the checkout."""
 
+    scratch: Path
     binaries: Path
     elsewhere: Path
-
-    scratch: Path
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -288,17 +287,17 @@ class InstalledTests(SynchronousTestCase):
         cls.elsewhere = cls.scratch / "elsewhere"
         cls.elsewhere.mkdir()
         # By the steps of the recipe for containers, with other paths.
-        build = cls.scratch / "build"
-        build.mkdir()
+        image = cls.scratch / "image"
+        image.mkdir()
         for file in (CHECKOUT / "requirements.txt", archives().wheel):
-            shutil.copy(file, build)
+            shutil.copy(file, image)
         steps = [argument for stage, name, argument in instructions() if name == "RUN" and stage == 0]
         assert len(steps) > 3
         for step in steps:
             command = step.replace("/opt/", f"{cls.scratch}/opt/")
             if command.startswith("python "):
                 command = f"{sys.executable} {command.removeprefix('python ')}"
-            run = subprocess.run(["/bin/sh", "-ec", command], cwd=build, capture_output=True, text=True, check=False)
+            run = subprocess.run(["/bin/sh", "-ec", command], cwd=image, capture_output=True, text=True, check=False)
             assert run.returncode == 0, (step, run.stdout + run.stderr)
 
     def run_installed(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
