@@ -43,7 +43,6 @@ class ToolTestCase(SynchronousTestCase):
             "UV_CONSTRAINT": str(constraints),
             "UV_CACHE_DIR": str(CHECKOUT / "build" / "cache" / "uv"),
             "UV_PYTHON": sys.executable,
-            "UV_LINK_MODE": "copy",
             "PIPX_DEFAULT_PYTHON": sys.executable,
             **{name: os.environ[name] for name in ("SSL_CERT_FILE", "HTTPS_PROXY") if name in os.environ},
         }
@@ -88,10 +87,10 @@ class ToolTestCase(SynchronousTestCase):
             with urllib.request.urlopen(f"{address}feed", timeout=30) as answer:
                 self.assertIn(b'"districts"', answer.read())
         finally:
-            # To the group, as a terminal does for Ctrl-C: uvx is the parent of the command.
+            # To the group, as a terminal does at Ctrl-C: uvx is the parent of the command.
             os.killpg(process.pid, signal.SIGINT)
             rest, _ = process.communicate(timeout=60)
-        self.assertEqual(process.returncode, 0, "".join(lines) + rest)
+        self.assertEqual(process.returncode, 128 + signal.SIGINT, "".join(lines) + rest)
 
     def assert_is_installed_by_its_message(self, *command: str) -> None:
         """The command that a message about a missing extra has installs it."""
