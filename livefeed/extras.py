@@ -87,7 +87,7 @@ def _requirements() -> list[tuple[str, str]]:
     """
     installed = _installed(_DISTRIBUTION)
     found = (installed.requires if installed else None) or ()
-    return [match.group(1, 2) for match in map(_REQUIREMENT.match, found) if match]
+    return [(match[1], match[2]) for match in map(_REQUIREMENT.match, found) if match]
 
 
 def _needed_by(extra: str) -> tuple[str, ...]:

@@ -77,7 +77,7 @@ def test_fish(folder: Path, words: tuple[str, ...], wanted: set[str]) -> None:
     [
         ("livefeed wat", "livefeed watch "),
         ("livefeed serve --transport tw", "livefeed serve --transport twisted "),
-        ("livefeed ctl release --on", "livefeed ctl release --once "),
+        ("livefeed ctl relo", "livefeed ctl reload "),
         ("livefeed certs --directory fol", "livefeed certs --directory folder/"),
     ],
 )
