@@ -4,6 +4,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# The file with the packages, their versions and their hashes: make test-oldest names another one.
+LOCK := requirements.txt
 READY := $(VENV)/.ready
 PORT ?= 8443
 PLAIN_PORT ?= 8080
@@ -14,7 +16,7 @@ CLIENTS := $(if $(shell command -v npm),tests/clients/node_modules/.package-lock
 # the tests start many hundreds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run certs chaos churn kills ferretdb test test-integration test-browsers test-sources test-workers test-twisted test-unit test-unit-debian bench bench-quick bench-there bench-quick-there bench-peers bench-build bench-patches bench-load check format lint types docs reference wheel-test coverage soak recorded-hour mutants lock pictures clean help
+.PHONY: run certs chaos churn kills ferretdb test test-integration test-browsers test-sources test-workers test-twisted test-unit test-unit-debian test-oldest audit sbom wheel bench bench-quick bench-there bench-quick-there bench-peers bench-build bench-patches bench-load check format lint types docs reference wheel-test coverage soak recorded-hour mutants lock pictures clean help
 
 help:
 	@echo "make run      serve the demo feed on http://localhost:$(PLAIN_PORT)/ and https://localhost:$(PORT)/"
@@ -23,6 +25,9 @@ help:
 	@echo "make test-workers  run the integration tests with two workers"
 	@echo "make bench    compare with nginx, h2o, nchan, Go, Rust; bench-quick in three minutes, bench-peers and bench-build for what to install; bench-patches HISTORY=FILE"
 	@echo "make ferretdb build a server with MongoDB's protocol for the tests, with Go, in two minutes"
+	@echo "make test-oldest run the unit tests with the oldest packages that pyproject.toml allows"
+	@echo "make audit    ask the index of Python packages for vulnerabilities of those in requirements.txt"
+	@echo "make wheel    build the wheel and the sdist of a release, in the folder dist"
 	@echo "make wheel-test  build the wheel, install it into an environment of its own and try it; part of make test"
 	@echo "make coverage measure the branch coverage of each module by its own test file, and compare it with tests/coverage.toml"
 	@echo "make chaos    reload, restart and kill livefeed while it is watched, and show what the watchers notice; CHAOS=OPTIONS"
@@ -35,15 +40,16 @@ help:
 	@echo "make reference  make the tables of the documentation anew that are made of the code"
 	@echo "make format   rewrite the sources as the formatter wants them"
 	@echo "make pictures take the pictures of the page for README and docs, with Chromium"
-	@echo "make lock     resolve requirements.txt anew"
+	@echo "make lock     resolve requirements.txt and requirements-oldest.txt anew"
+	@echo "make sbom     write livefeed.cdx.json, the bill of materials of the wheel, anew"
 	@echo "make clean    remove what these targets made"
 
-$(READY): requirements.txt pyproject.toml
+$(READY): $(LOCK) pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "livefeed needs Python 3.11 or newer: make PYTHON=python3.12")'
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "$(PYTHON) has no venv: on Debian, apt install python3-venv"; exit 1; }
 	@echo "Installing what livefeed needs into $(VENV), once. This takes a minute or more, and says nothing meanwhile."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -94,9 +100,13 @@ test-twisted: $(READY) $(CLIENTS)
 test-workers: $(READY) $(CLIENTS)
 	LIVEFEED_TEST_WORKERS=2 $(BIN)/python -m pytest --quiet tests/integration
 
+wheel: $(READY)
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation .
+
 # Builds the wheel and the sdist, installs the wheel into an environment of its own, and runs its commands there.
 wheel-test: $(READY)
-	$(BIN)/python -m pytest --quiet tests/test_packaging.py
+	$(BIN)/python -m pytest --quiet tests/test_packaging.py tests/test_installing.py
 
 # The target is not a part of `check`, because CI would take longer than it may.
 # To raise the entries of the table: .venv/bin/python -m tests.coverage_by_module --write
@@ -149,11 +159,25 @@ mutants: $(READY)
 
 # The tests that talk to no other process. With another Python: make test-unit VENV=build/3.13 PYTHON=python3.13
 test-unit: $(READY)
-	$(BIN)/python -m pytest --quiet --ignore tests/integration
+	$(BIN)/python -m pytest --quiet --ignore tests/integration $(UNIT_OPTIONS)
 
 # CI runs these tests with Debian's Python, too, in an environment of its own.
 test-unit-debian:
 	@$(MAKE) --no-print-directory test-unit VENV=build/debian PYTHON=/usr/bin/python3
+
+# The oldest versions that pyproject.toml names: an operator may have them, because of another package in the same
+# environment. Their own dependencies, and the tools of the tests, are the newest that fit. The tests of the archives
+# install the newest ones themselves.
+test-oldest:
+	@$(MAKE) --no-print-directory test-unit VENV=build/oldest LOCK=requirements-oldest.txt \
+	    UNIT_OPTIONS="--ignore tests/test_packaging.py --ignore tests/test_installing.py"
+
+# A vulnerability fails. A database that cannot be reached is told, and does not.
+audit: $(READY)
+	$(BIN)/python -m tests.audit
+
+sbom: $(READY)
+	$(BIN)/python -m tests.sbom
 
 # The servers for comparison are Debian's packages, so livefeed runs there with Debian's Python, if that is new enough.
 # `--only claims` compares it with that of .venv, which may be one that was compiled without profiles.
@@ -212,6 +236,13 @@ lock: $(READY)
 	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras \
 	    --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-annotate \
 	    --output-file requirements.txt pyproject.toml build/dev.in
+	$(UV_COMPILE) --resolution lowest-direct --output-file build/oldest.in pyproject.toml
+	$(UV_COMPILE) --generate-hashes --constraint build/oldest.in --output-file requirements-oldest.txt \
+	    pyproject.toml build/dev.in
+
+# pip-compile cannot choose the oldest versions.
+UV_COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --upgrade --all-extras --no-annotate \
+    --python-version 3.11
 
 clean:
 	rm -rf $(VENV) build dist tests/clients/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis certs/*.pem certs/*.key twisted/plugins/dropin.cache

@@ -12,6 +12,7 @@
     ├── SecretFileError         a file with secrets cannot be read, or every user may read it
     │   └── MissingSecretError  there is no such file
     ├── FollowError             a client cannot follow a feed
+    ├── MissingExtraError       a package of an extra is not installed
     └── PullError               a pull gave no new version; the last good snapshot stays
         ├── NotDueError         the source was not asked, because its last answer holds for longer than a tick
         │   └── EndedError      the source has said that no more versions will come
@@ -227,6 +228,10 @@ def first_line(said: object) -> str:
     """
     lines = str(said).strip().splitlines() or [type(said).__name__]
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in lines[0])
+
+
+class MissingExtraError(LivefeedError, ModuleNotFoundError):
+    """A package of an extra is not installed. The message has the command that installs it."""
 
 
 class PullError(LivefeedError):

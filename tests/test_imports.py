@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(livefeed.__file__).parent
 
-GROUND = frozenset({"", "exceptions", "clocks", "secret_files", "threads"})
+GROUND = frozenset({"", "exceptions", "extras", "clocks", "secret_files", "threads"})
 """Modules that every folder may import; the empty name is ``livefeed`` itself."""
 
 MAY_IMPORT: dict[str, frozenset[str]] = {
@@ -53,6 +53,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "workers",
         "service": "auth config feed_service feed_set operating parent_service process pulling serving tls web workers",
         "tap": "config process service workers",
+        "__main__": "cli",
     }.items()
 }
 """For each folder the folders whose modules it may import, as ``docs/explanation/architecture.md`` draws it."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -13,15 +15,18 @@ import zipfile
 from importlib.metadata import distribution
 from pathlib import Path
 
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed import __version__
 from livefeed.delivery.scripts import NAMES
+from tests import sbom
+from tests.helpers.archives import CHECKOUT, archives, build, build_wheel, unpacked
 from tests.helpers.container import instructions
 
-CHECKOUT = Path(__file__).resolve().parent.parent
 STATIC = tuple(
     f"livefeed/static/{name}"
     for name in ("page.html", "list.html", "page/main.js", "page/vendor/uPlot.LICENSE", *NAMES)
@@ -53,6 +58,13 @@ def locked() -> dict[str, str]:
     return dict(pins)
 
 
+def folder(test: SynchronousTestCase) -> Path:
+    """Gives a new folder that is removed after a test."""
+    directory = tempfile.TemporaryDirectory()
+    test.addCleanup(directory.cleanup)
+    return Path(directory.name)
+
+
 class NpmPackageTests(SynchronousTestCase):
     """The client in JavaScript."""
 
@@ -79,40 +91,15 @@ class LockTests(SynchronousTestCase):
         self.assertEqual(missing, set())
 
 
-class PackagingTestCase(SynchronousTestCase):
-    directory: tempfile.TemporaryDirectory[str]
-    scratch: Path
-    wheel: Path
-    sdist: Path
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        cls.directory = tempfile.TemporaryDirectory()
-        cls.scratch = Path(cls.directory.name)
-        cls.build(CHECKOUT, cls.scratch / "dist")
-        (cls.wheel,) = (cls.scratch / "dist").glob("*.whl")
-        (cls.sdist,) = (cls.scratch / "dist").glob("*.tar.gz")
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        cls.directory.cleanup()
-
-    @staticmethod
-    def build(source: Path, output: Path, *options: str) -> None:
-        command = [sys.executable, "-m", "build", "--no-isolation", *options, "--outdir", str(output), str(source)]
-        run = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert run.returncode == 0, run.stdout + run.stderr
-
-
-class ContentTests(PackagingTestCase):
+class ContentTests(SynchronousTestCase):
     """The content of the archives."""
 
     def wheel_names(self) -> list[str]:
-        with zipfile.ZipFile(self.wheel) as archive:
+        with zipfile.ZipFile(archives().wheel) as archive:
             return archive.namelist()
 
     def sdist_names(self) -> list[str]:
-        with tarfile.open(self.sdist) as archive:
+        with tarfile.open(archives().sdist) as archive:
             return [name.partition("/")[2] for name in archive.getnames()]
 
     def assert_clean(self, names: list[str]) -> None:
@@ -170,14 +157,14 @@ class ContentTests(PackagingTestCase):
         """A key or a cache that lies in the checkout does not come along."""
         self.assert_clean(self.sdist_names())
 
-    def test_keys_in_the_checkout_stay_there(self) -> None:
-        """With certificates and caches in every place where they may lie, the archives hold none."""
-        source = self.scratch / "source"
-        with tarfile.open(self.sdist) as archive:
-            if hasattr(tarfile, "data_filter"):  # not before Python 3.11.4
-                archive.extraction_filter = tarfile.data_filter
-            archive.extractall(source)
-        (root,) = source.iterdir()
+    def test_another_build_is_the_same(self) -> None:
+        """Both archives have the same bytes if the sdist is built again.
+
+        The folder, the times and modes of the files, the time zone, the language and the mask of the process differ.
+        Certificates and caches lie in every place where they may be, and stay there.
+        """
+        scratch = folder(self)
+        root = unpacked(archives().sdist, scratch / "source")
         for name in (
             *("certs/ca.pem", "certs/ca.key", "livefeed/key.pem", "tests/tls.key"),
             *("twisted/plugins/dropin.cache", "livefeed/__pycache__/x.cpython-311.pyc"),
@@ -185,12 +172,86 @@ class ContentTests(PackagingTestCase):
         ):
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_text("secret")
-        self.build(root, self.scratch / "again")
-        (wheel,) = (self.scratch / "again").glob("*.whl")
-        (sdist,) = (self.scratch / "again").glob("*.tar.gz")
-        with zipfile.ZipFile(wheel) as archive_of_wheel, tarfile.open(sdist) as archive_of_sdist:
-            self.assert_clean(archive_of_wheel.namelist())
-            self.assert_clean([name.partition("/")[2] for name in archive_of_sdist.getnames()])
+        for number, path in enumerate(sorted(root.rglob("*"))):
+            if path.is_file():
+                # Only whether it can be executed is a part of a release.
+                path.chmod((0o600 if number % 2 else 0o664) | path.stat().st_mode & 0o100)
+            os.utime(path, (number * 1000, number * 1000))
+        before = os.umask(0o077)
+        try:
+            again = build(root, scratch / "again", TZ="Pacific/Apia", LC_ALL="C", PYTHONHASHSEED="7")
+        finally:
+            os.umask(before)
+        self.assertEqual(again.wheel.read_bytes(), archives().wheel.read_bytes())
+        self.assertEqual(again.sdist.read_bytes(), archives().sdist.read_bytes())
+
+    def test_time_of_the_files(self) -> None:
+        """A distributor can choose it, by the variable that all tools have for it."""
+        made = build(CHECKOUT, folder(self), SOURCE_DATE_EPOCH="1764460800")
+        with tarfile.open(made.sdist) as archive:
+            self.assertEqual({member.mtime for member in archive.getmembers()}, {1764460800})
+        with zipfile.ZipFile(made.wheel) as wheel:
+            self.assertEqual({each.date_time[:3] for each in wheel.infolist()}, {(2025, 11, 30)})
+
+    def test_licences(self) -> None:
+        """The licence of livefeed, and those of everything that others have written in it."""
+        vendored = {name for name in self.wheel_names() if "/vendor/" in name and name.endswith(".LICENSE")}
+        licences = f"livefeed-{__version__}.dist-info/licenses/"
+        with zipfile.ZipFile(archives().wheel) as archive:
+            kept = {name: archive.read(name) for name in archive.namelist() if name.startswith(licences)}
+            self.assertEqual(
+                {*kept}, {f"{licences}LICENSE", *(f"{licences}{name}" for name in vendored if ".dist-info" not in name)}
+            )
+            metadata = archive.read(f"livefeed-{__version__}.dist-info/METADATA").decode()
+        self.assertIn("\nLicense-Expression: MIT\n", metadata)
+        for text in kept.values():
+            self.assertIn(b"Permission is hereby granted, free of charge", text)
+
+
+class MaterialsTests(SynchronousTestCase):
+    """The bill of materials."""
+
+    def test_file_is_of_this_release(self) -> None:
+        """``python -m tests.sbom`` writes it again after a change of the version or of uPlot."""
+        self.assertEqual(sbom.FILE.read_text("utf-8"), sbom.text())
+
+    def test_file_is_valid(self) -> None:
+        """It follows the schema of CycloneDX."""
+        error = JsonStrictValidator(SchemaVersion.V1_6).validate_str(sbom.FILE.read_text("utf-8"))
+        self.assertIsNone(error, str(error))
+
+    def test_wheel_has_it(self) -> None:
+        """At the place of PEP 770, and each file in it has the digest that it says."""
+        with zipfile.ZipFile(archives().wheel) as archive:
+            content = archive.read(f"livefeed-{__version__}.dist-info/sboms/livefeed.cdx.json")
+            self.assertEqual(content, sbom.FILE.read_bytes())
+            (component,) = json.loads(content)["components"]
+            listed = {each["name"]: each["hashes"][0]["content"] for each in component["components"]}
+            vendored = [name for name in archive.namelist() if name.startswith(f"{sbom.VENDORED}/")]
+            digests = {name: hashlib.sha256(archive.read(name)).hexdigest() for name in vendored}
+        del digests[f"{sbom.VENDORED}/SHA256SUMS"]
+        self.assertEqual(listed, digests)
+
+
+class SdistTests(SynchronousTestCase):
+    """The sdist, in a folder of its own."""
+
+    def test_its_tests_run(self) -> None:
+        """All of its tests are found, and those of some folders run, on its own modules."""
+        root = unpacked(archives().sdist, folder(self))
+        for arguments, wanted in (
+            (("--collect-only", "tests"), rb"\n\d{4,} tests collected"),
+            (("tests/web", "tests/test_conformance.py", "tests/test_imports.py"), rb"\n\d{3,} passed"),
+        ):
+            command = [sys.executable, "-m", "pytest", "--quiet", "-p", "no:cacheprovider", *arguments]
+            run = subprocess.run(command, cwd=root, capture_output=True, check=False)
+            self.assertEqual(run.returncode, 0, run.stdout[-5000:])
+            self.assertRegex(run.stdout, wanted)
+        code = "import livefeed; print(livefeed.__file__)"
+        where = subprocess.run(
+            [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
+        ).stdout
+        self.assertTrue(where.startswith(str(root.resolve())), where)
 
 
 class ClientTests(SynchronousTestCase):
@@ -200,8 +261,7 @@ class ClientTests(SynchronousTestCase):
         """Each module of the client but those for Twisted is there, and needs nothing else of livefeed."""
         with tempfile.TemporaryDirectory() as name:
             scratch = Path(name)
-            PackagingTestCase.build(CHECKOUT / "clients" / "python", scratch / "dist", "--wheel")
-            (wheel,) = (scratch / "dist").glob("livefeed_client-*.whl")
+            wheel = build_wheel(CHECKOUT / "clients" / "python", scratch / "dist")
             with zipfile.ZipFile(wheel) as archive:
                 archive.extractall(scratch / "modules")
                 names = archive.namelist()
@@ -226,30 +286,33 @@ class ClientTests(SynchronousTestCase):
         self.assertEqual(ours - {*names}, of_twisted)
 
 
-class InstalledTests(PackagingTestCase):
+class InstalledTests(SynchronousTestCase):
     """The wheel, in an environment of its own and away from the checkout."""
 
+    scratch: Path
     binaries: Path
     elsewhere: Path
 
     @classmethod
     def setUpClass(cls) -> None:
-        super().setUpClass()
+        directory = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(directory.cleanup)
+        cls.scratch = Path(directory.name)
         cls.binaries = cls.scratch / "opt" / "livefeed" / "bin"
         cls.elsewhere = cls.scratch / "elsewhere"
         cls.elsewhere.mkdir()
         # By the steps of the recipe for containers, with other paths.
-        build = cls.scratch / "build"
-        build.mkdir()
-        for file in (CHECKOUT / "requirements.txt", cls.wheel):
-            shutil.copy(file, build)
+        image = cls.scratch / "image"
+        image.mkdir()
+        for file in (CHECKOUT / "requirements.txt", archives().wheel):
+            shutil.copy(file, image)
         steps = [argument for stage, name, argument in instructions() if name == "RUN" and stage == 0]
         assert len(steps) > 3
         for step in steps:
             command = step.replace("/opt/", f"{cls.scratch}/opt/")
             if command.startswith("python "):
                 command = f"{sys.executable} {command.removeprefix('python ')}"
-            run = subprocess.run(["/bin/sh", "-ec", command], cwd=build, capture_output=True, text=True, check=False)
+            run = subprocess.run(["/bin/sh", "-ec", command], cwd=image, capture_output=True, text=True, check=False)
             assert run.returncode == 0, (step, run.stdout + run.stderr)
 
     def run_installed(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -284,6 +347,7 @@ class InstalledTests(PackagingTestCase):
     def test_version(self) -> None:
         """The command says which version was installed."""
         self.assertEqual(self.output_of("livefeed", "--version"), f"livefeed {__version__}\n")
+        self.assertEqual(self.output_of("python", "-m", "livefeed", "--version"), f"livefeed {__version__}\n")
         self.assertEqual(self.output_of("twistd", "livefeed", "--version"), f"livefeed {__version__}\n")
 
     def test_wrong_option(self) -> None:
@@ -301,12 +365,39 @@ class InstalledTests(PackagingTestCase):
         code += f"    m.name.startswith({OF_EXTRAS}) or importlib.import_module(m.name)"
         self.output_of("python", "-W", "error::ImportWarning", "-c", code)
 
-    def test_missing_extra(self) -> None:
-        """The message about a source that needs an extra says how to install it."""
-        run = self.run_installed("twistd", "--nodaemon", "--pidfile=", "livefeed", "--source", "mongodb://h/db/c")
-        self.assertEqual(run.returncode, 1)
-        self.assertIn("--source: mongodb:// needs pymongo: pip install '.[mongo]' in a clone", run.stdout + run.stderr)
-        self.assertNotIn("Traceback", run.stdout + run.stderr)
+    def test_missing_extras(self) -> None:
+        """Each way to need an extra ends with one line, which has the command that installs it here."""
+        rules = self.elsewhere / "rules.toml"
+        rules.write_text('[feeds.a]\nsource = "demo:"\n[feeds.a.rules.r]\nschema = "schema.json"\n')
+        keys = self.elsewhere / "keys.toml"
+        keys.write_text(
+            'feed = "a"\nlisten = ["tcp:0"]\nauth_keys = "keys.pem"\nauth_algorithm = ["EdDSA"]\n'
+            'auth_issuer = "i"\nauth_audience = "a"\n'
+        )
+        for name in ("schema.json", "document.json"):
+            (self.elsewhere / name).write_text("{}")
+        (self.elsewhere / "keys.pem").touch()
+        twistd = ("twistd", "--nodaemon", "--pidfile=", "livefeed")
+        for extra, packages, program, *arguments in (
+            ("mongo", "pymongo, which is", *twistd, "--source", "mongodb://h/db/c"),
+            ("mongo", "pymongo, which is", "livefeed", "serve", "mongodb://h/db/c"),
+            ("schema", "jsonschema-rs, which is", *twistd, "--config", str(rules)),
+            ("schema", "jsonschema-rs, which is", "livefeed", "check", str(rules)),
+            ("auth", "pyjwt, which is", *twistd, "--config", str(keys)),
+            ("auth", "pyjwt, which is", "livefeed", "serve", "--config", str(keys)),
+            ("client", "websockets, which is", "python", "-c", "import livefeed.client.asyncio"),
+            ("client", "websockets, which is", "python", "-c", "import livefeed.client.twisted"),
+            ("cli", "rich and websockets, which are", "livefeed", "watch", "http://127.0.0.1:9/feed"),
+            ("cli", "rich and websockets, which are", "livefeed", "record", "http://127.0.0.1:9/feed", "x.recording"),
+        ):
+            run = self.run_installed(program, *arguments)
+            self.assertEqual(run.returncode, 1, (arguments, run.stdout + run.stderr))
+            said = (run.stdout + run.stderr).strip().splitlines()[-1]
+            command = rf"{re.escape(str(self.binaries))}/python\S* -m pip install 'livefeed\[{extra}\]'"
+            self.assertRegex(said, rf" needs {packages} not installed\. To install: {command}$")
+            if program != "python":
+                self.assertNotIn("Traceback", run.stdout + run.stderr)
+        self.assertFalse((self.elsewhere / "x.recording").exists())
 
     def test_page_is_there(self) -> None:
         """The files of the page are found in the installed package."""

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
 from livefeed.auth.tokens import MAX_FILE_BYTES, Tokens, read_tokens
-from livefeed.exceptions import ConfigurationError
+from livefeed.exceptions import ConfigurationError, MissingExtraError
+from livefeed.extras import needed_extra
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -85,10 +86,10 @@ def keys_of(data: bytes | None, name: str) -> KeySet | None:
     :raises ConfigurationError: if there are none, or if a package is missing.
     """
     try:
-        from livefeed.auth.keys import KeySet  # noqa: PLC0415 - an extra, which other feeds do not need
-    except ImportError:
-        why = "signed tokens need the package PyJWT; `pip install 'livefeed[auth]'` installs it"
-        raise ConfigurationError(why, "auth_keys") from None
+        with needed_extra("auth", "a feed with signed tokens"):
+            from livefeed.auth.keys import KeySet  # noqa: PLC0415 - an extra, which other feeds do not need
+    except MissingExtraError as error:
+        raise ConfigurationError(str(error), "auth_keys") from None
     return None if data is None else KeySet.parse(data, name)
 
 

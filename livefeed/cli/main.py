@@ -17,6 +17,7 @@ _SUBCOMMANDS = (
     "bench",
     "certs",
     "check",
+    "completion",
     "ctl",
     "doctor",
     "explain",

@@ -11,6 +11,7 @@ import sys
 import time
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from livefeed.client.token import Token
 from livefeed.client.update import Line, State
 from livefeed.document.recording import MAX_DOCUMENT_BYTES
 from livefeed.exceptions import CommandError, FollowError, LivefeedError, RecordingError
+from livefeed.extras import needed_extra
 from livefeed.process.descriptions import port_of
 from livefeed.storage.recorder import Recorder
 from livefeed.storage.recording_time import span_of
@@ -50,7 +52,6 @@ PROGRESS_S, TERMINAL_PROGRESS_S = 60.0, 1.0
 """Seconds from one line of progress to the next, in a log and on a terminal."""
 
 _STATUS_S = 10.0
-_MISSING = "livefeed record needs the package {name}: pip install '.[cli]' in a clone of livefeed"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,7 +87,13 @@ def _bytes(text: str) -> int:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Records the feed, and gives the exit code."""
+    """Records the feed, and gives the exit code.
+
+    :raises MissingExtraError: if a package is missing.
+    """
+    with needed_extra("cli", "livefeed record"):
+        # Before a file is made.
+        import_module("livefeed.client.asyncio")
     try:
         url, name, verify = _address(options)
         if options.token_file is not None:
@@ -154,10 +161,8 @@ def _host_of(description: str) -> str:
 
 async def _record(url: str, options: argparse.Namespace, session: Session, display: _Display, *, verify: bool) -> str:
     """Records until the end, and gives the reason for it."""
-    try:
-        from livefeed.client.asyncio import follow  # noqa: PLC0415 - an extra
-    except ModuleNotFoundError as error:
-        raise LivefeedError(_MISSING.format(name=error.name)) from None
+    from livefeed.client.asyncio import follow  # noqa: PLC0415 - an extra
+
     feed = follow(
         url,
         parse=bytes,

@@ -23,6 +23,7 @@ from livefeed.clocks import monotonic, wall
 from livefeed.document.public_keys import MAX_SET_BYTES, KeySetError
 from livefeed.document.signature import SignatureError
 from livefeed.exceptions import FollowError, LivefeedError
+from livefeed.extras import needed_extra
 
 if TYPE_CHECKING:
     import ssl
@@ -183,7 +184,8 @@ def _read(path: Path) -> bytes:
 
 def _follow(options: argparse.Namespace, trust: Trust) -> int:
     """Follows the document until something cannot be verified, and gives the exit code."""
-    from livefeed.client.asyncio import follow  # noqa: PLC0415 - only this way of use needs it
+    with needed_extra("client", "livefeed verify --follow"):
+        from livefeed.client.asyncio import follow  # noqa: PLC0415 - only this way of use needs it
 
     async def watch() -> int:
         async with follow(options.url, cacert=options.cacert, keys=trust) as feed:

@@ -27,7 +27,8 @@ from livefeed.client.http import Requests
 from livefeed.client.token import Token
 from livefeed.client.update import Line, State
 from livefeed.document.exact_json import DeltaError, decode, encode
-from livefeed.exceptions import FollowError, LivefeedError
+from livefeed.exceptions import FollowError
+from livefeed.extras import needed_extra
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -57,7 +58,6 @@ MAX_LIST_BYTES, MAX_LISTED = 1024 * 1024, 10
 _LIST = "/-/feeds.json"
 _USAGE = 2
 _SIGNALLED = 128
-_MISSING = "livefeed watch needs the package {name}: pip install '.[cli]' in a clone of livefeed"
 # The characters that JSON may have as they are, and that terminals obey: C1 controls, line ends, directions of writing.
 _COMMANDS = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _HIDDEN = (State.EXPIRED, State.WITHDRAWN, State.MISSING)
@@ -146,10 +146,8 @@ def run(options: argparse.Namespace) -> int:
 
 async def _follow(url: str, options: argparse.Namespace, output: Output) -> int:
     """Follows the feed until it ends, a condition holds, the time is over, or a signal comes."""
-    try:
-        from livefeed.client.asyncio import follow  # noqa: PLC0415 - an extra
-    except ModuleNotFoundError as error:
-        raise LivefeedError(_MISSING.format(name=error.name)) from None
+    with needed_extra("cli", "livefeed watch"):
+        from livefeed.client.asyncio import follow  # noqa: PLC0415
     watching = asyncio.ensure_future(
         _watch(
             follow(
@@ -384,14 +382,10 @@ def _facts(update: Update[Any]) -> tuple[object, ...]:
 
 
 def _screen(url: str, options: argparse.Namespace) -> Output:
-    try:
-        from rich.console import Console  # noqa: PLC0415 - an extra
+    with needed_extra("cli", "livefeed watch without --json"):
+        from rich.console import Console  # noqa: PLC0415
 
-        from livefeed.cli.screen import Screen  # noqa: PLC0415 - the same
-    except ModuleNotFoundError as error:
-        if error.name is None or not error.name.startswith("rich"):
-            raise
-        raise LivefeedError(f"{_MISSING.format(name='rich')}, or print lines of JSON (--json)") from None
+        from livefeed.cli.screen import Screen  # noqa: PLC0415
     return Redrawn(Screen(url, Console(highlight=False, emoji=False, markup=False)), options.once, options.diff)
 
 

@@ -8,19 +8,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from websockets.client import ClientProtocol
-from websockets.exceptions import InvalidStatus
-from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
-from websockets.frames import Frame, Opcode
-from websockets.http11 import Response
-from websockets.typing import Subprotocol
-from websockets.uri import parse_uri
-
 from livefeed import __version__
 from livefeed.client.actions import Failed
 from livefeed.client.answers import Answer
 from livefeed.client.messages import SUBPROTOCOL
 from livefeed.exceptions import first_line
+from livefeed.extras import needed_extra
+
+with needed_extra("client", "livefeed.client"):
+    from websockets.client import ClientProtocol
+    from websockets.exceptions import InvalidStatus
+    from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
+    from websockets.frames import Frame, Opcode
+    from websockets.http11 import Response
+    from websockets.typing import Subprotocol
+    from websockets.uri import parse_uri
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -18,7 +18,7 @@ from livefeed.document.json_schema import MAX_SCHEMA_BYTES, Schema, SchemaError
 from livefeed.document.requirements import MustBe, Required
 from livefeed.document.rules import Action, RuleError, Rules, RuleSpec
 from livefeed.document.selectors import SelectorError, parse_selector
-from livefeed.exceptions import ConfigurationError, closest, shown
+from livefeed.exceptions import ConfigurationError, MissingExtraError, closest, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -214,6 +214,8 @@ def _schema(setting: SettingValue) -> Schema:
         return Schema.compile(str(path), text)
     except SchemaError as error:
         raise ConfigurationError(f"{path}: {error}", place=setting.place) from None
+    except MissingExtraError as error:
+        raise ConfigurationError(str(error), place=setting.place) from None
 
 
 _CHECKS: dict[str, Callable[[SettingValue], Check]] = {

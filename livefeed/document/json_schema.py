@@ -22,6 +22,7 @@ from livefeed.document.rule_checks import Refusal, cut, short, shown_value
 from livefeed.document.selectors import MAX_TOKENS, Selector, SelectorError, name_segment, parse_selector, text_of
 from livefeed.document.snapshot import version_of
 from livefeed.exceptions import DocumentError
+from livefeed.extras import needed_extra
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -87,18 +88,13 @@ class Schema:
 
         :param name: its name for operators.
         :param text: a JSON Schema of draft 4, 6, 7, 2019-09 or 2020-12; without ``$schema``, of 2020-12.
-        :raises SchemaError: if it is no such schema, exceeds a limit, refers to something outside of itself, or
-            jsonschema-rs is not installed.
+        :raises SchemaError: if it is no such schema, exceeds a limit, or refers to something outside of itself.
+        :raises MissingExtraError: if jsonschema-rs is not installed.
         """
         _check_text(text)
-        try:
-            # Imported here: it is an extra, and only feeds with a schema need it.
+        with needed_extra("schema", "a JSON Schema"):
+            # Imported here: only feeds with a schema need it.
             import jsonschema_rs  # noqa: PLC0415
-        except ImportError:
-            why = (
-                "a JSON Schema needs the package jsonschema-rs: install livefeed with it, pip install livefeed[schema]"
-            )
-            raise SchemaError(why) from None
         try:
             validator = jsonschema_rs.validator_for(
                 text.decode(),

@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, urlsplit
 
-from livefeed.exceptions import ConfigurationError, closest
+from livefeed.exceptions import ConfigurationError, MissingExtraError, closest
+from livefeed.extras import needed_extra
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -175,10 +176,10 @@ def _redis(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> Source:
 
 def _mongo(parts: SplitResult, reactor: IReactorTime, max_bytes: int) -> Source:
     try:
-        from livefeed.sources.mongo.source import MongoSource  # noqa: PLC0415
-    except ImportError:
-        why = "mongodb:// needs pymongo: pip install '.[mongo]' in a clone of livefeed"
-        raise ConfigurationError(why, "source") from None
+        with needed_extra("mongo", "mongodb://"):
+            from livefeed.sources.mongo.source import MongoSource  # noqa: PLC0415
+    except MissingExtraError as error:
+        raise ConfigurationError(str(error), "source") from None
     return MongoSource.from_url(parts, reactor=reactor, max_bytes=max_bytes)
 
 

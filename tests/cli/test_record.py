@@ -8,13 +8,11 @@ import json
 import os
 import shutil
 import signal
-import sys
 import tempfile
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
-from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -27,6 +25,7 @@ from livefeed.exceptions import FollowError
 from livefeed.storage.record_file import Ending
 from livefeed.storage.recorder import Recorder
 from livefeed.storage.recording import Recording
+from tests.helpers.missing import missing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -188,14 +187,15 @@ class RecordTests(RecordTestCase):
         self.assertFalse(self.path.exists())
 
     def test_missing_package(self) -> None:
-        """The message names it."""
+        """The message says how to install it, and no file is made."""
         with (
-            patch.dict(sys.modules, {"livefeed.client.asyncio": None}),
+            missing("websockets", *(f"livefeed.client.{name}" for name in ("asyncio", "driver", "websocket"))),
             redirect_stdout(self.output),
             redirect_stderr(self.errors),
         ):
             self.assertEqual(main(["record", "http://127.0.0.1:1/results", str(self.path), "--for", "1s"]), 1)
-        self.assertIn("livefeed record needs the package", self.errors.getvalue())
+        self.assertRegex(self.errors.getvalue(), r"^livefeed: livefeed record needs .* To install: .*livefeed\[cli\]")
+        self.assertFalse(self.path.exists())
 
     def test_progress(self) -> None:
         """A terminal shows it in place, and a log in lines; changes of the state are lines of their own."""

@@ -22,6 +22,7 @@ from livefeed.client.actions import Failed
 from livefeed.client.answers import Answer
 from livefeed.client.http import Requests
 from livefeed.client.update import Line, Shown, State, Update
+from tests.helpers.missing import missing
 from tests.helpers.signers import KEYS, statement_about
 
 if TYPE_CHECKING:
@@ -146,6 +147,12 @@ class VerifyTests(SynchronousTestCase):
         self.patch(client_asyncio, "follow", lambda url, **more: FakeFeed([*updates]))
         output, errors = self.with_file("--follow", code=code)
         return output.partition("\n")[2], errors
+
+    def test_missing_package(self) -> None:
+        """The message has the command that installs it."""
+        with missing("websockets", *(f"livefeed.client.{name}" for name in ("asyncio", "driver", "websocket"))):
+            _, errors = self.with_file("--follow", code=1)
+        self.assertRegex(errors, r"^livefeed: livefeed verify --follow needs .*livefeed\[client\]")
 
     def test_follow(self) -> None:
         """Each version and state is a line; the end is what cannot be verified, or Ctrl-C."""

@@ -22,6 +22,7 @@ from livefeed.client.answers import Answer
 from livefeed.client.http import Requests
 from livefeed.client.update import Line, Shown, State, Update
 from livefeed.exceptions import FollowError
+from tests.helpers.missing import missing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -178,6 +179,20 @@ class LinesTests(WatchTestCase):
             self.assertEqual(self.watch([], *wrong), 2)
         self.assertEqual(main(["watch", "nope"]), 2)
         self.assertIn("is no URL of a feed", self.errors.getvalue())
+
+    def test_missing_packages(self) -> None:
+        """The message has the command that installs them. Lines of JSON need one of them."""
+        with missing("rich", "livefeed.cli.screen"):
+            self.assertEqual(self.watch([shown("[1]")], "--once"), 0)
+            self.output = Terminal()
+            self.assertEqual(self.watch([]), 1)
+        begin = r"^livefeed: livefeed watch without --json needs .*livefeed\[cli\]"
+        self.assertRegex(self.errors.getvalue(), begin)
+        self.errors.truncate(self.errors.seek(0))
+        with missing("websockets", *(f"livefeed.client.{name}" for name in ("asyncio", "driver", "websocket"))):
+            self.patch(sys, "stdout", io.StringIO())
+            self.assertEqual(main(["watch", self.url, "--json"]), 1)
+        self.assertRegex(self.errors.getvalue(), r"^livefeed: livefeed watch needs .*livefeed\[cli\]")
 
     def test_token(self) -> None:
         """The file is read anew for each connection. A wrong one is told first, and its content never."""

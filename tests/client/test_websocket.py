@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from importlib import import_module
 
 from twisted.trial.unittest import SynchronousTestCase
 from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
@@ -14,6 +15,19 @@ from websockets.typing import Subprotocol
 from livefeed.client.actions import Failed
 from livefeed.client.messages import SUBPROTOCOL
 from livefeed.client.websocket import Closed, Event, Opened, Text, WebSocket
+from livefeed.exceptions import MissingExtraError
+from tests.helpers.missing import missing
+
+
+class MissingPackageTests(SynchronousTestCase):
+    """The library is not installed."""
+
+    def test_import(self) -> None:
+        """A program that imports the client is told what to install."""
+        with missing("websockets", "livefeed.client.websocket"):
+            why = self.assertRaises(MissingExtraError, import_module, "livefeed.client.websocket")
+        self.assertIsInstance(why, ImportError)
+        self.assertRegex(str(why), r"^livefeed\.client needs .*livefeed\[client\]")
 
 
 class WebSocketTests(SynchronousTestCase):

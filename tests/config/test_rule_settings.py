@@ -18,6 +18,7 @@ from livefeed.document.requirements import MustBe, Required
 from livefeed.document.rules import MAX_RULES, RuleSpec
 from livefeed.document.selectors import parse_selector
 from livefeed.exceptions import ConfigurationError
+from tests.helpers.missing import missing
 
 
 class RuleSettingsTests(SynchronousTestCase):
@@ -189,6 +190,14 @@ class RuleSettingsTests(SynchronousTestCase):
         self.assertIn("null", self.refusal(r'schema = "a\u0000b"'))
         for wrong in ("5", '""', '["s.json"]'):
             self.assertIn("is not the path of a file", self.refusal(f"schema = {wrong}"))
+
+    def test_missing_package(self) -> None:
+        """The message names the place of the setting, and the command that installs the package."""
+        (self.folder / "s.json").write_text("{}")
+        with missing("jsonschema_rs"):
+            message = self.refusal('schema = "s.json"')
+        place = r"livefeed\.toml:2: feeds\.night\.rules\.r\.schema: "
+        self.assertRegex(message, rf"{place}a JSON Schema needs .*livefeed\[schema\]")
 
     def test_without_the_wrong_rule(self) -> None:
         """livefeed check leaves out the rule with an error, and goes on."""

@@ -20,6 +20,7 @@ from livefeed.sources.recording import RecordingSource
 from livefeed.sources.redis import RedisSource
 from livefeed.sources.registry import is_recording, is_store, needs_state_dir, split_url
 from livefeed.sources.store import StoreSource
+from tests.helpers.missing import missing
 
 SECRET = "correct-horse"
 
@@ -109,6 +110,14 @@ class MakeSourceTests(SynchronousTestCase):
             self.assertNotIn(SECRET, refusal)
             for scheme in ("demo:", "file:", "redis:"):
                 self.assertIn(scheme, refusal)
+
+    def test_missing_package(self) -> None:
+        """The message has the command that installs it, and not the password."""
+        importers = [f"livefeed.sources.mongo.{name}" for name in ("source", "client", "changes")]
+        with missing("pymongo", *importers):
+            refusal = self.refusal(f"mongodb://user:{SECRET}@host/db/collection")
+        self.assertRegex(refusal, r"^--source: mongodb:// needs .*livefeed\[mongo\]")
+        self.assertNotIn(SECRET, refusal)
 
     def test_password_that_ends_the_host(self) -> None:
         """It is told how to write such a character, and no part of the password."""
