@@ -1,0 +1,69 @@
+"""Compares output with what a page shows of it.
+
+Some output differs from run to run. A page shows it with real-looking values all the same, so that readers see what
+they will see: a time of day matches every other time of day. Everything else is equal, or written as ``...``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+
+_VARYING = (
+    # A moment: 2026-11-30T21:30:00.123Z, 2026-11-30 21:30:00+01:00, with the name of a zone.
+    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?(?: [A-Z]{3,4}\b)?(?: \(UTC[+-]\d\d:\d\d\))?",
+    r"\d{4}-\d\d-\d\d",
+    r"\b\d\d:\d\d:\d\d(?:[.,]\d+)?(?: [A-Z]{3,4}\b)?",
+    # The order of versions: EPOCH.N.
+    r"\b\d{13}\.\d+\b",
+    # A duration: 12.0 s, 25 min 41 s, 54 days 3 h. The word after it may not be a longer one.
+    r"\b\d+(?:\.\d+)? (?:ms|s|min|h|days?)\b(?: \d+(?:\.\d+)? (?:ms|s|min|h)\b)*",
+    r"\b(?:process|pid) \d+",
+    # A moment in the future or the past that livefeed has given a name.
+    r"\bembargo(?: cancel)? [0-9a-f]{8}\b",
+)
+_TOKEN = re.compile("|".join([*(f"({each})" for each in _VARYING), r"(\.\.\.)"]))
+_SPACES = re.compile(r" +")
+
+
+def pattern_of(line: str) -> str:
+    """Gives the regular expression of the lines that a line on a page stands for.
+
+    Runs of spaces match runs of any length: columns are as wide as their values.
+    """
+    pieces = []
+    position = 0
+    for found in _TOKEN.finditer(line):
+        pieces.append(_literal(line[position : found.start()]))
+        kind = found.lastindex
+        assert kind is not None
+        pieces.append(r".*?" if kind > len(_VARYING) else f"(?:{_VARYING[kind - 1]})")
+        position = found.end()
+    pieces.append(_literal(line[position:]))
+    return "".join(pieces)
+
+
+def _literal(text: str) -> str:
+    return _SPACES.sub(" +", re.sub(r"([^\w ])", r"\\\1", text))
+
+
+def difference(shown: str, actual: str) -> str:
+    """Gives the difference of what a page shows and the actual output, or an empty text if there is none.
+
+    A line ``...`` stands for any lines. Spaces at the ends of lines, and empty lines at the end, do not count.
+    """
+    wanted = [line.rstrip() for line in shown.strip("\n").splitlines()]
+    got = [line.rstrip() for line in actual.rstrip().splitlines()]
+    whole = "".join(r"(?:.*\n)*?" if line == "..." else f"{pattern_of(line)}\n" for line in wanted)
+    if re.fullmatch(whole, "".join(f"{line}\n" for line in got)):
+        return ""
+    # Lines that match are no differences, so the page's are replaced by the actual ones.
+    unused = [*got]
+    aligned = []
+    for line in wanted:
+        same = next((each for each in unused if line != "..." and re.fullmatch(pattern_of(line), each)), None)
+        if same is not None:
+            unused.remove(same)
+        aligned.append(line if same is None else same)
+    lines = difflib.unified_diff(aligned, got, "the page shows", "the output is", lineterm="", n=3)
+    return "\n".join(lines) or "the lines come in another order"

