@@ -7,7 +7,6 @@ import re
 import shlex
 import shutil
 import sys
-import sysconfig
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -162,7 +161,7 @@ class Page:
             f"export PIP_NO_INDEX=1 PIP_NO_DEPS=1 PIP_NO_BUILD_ISOLATION=0 PIP_DISABLE_PIP_VERSION_CHECK=1\n"
             f"export PIP_FIND_LINKS={self.folder}/wheels PIP_ROOT_USER_ACTION=ignore\n"
             f"pip wheel --quiet --no-deps --wheel-dir {self.folder}/wheels {ROOT}\n"
-            f"export PYTHONPATH={sysconfig.get_paths()['purelib']}"
+            f"export PYTHONPATH={':'.join(each for each in sys.path if each.endswith('site-packages'))}"
         )
 
     def _add_program(self, name: str, module: str) -> None:

@@ -26,9 +26,14 @@ MOST_OUTPUT = 1_000_000
 """How much of a command's output is read, in characters."""
 
 # Job control gives each background command a group of its own, and lets SIGINT reach it. Orders are files, because a
-# command may have many lines; they are sourced, so that variables and `cd` stay.
+# command may have many lines; they are sourced, so that variables and `cd` stay. `stop` ends the newest background
+# command with all of its processes.
 _LOOP = """\
 set -m
+stop() {{
+    kill -TERM -- -$!
+    while kill -0 -- -$! 2> /dev/null; do sleep 0.02; done
+}}
 while IFS= read -r -u {orders} order; do
     . "$order"
     echo "$?" >&{answers}
