@@ -141,7 +141,7 @@ def _fence(page: _Page, info: str, content: str, lines: tuple[int, int], depth: 
 def docstring_blocks(source: str) -> list[Block]:
     """Gives the examples in the docstrings of a module: the indented lines after one that ends with ``::``.
 
-    Their language is Python. A mark is the comment ``.. not run: REASON`` in front of the line with the colons.
+    Their language is Python. A mark is a comment of reStructuredText before them: ``.. not run: REASON``.
     """
     blocks = []
     for node in ast.walk(ast.parse(source)):
@@ -159,17 +159,22 @@ def _literal_blocks(docstring: str, offset: int) -> Iterator[Block]:
     """Gives the literal blocks of a docstring that begins at the line *offset* of a file."""
     lines = docstring.expandtabs().splitlines()
     index = 0
+    marks: list[Mark] = []
     while index < len(lines):
         line, index = lines[index], index + 1
+        if line.lstrip().startswith(".. ") and (mark := mark_of(f"<!-- {line.strip()[3:]} -->")):
+            marks.append(mark)
         if not line.rstrip().endswith("::"):
             continue
-        margin = len(line) - len(line.lstrip())
+        margin = _margin(line)
         first = index
-        while index < len(lines) and (not lines[index].strip() or len(lines[index]) - len(lines[index].lstrip()) > margin):
+        while index < len(lines) and (not lines[index].strip() or _margin(lines[index]) > margin):
             index += 1
         text = textwrap.dedent("\n".join(lines[first:index])).strip("\n")
-        marks: tuple[Mark, ...] = ()
-        if line.strip().startswith(".. ") and (mark := mark_of(f"<!-- {line.strip()[3:-2]} -->")):
-            marks = (mark,)
         if text:
-            yield Block("python", f"{text}\n", offset + first, offset + index, marks)
+            yield Block("python", f"{text}\n", offset + first, offset + index, tuple(marks))
+        marks.clear()
+
+
+def _margin(line: str) -> int:
+    return len(line) - len(line.lstrip())

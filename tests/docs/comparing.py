@@ -22,46 +22,49 @@ _VARYING = (
     # A moment in the future or the past that livefeed has given a name.
     r"\bembargo(?: cancel)? [0-9a-f]{8}\b",
 )
-_TOKEN = re.compile("|".join([*(f"({each})" for each in _VARYING), r"(\.\.\.)"]))
+_NUMBER = r"\b\d+(?:,\d{3})*(?:\.\d+)?\b"
+_ANY = r"\.\.\."
 _SPACES = re.compile(r" +")
 
 
-def pattern_of(line: str) -> str:
+def pattern_of(line: str, *, numbers: bool = False) -> str:
     """Gives the regular expression of the lines that a line on a page stands for.
 
     Runs of spaces match runs of any length: columns are as wide as their values.
+
+    :param numbers: whether each number matches every other.
     """
+    kinds = [*_VARYING, _NUMBER] if numbers else [*_VARYING]
+    token = re.compile("|".join(f"({each})" for each in (_ANY, *kinds)))
     pieces = []
     position = 0
-    for found in _TOKEN.finditer(line):
-        pieces.append(_literal(line[position : found.start()]))
+    for found in token.finditer(line):
         kind = found.lastindex
         assert kind is not None
-        pieces.append(r".*?" if kind > len(_VARYING) else f"(?:{_VARYING[kind - 1]})")
+        pieces += [_literal(line[position : found.start()]), ".*?" if kind == 1 else f"(?:{kinds[kind - 2]})"]
         position = found.end()
-    pieces.append(_literal(line[position:]))
-    return "".join(pieces)
+    return "".join([*pieces, _literal(line[position:])])
 
 
 def _literal(text: str) -> str:
     return _SPACES.sub(" +", re.sub(r"([^\w ])", r"\\\1", text))
 
 
-def difference(shown: str, actual: str) -> str:
+def difference(shown: str, actual: str, *, numbers: bool = False) -> str:
     """Gives the difference of what a page shows and the actual output, or an empty text if there is none.
 
     A line ``...`` stands for any lines. Spaces at the ends of lines, and empty lines at the end, do not count.
     """
     wanted = [line.rstrip() for line in shown.strip("\n").splitlines()]
     got = [line.rstrip() for line in actual.rstrip().splitlines()]
-    whole = "".join(r"(?:.*\n)*?" if line == "..." else f"{pattern_of(line)}\n" for line in wanted)
+    whole = "".join(r"(?:.*\n)*?" if line == "..." else f"{pattern_of(line, numbers=numbers)}\n" for line in wanted)
     if re.fullmatch(whole, "".join(f"{line}\n" for line in got)):
         return ""
     # Lines that match are no differences, so the page's are replaced by the actual ones.
     unused = [*got]
     aligned = []
     for line in wanted:
-        same = next((each for each in unused if line != "..." and re.fullmatch(pattern_of(line), each)), None)
+        same = next((each for each in unused if line != "..." and re.fullmatch(pattern_of(line, numbers=numbers), each)), None)
         if same is not None:
             unused.remove(same)
         aligned.append(line if same is None else same)

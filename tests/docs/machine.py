@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 USER = "anna"
-"""The operator of the examples. Their home is the folder in which a page begins."""
+"""The operator of the examples, by the name of the user 0. Their home is the folder in which a page begins."""
 
 WRITABLE = ("/etc", "/srv", "/home", "/var/lib", "/var/log", "/var/cache")
 """The folders of which a page has a copy that it may write to."""
@@ -38,6 +38,7 @@ for each in {writable}; do
 done
 mount -t tmpfs tmpfs /run
 cat {hosts} >> /etc/hosts
+sed -i "1i {user}:x:0:0::/home/{user}:/bin/bash" /etc/passwd
 mkdir -p /home/{user}
 cd /home/{user}
 """
@@ -47,7 +48,7 @@ def unshare() -> list[str]:
     """Gives the command in front of one that is to run in namespaces of its own."""
     rights = [] if os.geteuid() == 0 else ["--map-root-user"]
     program = shutil.which("unshare") or "unshare"
-    return [program, *rights, "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    return [program, *rights, "--net", "--mount", "--pid", "--uts", "--fork", "--mount-proc", "--kill-child"]
 
 
 def command(folder: Path, hosts: Iterable[str], main: str) -> list[str]:

@@ -13,7 +13,7 @@ NEEDS = frozenset({"redis", "certificates", "clone", "pip"})
 
 _COMMENT = re.compile(r"\A\s*<!--\s*(not run|run|file|tested|needs|script|hidden)\b[ \t]*(.*?)\s*-->\s*\Z", re.DOTALL)
 _WORD = re.compile(r'"[^"]*"|[^\s,]+')
-_FLAGS = frozenset({"background", "parse", "retry"})
+_FLAGS = frozenset({"background", "parse", "retry", "numbers"})
 _VALUES = frozenset({"until", "exit", "shows", "on"})
 
 
@@ -33,6 +33,7 @@ class Run:
     :ivar on: the URL of the page into which a browser puts the block; empty for a page of another origin.
     :ivar parse: whether it is only parsed.
     :ivar retry: whether the commands are repeated until they print what is shown.
+    :ivar numbers: whether each number in the output may be another one.
     """
 
     background: bool = False
@@ -42,6 +43,7 @@ class Run:
     on: str = ""
     parse: bool = False
     retry: bool = False
+    numbers: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.docs.comparing import difference
+from tests.docs.marks import Run
 from tests.docs.sessions import commands_of
 from tests.helpers.waiting import wait_until
 
 if TYPE_CHECKING:
-    from tests.docs.marks import Run
+    from collections.abc import Callable
+
     from tests.docs.sessions import Command
     from tests.docs.shell import Outcome, Shell
 
@@ -26,25 +28,15 @@ def run_session(shell: Shell, session: str, run: Run) -> str:
     :raises ShellError: if a command does not do what it is expected to within its time.
     """
     commands = commands_of(session)
-    problem = ""
 
-    def try_all() -> bool:
-        nonlocal problem
-        problem = ""
+    def attempt() -> str:
         for index, command in enumerate(commands):
-            problem = _run_command(shell, command, run if index == len(commands) - 1 else None)
-            if problem:
-                return False
-        return True
+            last = run if index == len(commands) - 1 else Run()
+            if problem := _run_command(shell, command, last, numbers=run.numbers):
+                return problem
+        return ""
 
-    if not run.retry:
-        try_all()
-        return problem
-    try:
-        wait_until(try_all, "", RETRY_S, look_s=RETRY_PAUSE_S)
-    except AssertionError:
-        return f"not within {RETRY_S:.0f} s:\n{problem}"
-    return ""
+    return _repeated(attempt) if run.retry else attempt()
 
 
 def run_script(shell: Shell, text: str, run: Run) -> str:
@@ -55,22 +47,38 @@ def run_script(shell: Shell, text: str, run: Run) -> str:
     if run.until:
         shell.start(text, run.until, stop=not run.background, script=True)
         return ""
-    outcome = shell.run(text, script=True)
-    return _wrong_status(outcome, run.exit)
+
+    def attempt() -> str:
+        return _wrong_status(shell.run(text, script=True), run.exit)
+
+    return _repeated(attempt) if run.retry else attempt()
 
 
-def _run_command(shell: Shell, command: Command, run: Run | None) -> str:
-    """Runs a command of a session.
+def _repeated(attempt: Callable[[], str]) -> str:
+    """Repeats commands until nothing is wrong, or for too long."""
+    problem = ""
 
-    :param run: how the last one is run; ``None`` for the others.
-    """
-    expected = 0 if run is None else run.exit
-    if run is not None and run.until:
+    def succeeds() -> bool:
+        nonlocal problem
+        problem = attempt()
+        return not problem
+
+    try:
+        wait_until(succeeds, "", RETRY_S, look_s=RETRY_PAUSE_S)
+    except AssertionError:
+        return f"not within {RETRY_S:.0f} s:\n{problem}"
+    return ""
+
+
+def _run_command(shell: Shell, command: Command, run: Run, *, numbers: bool) -> str:
+    """Runs a command of a session."""
+    if run.until:
         outcome = shell.start(command.text, run.until, stop=not run.background)
     else:
         outcome = shell.run(command.text)
-        expected = 0 if run is None else run.exit
-    problem = _wrong_status(outcome, expected) or (difference(command.shown, outcome.output) if command.shown else "")
+    problem = _wrong_status(outcome, run.exit)
+    if not problem and command.shown:
+        problem = difference(command.shown, outcome.output, numbers=numbers)
     return problem and f"$ {command.text}\n{problem}"
 
 

@@ -31,8 +31,8 @@ MOST_OUTPUT = 1_000_000
 _LOOP = """\
 set -m
 stop() {{
-    kill -TERM -- -$!
-    while kill -0 -- -$! 2> /dev/null; do sleep 0.02; done
+    kill -TERM -- -$newest
+    while kill -0 -- -$newest 2> /dev/null; do sleep 0.02; done
 }}
 while IFS= read -r -u {orders} order; do
     . "$order"
@@ -49,7 +49,8 @@ trap - ERR
 
 _BACKGROUND = """\
 ( set +m; exec > {output} 2>&1 < /dev/null; . {text}; echo $? > {status} ) &
-echo $! > {pid}
+newest=$!
+echo $newest > {pid}
 """
 
 _INTERRUPT = """\

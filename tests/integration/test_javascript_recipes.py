@@ -48,7 +48,7 @@ def bundle(directory: Path) -> str:
         if not (CLIENTS / "node_modules" / package).is_dir():
             missing_peer(f"no {package} in tests/clients/node_modules: run make")
     (directory / "Title.jsx").write_text(code_block(PAGE, "jsx"))
-    for index, (name, component) in enumerate((("svelte", SVELTE), ("vue", VUE))):
+    for index, (name, component) in enumerate((("svelte", SVELTE), ("vue", VUE)), 1):
         (directory / name).mkdir()
         (directory / name / "feed.js").write_text(code_block(PAGE, "js", index))
         (directory / name / f"Title.{name}").write_text(code_block(PAGE, "html", component))
