@@ -50,13 +50,17 @@ def _literal(text: str) -> str:
     return _SPACES.sub(" +", re.sub(r"([^\w ])", r"\\\1", text))
 
 
+def _lines(text: str) -> list[str]:
+    """Gives the lines of a text without spaces at their ends, and without empty ones around them."""
+    return "\n".join(line.rstrip() for line in text.splitlines()).strip("\n").splitlines()
+
+
 def difference(shown: str, actual: str, *, numbers: bool = False) -> str:
     """Gives the difference of what a page shows and the actual output, or an empty text if there is none.
 
-    A line ``...`` stands for any lines. Spaces at the ends of lines, and empty lines at the end, do not count.
+    A line ``...`` stands for any lines. Spaces at the ends of lines, and empty lines around them, do not count.
     """
-    wanted = [line.rstrip() for line in shown.strip("\n").splitlines()]
-    got = [line.rstrip() for line in actual.rstrip().splitlines()]
+    wanted, got = _lines(shown), _lines(actual)
     whole = "".join(r"(?:.*\n)*?" if line == "..." else f"{pattern_of(line, numbers=numbers)}\n" for line in wanted)
     if re.fullmatch(whole, "".join(f"{line}\n" for line in got)):
         return ""

@@ -44,14 +44,23 @@ for (const old of document.body.querySelectorAll("script")) {
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
+    """Serves a page, and the files of a folder beside it."""
+
+    def __init__(self, *arguments: Any, page: Path, folder: Path) -> None:
+        self._page = page
+        super().__init__(*arguments, directory=str(folder))
+
+    def translate_path(self, path: str) -> str:
+        return str(self._page) if path == f"/{self._page.name}" else super().translate_path(path)
+
     def log_message(self, *args: object) -> None:
         """Says nothing."""
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """Serves the files of a folder, and gives the address."""
-    handler = functools.partial(_Handler, directory=str(folder))
+def served(page: Path, folder: Path) -> Iterator[str]:
+    """Serves a page and the files of a folder, and gives the address."""
+    handler = functools.partial(_Handler, page=page, folder=folder)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
@@ -118,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             problem = visit(browser, options)
         else:
             file = Path(options.page)
-            with served(file.parent) as address:
+            with served(file, Path.cwd()) as address:
                 options.page = f"{address}/{file.name}"
                 problem = visit(browser, options)
     if problem:
