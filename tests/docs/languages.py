@@ -13,7 +13,7 @@ import yaml
 
 from tests.docs import servers
 from tests.docs.marks import File, Hidden, NotRun, Run, Script, Tested
-from tests.docs.page import ROOT, PageError
+from tests.docs.page import ROOT, PageError, require
 from tests.docs.running import run_script, run_session
 from tests.docs.sessions import SessionError, commands_of
 from tests.docs.shell import ShellError
@@ -57,7 +57,10 @@ def _fault_of_test(path: str, page: str) -> str:
 
 
 def run_part(page: Page, part: Part) -> str:
-    """Runs a block, or what prepares the page for the next ones, and gives what is wrong, or an empty text."""
+    """Runs a block, or what prepares the page for the next ones, and gives what is wrong, or an empty text.
+
+    :raises MissingError: if a program that it needs is not installed.
+    """
     try:
         mark = getattr(part, "mark", None)
         if mark is not None:
@@ -110,6 +113,8 @@ def _python(page: Page, block: Block, run: Run) -> str:
 
 def _web(page: Page, block: Block, run: Run) -> str:
     """Opens HTML or JavaScript in a browser."""
+    require("chromium", "Debian: chromium")
+    require("chromedriver", "Debian: chromium-driver")
     text = f'<script type="module">\n{block.text}</script>\n' if block.language == "js" else block.text
     words = ["visit", str(page.file(".html", text)), "--shows", run.shows, "--on", run.on]
     if script := mark_in(block, Script):

@@ -1,8 +1,8 @@
 """A page's own machine: namespaces for network, file systems and processes.
 
 Examples have fixed ports, write below ``/etc`` and start servers. In namespaces none of it reaches the real machine or
-another page: ports are free, what is written below ``/etc``, ``/srv`` and others is kept in memory, and the last process
-takes all others along. Without root, a user namespace gives the same where the system lets users have one. Where it
+another page: ports are free, what is written below ``/etc``, ``/srv`` and others is kept in memory, the rest is
+read-only, and the last process takes all others along. Without root, a user namespace gives the same where the system lets users have one. Where it
 does not, the pages are not run: their commands would change the machine of a developer.
 """
 
@@ -23,8 +23,12 @@ if TYPE_CHECKING:
 USER = "anna"
 """The operator of the examples, by the name of the user 0. Their home is the folder in which a page begins."""
 
+ROOT = Path(__file__).resolve().parents[2]
+"""The repository."""
+
 WRITABLE = ("/etc", "/srv", "/home", "/var/lib", "/var/log", "/var/cache")
-"""The folders of which a page has a copy that it may write to."""
+"""The folders of which a page has a copy that it may write to. It may write to ``/tmp`` as well, and nowhere else: no
+example installs anything into the environment of the developer."""
 
 PROBE_S = 30
 
@@ -37,6 +41,10 @@ for each in {writable}; do
     mount -t overlay overlay -o lowerdir=$each,upperdir={scratch}/upper$each,workdir={scratch}/work$each $each
 done
 mount -t tmpfs tmpfs /run
+mount --bind /tmp /tmp
+mount --bind {root} {root}
+mount -o remount,bind,ro {root}
+mount -o remount,bind,ro /
 cat {hosts} >> /etc/hosts
 sed -i "1i {user}:x:0:0::/home/{user}:/bin/bash" /etc/passwd
 mkdir -p /home/{user}
@@ -62,7 +70,11 @@ def command(folder: Path, hosts: Iterable[str], main: str) -> list[str]:
     scratch.mkdir()
     names.write_text("".join(f"127.0.0.1 {each}\n" for each in hosts))
     setup = _SETUP.format(
-        scratch=shlex.quote(str(scratch)), hosts=shlex.quote(str(names)), writable=" ".join(WRITABLE), user=USER
+        scratch=shlex.quote(str(scratch)),
+        hosts=shlex.quote(str(names)),
+        root=shlex.quote(str(ROOT)),
+        writable=" ".join(WRITABLE),
+        user=USER,
     )
     return [*unshare(), "bash", "-c", f"{setup}set +e\n{main}"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 MOST_COMMENT = 10_000
 """The longest comment in characters that is read as a mark."""
 
-NEEDS = frozenset({"redis", "certificates", "clone", "pip"})
+NEEDS = frozenset({"redis", "mongodb", "certificates", "clone", "pip"})
 """What a page may need. :mod:`tests.docs.page` provides it."""
 
 _COMMENT = re.compile(r"\A\s*<!--\s*(not run|run|file|tested|needs|script|hidden)\b[ \t]*(.*?)\s*-->\s*\Z", re.DOTALL)

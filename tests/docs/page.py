@@ -12,20 +12,20 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tests.docs.machine import USER
+from tests.docs.machine import ROOT, USER
 from tests.docs.shell import Shell
 
 if TYPE_CHECKING:
     from tests.docs.shell import Outcome
 
-ROOT: Final = Path(__file__).resolve().parents[2]
 BIN: Final = Path(sys.executable).parent
 HOME: Final = f"/home/{USER}"
+PATH: Final = f"{BIN}:{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 
 EVENING_MIN = 21 * 60 + 4
 DAY_MIN = 24 * 60
 
-_NAME = re.compile(r"\b(?:[a-z0-9-]+\.)*(?:example\.(?:org|com|net)|[a-z0-9-]+\.(?:example|test))\b")
+_NAME = re.compile(r"\b(?:[a-z0-9-]+\.)*(?:example\.(?:org|com|net)|[a-z0-9-]+\.(?:example|test))(?![\w-]|\.\w)")
 
 _TRUST = """\
 export SSL_CERT_FILE={folder}/trusted.pem CURL_CA_BUNDLE={folder}/trusted.pem REQUESTS_CA_BUNDLE={folder}/trusted.pem
@@ -34,6 +34,22 @@ export SSL_CERT_FILE={folder}/trusted.pem CURL_CA_BUNDLE={folder}/trusted.pem RE
 
 class PageError(Exception):
     """Something that a page needs is missing, or cannot be made. The message says what."""
+
+
+class MissingError(Exception):
+    """A program that a page needs is not installed. The message says which package has it."""
+
+
+def require(program: str, package: str) -> str:
+    """Gives the path of a program that a page needs.
+
+    :param package: the package of Debian that has it, or the command that makes it.
+    :raises MissingError: if there is none.
+    """
+    path = shutil.which(program, path=f"{PATH}:{ROOT}/build/bin")
+    if path is None:
+        raise MissingError(f"there is no {program} ({package})")
+    return path
 
 
 def hosts_in(text: str) -> tuple[str, ...]:
@@ -119,7 +135,10 @@ class Page:
             return
         self._provided.add(name)
         match name:
+            case "mongodb":
+                self._mongodb()
             case "redis":
+                require("redis-cli", "Debian: redis-tools")
                 options = "--port 6379 --bind 127.0.0.1 --save '' --dir /var/cache --daemonize yes"
                 self.must(f"{redis_server()} {options}\nuntil redis-cli ping > /dev/null 2>&1; do sleep 0.02; done")
             case "certificates":
@@ -156,6 +175,18 @@ class Page:
             f"done\n{_TRUST.format(folder=folder)}"
         )
 
+    def _mongodb(self) -> None:
+        """Starts FerretDB, which has MongoDB's protocol, with a user."""
+        program = require("ferretdb", "make ferretdb builds it")
+        folder = "/var/lib/ferretdb"
+        self.must(
+            f"mkdir {folder}\n"
+            f"{program} --handler=sqlite --sqlite-url=file:{folder}/ --state-dir={folder} --listen-addr=127.0.0.1:27017"
+            " --debug-addr=- --telemetry=disable --test-enable-new-auth --setup-database=admin"
+            f" --setup-username=livefeed --setup-password=secret > {folder}.log 2>&1 < /dev/null &\n"
+            "until (echo > /dev/tcp/127.0.0.1/27017) 2> /dev/null; do sleep 0.05; done"
+        )
+
     def _clone(self) -> None:
         """Fills the folder with the files of the repository, and goes on there, with its environment for Python."""
         self.must(
@@ -184,9 +215,8 @@ class Page:
         program.chmod(0o755)
 
     def _environment(self) -> dict[str, str]:
-        path = ":".join([str(self.folder / "bin"), str(BIN), os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
         return {
-            "PATH": path,
+            "PATH": f"{self.folder}/bin:{PATH}",
             "HOME": HOME,
             "USER": USER,
             "LOGNAME": USER,
@@ -195,4 +225,5 @@ class Page:
             "COLUMNS": "120",
             "TERM": "dumb",
             "PYTHONUNBUFFERED": "1",
+            "REPOSITORY": str(ROOT),
         }

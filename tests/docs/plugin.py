@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 from sybil import Document, Region, Sybil
@@ -18,7 +18,7 @@ from tests.docs.blocks import Block
 from tests.docs.languages import fault_of, mark_in, run_part
 from tests.docs.machine import obstacle
 from tests.docs.marks import NotRun, Tested
-from tests.docs.page import ROOT, Page
+from tests.docs.page import ROOT, MissingError, Page
 from tests.docs.pages import PATTERNS, count, pages, parts_in
 
 if TYPE_CHECKING:
@@ -46,11 +46,17 @@ def evaluate(example: Example) -> str:
             pytest.skip(f"not run: {reason.reason}")
         if mark_in(part, Tested):
             return ""
-    page = namespace.setdefault("page", Page(example.document.text)) if "page" not in namespace else namespace["page"]
+    if "page" not in namespace:
+        namespace["page"] = Page(example.document.text)
+    page = namespace["page"]
     if page.broken:
         pytest.skip(f"after {page.broken}")
     _require_machine()
-    problem = run_part(page, part)
+    try:
+        problem = run_part(page, part)
+    except MissingError as error:
+        page.broken = f"line {example.line}: {error}"
+        _miss(str(error))
     if problem:
         page.broken = f"the failure at line {example.line}"
     return problem
@@ -64,13 +70,17 @@ def close(namespace: dict[str, Any]) -> None:
 
 
 def _require_machine() -> None:
-    """Skips a block where pages cannot have machines of their own; fails where everything is required."""
+    """Skips a block where pages cannot have machines of their own."""
     reason = obstacle()
     if reason:
-        message = f"{reason}. Examples write below /etc and listen on fixed ports, so they are not run without it."
-        if os.environ.get("LIVEFEED_TEST_PEERS") == "required":
-            pytest.fail(message)
-        pytest.skip(message)
+        _miss(f"{reason}. Examples write below /etc and listen on fixed ports, so they are not run without it.")
+
+
+def _miss(message: str) -> NoReturn:
+    """Skips a block for which something is missing; fails it where nothing may be."""
+    if os.environ.get("LIVEFEED_TEST_PEERS") == "required":
+        pytest.fail(message)
+    pytest.skip(message)
 
 
 _SYBIL = Sybil(

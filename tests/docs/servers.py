@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from tests.docs.page import ROOT
+from tests.docs.page import ROOT, require
 
 if TYPE_CHECKING:
     from tests.docs.page import Page
@@ -29,53 +29,70 @@ http {
 class Server:
     """A server.
 
+    :ivar program: its program, and the package of Debian that has it, or the command that makes it.
     :ivar file: the path of its configuration.
     :ivar check: the command that only checks the configuration.
     :ivar start: the command that starts it, and returns once it listens.
-    :ivar stop: the command that ends it.
+    :ivar pid: the file with the number of its process.
     """
 
+    program: tuple[str, str]
     file: str
     check: str
     start: str
-    stop: str
+    pid: str
 
+
+_CADDY = f"{ROOT}/build/bin/caddy"
+_CADDYFILE = "--config /etc/caddy/Caddyfile --adapter caddyfile"
 
 SERVERS: Final = {
     "nginx": Server(
+        ("nginx", "Debian: nginx"),
         "/etc/nginx/conf.d/livefeed.conf",
         "mkdir -p /var/cache/nginx && nginx -q -t",
         "nginx",
-        "nginx -s quit",
+        "/run/nginx.pid",
     ),
     "haproxy": Server(
+        ("haproxy", "Debian: haproxy"),
         "/etc/haproxy/haproxy.cfg",
         "haproxy -c -f /etc/haproxy/haproxy.cfg",
         "haproxy -D -p /run/haproxy.pid -f /etc/haproxy/haproxy.cfg",
-        "kill $(cat /run/haproxy.pid)",
+        "/run/haproxy.pid",
     ),
     "vcl": Server(
+        ("varnishd", "Debian: varnish"),
         "/etc/varnish/default.vcl",
         "varnishd -C -n /run/varnish-check -f /etc/varnish/default.vcl",
         "varnishd -j none -n /run/varnish -s malloc,32m -P /run/varnish.pid -a 127.0.0.1:80 -f /etc/varnish/default.vcl",
-        "kill $(cat /run/varnish.pid)",
+        "/run/varnish.pid",
     ),
     "caddyfile": Server(
+        ("caddy", "make build/bin/caddy"),
         "/etc/caddy/Caddyfile",
-        f"{ROOT}/build/bin/caddy validate --config /etc/caddy/Caddyfile --adapter caddyfile",
-        f"{ROOT}/build/bin/caddy start --config /etc/caddy/Caddyfile --adapter caddyfile",
-        f"{ROOT}/build/bin/caddy stop",
+        f"{_CADDY} validate {_CADDYFILE}",
+        f"{_CADDY} start --pidfile /run/caddy.pid {_CADDYFILE}",
+        "/run/caddy.pid",
     ),
 }
 """The servers, by the language of their configurations."""
+
+_STOP = """\
+server=$(cat {pid})
+kill $server
+while kill -0 $server 2> /dev/null; do sleep 0.02; done
+"""
 
 
 def check(page: Page, language: str, text: str) -> None:
     """Has a server read its configuration.
 
     :raises PageError: if it refuses it.
+    :raises MissingError: if it is not installed.
     """
     server = SERVERS[language]
+    require(*server.program)
     page.write(server.file, text)
     if language == "nginx":
         page.write("/etc/nginx/nginx.conf", _NGINX)
@@ -89,7 +106,7 @@ def start(page: Page, language: str, text: str) -> None:
     """
     check(page, language, text)
     if page.server:
-        page.must(SERVERS[page.server].stop)
+        page.must(_STOP.format(pid=SERVERS[page.server].pid))
         page.server = ""
     page.must(SERVERS[language].start)
     page.server = language

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.docs import languages
+from tests.docs import languages, servers
 from tests.docs.blocks import Block, Preparation
 from tests.docs.languages import LANGUAGES, PARSERS, fault_of, mark_in, run_part
 from tests.docs.marks import File, Hidden, Needs, NotRun, Run, Script, Tested
@@ -67,6 +67,8 @@ class MemoryPage:
 
 class RunTests(SynchronousTestCase):
     def setUp(self) -> None:
+        for module in (languages, servers):
+            self.patch(module, "require", lambda program, package: program)
         self.page = MemoryPage()
 
     def run_block(self, language: str, text: str, *marks: Mark) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,6 +34,12 @@ class MachineTests(SynchronousTestCase):
         self.run_in_machine("".join(f"mkdir {name} && touch {name}/file || exit 1\n" for name in names.values()))
         for name in names.values():
             self.assertFalse(Path(name).exists())
+
+    def test_rest(self) -> None:
+        """Everything else is read-only, also the repository and the environment that runs the tests."""
+        for folder in (machine.ROOT, Path(sys.executable).parent, Path("/usr")):
+            name = shlex.quote(f"{folder}/livefeed-docs-test-{os.getpid()}")
+            self.assertIn("Read-only file system", self.run_in_machine(f"touch {name} 2>&1; true"))
 
     def test_network(self) -> None:
         """The machine has a network of its own, with itself alone, and the names of hosts that a page mentions."""

@@ -6,7 +6,7 @@ import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.docs.machine import obstacle
-from tests.docs.page import ROOT, Page, PageError, hosts_in, time_zone
+from tests.docs.page import ROOT, MissingError, Page, PageError, hosts_in, require, time_zone
 
 
 class HostsTests(SynchronousTestCase):
@@ -96,6 +96,21 @@ class PageTests(SynchronousTestCase):
         self.assertEqual(outcome.status, 1)
         self.assertTrue(outcome.output.startswith("1\nTraceback"), outcome.output)
         self.assertIn("ZeroDivisionError", outcome.output)
+
+    def test_mongodb(self) -> None:
+        """A server with MongoDB's protocol has a user that may read and write."""
+        try:
+            self.page.provide("mongodb")
+        except MissingError as error:
+            pytest.skip(str(error))
+        client = 'import pymongo; print(pymongo.MongoClient("mongodb://livefeed:secret@127.0.0.1/").a.b.count_documents({}))'
+        self.assertEqual(self.output(f"python -c '{client}'"), "0\n")
+
+    def test_missing_programs(self) -> None:
+        """The package that has a program is named."""
+        self.assertTrue(require("bash", "Debian: bash").endswith("/bash"))
+        error = self.assertRaises(MissingError, require, "no-such-program", "Debian: none")
+        self.assertEqual(str(error), "there is no no-such-program (Debian: none)")
 
     def test_visit(self) -> None:
         """The browser is a command of the machine."""
