@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import yaml
 
 from tests.docs import servers
-from tests.docs.marks import File, Hidden, NotRun, Run, Script, Tested
+from tests.docs.blocks import Preparation
+from tests.docs.marks import File, Hidden, Needs, NotRun, Run, Script, Tested
 from tests.docs.page import ROOT, PageError, require
 from tests.docs.running import run_script, run_session
 from tests.docs.sessions import SessionError, commands_of
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.docs.blocks import Block, Part
-    from tests.docs.marks import Mark
     from tests.docs.page import Page
 
 T = TypeVar("T")
@@ -62,18 +62,15 @@ def run_part(page: Page, part: Part) -> str:
     :raises MissingError: if a program that it needs is not installed.
     """
     try:
-        mark = getattr(part, "mark", None)
-        if mark is not None:
-            return _prepare(page, mark)
-        return _run_block(page, part)  # type: ignore[arg-type]
+        return _prepare(page, part.mark) if isinstance(part, Preparation) else _run_block(page, part)
     except (ShellError, PageError, SessionError) as error:
         return str(error)
 
 
-def _prepare(page: Page, mark: Mark) -> str:
+def _prepare(page: Page, mark: Hidden | Needs) -> str:
     if isinstance(mark, Hidden):
         return run_session(page.shell, mark.session, mark.run)
-    for name in mark.names:  # type: ignore[union-attr]
+    for name in mark.names:
         page.provide(name)
     return ""
 
