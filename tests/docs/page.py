@@ -32,6 +32,19 @@ export SSL_CERT_FILE={folder}/trusted.pem CURL_CA_BUNDLE={folder}/trusted.pem RE
 """
 
 
+_VENV = """\
+python3() {{
+    command python3 "$@" || return
+    if [ "$1 $2" = "-m venv" ]; then
+        for each in twistd twist; do
+            (echo "#!$(realpath "$3")/bin/python"; tail -n +2 {bin}/$each) > "$3/bin/$each"
+            chmod +x "$3/bin/$each"
+        done
+    fi
+}}
+"""
+
+
 class PageError(Exception):
     """Something that a page needs is missing, or cannot be made. The message says what."""
 
@@ -198,10 +211,14 @@ class Page:
         )
 
     def _pip(self) -> None:
-        """Lets pip install livefeed without a network: from a wheel of this repository, beside the packages that it has."""
+        """Lets pip install livefeed without a network, from a wheel of this repository.
+
+        The packages that livefeed depends on are those of the environment that runs the tests, and so are their commands.
+        """
         self.must(
             f"export PIP_NO_INDEX=1 PIP_NO_DEPS=1 PIP_NO_BUILD_ISOLATION=0 PIP_DISABLE_PIP_VERSION_CHECK=1\n"
             f"export PIP_FIND_LINKS={self.folder}/wheels PIP_ROOT_USER_ACTION=ignore\n"
+            f"{_VENV.format(bin=BIN)}"
             f"pip wheel --quiet --no-deps --wheel-dir {self.folder}/wheels {ROOT}\n"
             f"export PYTHONPATH={':'.join(each for each in sys.path if each.endswith('site-packages'))}"
         )

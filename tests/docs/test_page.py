@@ -82,7 +82,7 @@ class PageTests(SynchronousTestCase):
     def test_pip(self) -> None:
         """pip installs livefeed into an environment, without a network."""
         self.page.provide("pip")
-        self.output("python3 -m venv env\nenv/bin/pip install --quiet 'livefeed[cli]'\nenv/bin/livefeed --version")
+        self.output("python3 -m venv env\nenv/bin/pip install --quiet 'livefeed[cli]'\nenv/bin/livefeed --version\nenv/bin/twistd --version")
         where = "env/bin/python -c 'import livefeed; print(livefeed.__file__)'"
         self.assertTrue(self.output(where).startswith("/home/anna/env/"))
 
