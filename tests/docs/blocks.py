@@ -125,7 +125,7 @@ def _comments(html: str) -> Iterator[str]:
 def _fence(page: _Page, info: str, content: str, lines: tuple[int, int], depth: int) -> None:
     """Reads a fenced block, which may be a directive of Sphinx."""
     if not info.startswith("{"):
-        language = info.split()[0] if info else ""
+        language = info.split(maxsplit=1)[0] if info else ""
         page.block(language, content, *lines)
         return
     name = info[1:].partition("}")[0]

@@ -11,7 +11,9 @@ import re
 
 _VARYING = (
     # A moment: 2026-11-30T21:30:00.123Z, 2026-11-30 21:30:00+01:00, with the name of a zone.
-    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?(?: [A-Z]{3,4}\b)?(?: \(UTC[+-]\d\d:\d\d\))?",
+    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?"
+    r"(?: [A-Z]{3,4}\b)?(?: \(UTC[+-]\d\d:\d\d\))?",
+    # One of an access log.
     r"\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}",
     r"\d{4}-\d\d-\d\d",
     r"\b\d\d:\d\d:\d\d(?:[.,]\d+)?(?: [A-Z]{3,4}\b)?",
@@ -69,7 +71,9 @@ def difference(shown: str, actual: str, *, numbers: bool = False) -> str:
     unused = [*got]
     aligned = []
     for line in wanted:
-        same = next((each for each in unused if line != "..." and re.fullmatch(pattern_of(line, numbers=numbers), each)), None)
+        same = next(
+            (each for each in unused if line != "..." and re.fullmatch(pattern_of(line, numbers=numbers), each)), None
+        )
         if same is not None:
             unused.remove(same)
         aligned.append(line if same is None else same)

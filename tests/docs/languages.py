@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+
 def fault_of(block: Block, page: str) -> str:
     """Gives the reason why a block can neither be run nor is marked, or an empty text.
 

@@ -2,8 +2,8 @@
 
 Examples have fixed ports, write below ``/etc`` and start servers. In namespaces none of it reaches the real machine or
 another page: ports are free, what is written below ``/etc``, ``/srv`` and others is kept in memory, the rest is
-read-only, and the last process takes all others along. Without root, a user namespace gives the same where the system lets users have one. Where it
-does not, the pages are not run: their commands would change the machine of a developer.
+read-only, and the last process takes all others along. Without root, a user namespace gives the same where the system
+lets users have one. Where it does not, the pages are not run: their commands would change the machine of a developer.
 """
 
 from __future__ import annotations

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MOST_COMMENT = 10_000
 """The longest comment in characters that is read as a mark."""
@@ -109,24 +113,10 @@ def mark_of(comment: str) -> Mark | None:
         return Hidden(f"{session}\n", _run(options.removeprefix(":").strip()))
     if kind == "run" and not rest:
         return Run()
-    if not rest.startswith(":") or not rest[1:].strip():
+    text = rest.removeprefix(":").strip()
+    if not rest.startswith(":") or not text:
         raise MarkError(f'"{kind}" needs a colon, and text after it')
-    text = " ".join(rest[1:].split())
-    match kind:
-        case "run":
-            return _run(text)
-        case "not run":
-            return NotRun(text)
-        case "tested":
-            return Tested(text)
-        case "file":
-            return File(text)
-        case "script":
-            return Script(rest[1:].strip())
-    names = tuple(text.replace(",", " ").split())
-    if unknown := [each for each in names if each not in NEEDS]:
-        raise MarkError(f"a page cannot need {unknown[0]!r}, only {', '.join(sorted(NEEDS))}")
-    return Needs(names)
+    return _MARKS[kind](text if kind == "script" else " ".join(text.split()))
 
 
 def _run(text: str) -> Run:
@@ -146,3 +136,21 @@ def _run(text: str) -> Run:
             raise MarkError(f"{value!r} is no exit status")
         values[name] = int(value) if name == "exit" else value
     return Run(**values)  # type: ignore[arg-type]
+
+
+def _needs(text: str) -> Needs:
+    """Reads the names of what a page needs."""
+    names = tuple(text.replace(",", " ").split())
+    if unknown := [each for each in names if each not in NEEDS]:
+        raise MarkError(f"a page cannot need {unknown[0]!r}, only {', '.join(sorted(NEEDS))}")
+    return Needs(names)
+
+
+_MARKS: Final[dict[str, Callable[[str], Mark]]] = {
+    "run": _run,
+    "not run": NotRun,
+    "tested": Tested,
+    "file": File,
+    "script": Script,
+    "needs": _needs,
+}

@@ -205,7 +205,8 @@ class Page:
         self.must(
             "mkdir livefeed\ncd livefeed\n"
             f"git -c safe.directory='*' -C {ROOT} ls-files -z --cached --exclude-standard"
-            f" | tar --directory {ROOT} --null --ignore-failed-read --files-from - --create 2> /dev/null | tar --extract --touch\n"
+            f" | tar --directory {ROOT} --null --ignore-failed-read --files-from - --create 2> /dev/null"
+            " | tar --extract --touch\n"
             f"ln -s {BIN.parent} .venv\n"
             "touch -h -d 2000-01-01 requirements.txt pyproject.toml"
         )
@@ -213,7 +214,8 @@ class Page:
     def _pip(self) -> None:
         """Lets pip install livefeed without a network, from a wheel of this repository.
 
-        The packages that livefeed depends on are those of the environment that runs the tests, and so are their commands.
+        The packages that livefeed depends on are those of the environment that runs the tests, and so are the commands
+        of Twisted.
         """
         self.must(
             f"export PIP_NO_INDEX=1 PIP_NO_DEPS=1 PIP_NO_BUILD_ISOLATION=0 PIP_DISABLE_PIP_VERSION_CHECK=1\n"

@@ -7,7 +7,6 @@ they would fail because of it.
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -19,7 +18,7 @@ from tests.docs.languages import fault_of, mark_in, run_part
 from tests.docs.machine import obstacle
 from tests.docs.marks import NotRun, Tested
 from tests.docs.page import ROOT, MissingError, Page
-from tests.docs.pages import PATTERNS, count, pages, parts_in
+from tests.docs.pages import count, parts_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -72,10 +72,8 @@ def _repeated(attempt: Callable[[], str]) -> str:
 
 def _run_command(shell: Shell, command: Command, run: Run, *, numbers: bool) -> str:
     """Runs a command of a session."""
-    if run.until:
-        outcome = shell.start(command.text, run.until, stop=not run.background)
-    else:
-        outcome = shell.run(command.text)
+    start = run.until
+    outcome = shell.start(command.text, start, stop=not run.background) if start else shell.run(command.text)
     problem = _wrong_status(outcome, run.exit)
     if not problem and command.shown:
         problem = difference(command.shown, outcome.output, numbers=numbers)

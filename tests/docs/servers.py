@@ -65,7 +65,7 @@ SERVERS: Final = {
         ("varnishd", "Debian: varnish"),
         "/etc/varnish/default.vcl",
         "varnishd -C -n /run/varnish-check -f /etc/varnish/default.vcl",
-        "varnishd -j none -n /run/varnish -s malloc,32m -P /run/varnish.pid -a 127.0.0.1:80 -f /etc/varnish/default.vcl",
+        "varnishd -j none -n /run/varnish -s malloc,32m -P /run/varnish.pid -a :80 -f /etc/varnish/default.vcl",
         "/run/varnish.pid",
     ),
     "caddyfile": Server(

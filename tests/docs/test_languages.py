@@ -157,7 +157,11 @@ class RunTests(SynchronousTestCase):
         self.assertEqual(self.run_block("python", "x\n", Run(parse=True)), "")
         self.assertIn("this is no Python", self.run_block("python", "def\n", Run(parse=True)))
         self.assertEqual(self.page.shell.asked, [])
-        for language, command in (("sh", "bash -n block.sh"), ("console", "bash -n block.sh"), ("js", "node --check block.mjs")):
+        for language, command in (
+            ("sh", "bash -n block.sh"),
+            ("console", "bash -n block.sh"),
+            ("js", "node --check block.mjs"),
+        ):
             self.assertEqual(self.run_block(language, "$ a\n", Run(parse=True)), "")
             self.assertEqual(self.page.shell.asked.pop(), command)
         self.assertEqual(self.page.written["block.sh"], "a")

@@ -20,7 +20,7 @@ class MarkTests(SynchronousTestCase):
             '<!-- run: background until "listening on" -->': Run(background=True, until="listening on"),
             '<!-- run: until "a, b" -->': Run(until="a, b"),
             "<!-- run: exit 4, retry -->": Run(exit=4, retry=True),
-            '<!-- run: numbers, exit 1 -->': Run(exit=1, numbers=True),
+            "<!-- run: numbers, exit 1 -->": Run(exit=1, numbers=True),
             '<!-- run: on http://localhost:8080/feed, shows "31" -->': Run(on="http://localhost:8080/feed", shows="31"),
             "<!-- run: parse -->": Run(parse=True),
             "<!-- not run: needs a domain\n     of your own -->": NotRun("needs a domain of your own"),

@@ -62,7 +62,7 @@ class PluginTests(SynchronousTestCase):
         return done.returncode, done.stdout
 
     def test_failures(self) -> None:
-        """A failure names page and line and shows the difference; the rest of the page is skipped, and all is counted."""
+        """A failure names page and line and shows the difference; the rest is skipped, and all is counted."""
         code, output = self.run_pytest(PAGE)
         self.assertEqual(code, 1, output)
         self.assertIn("page.md, line 3, column 1 did not evaluate as expected:\n$ echo $x\n--- the page shows", output)
@@ -87,7 +87,7 @@ class RequireMachineTests(SynchronousTestCase):
     def test_skipped(self) -> None:
         """Without a machine nothing is run, and the reason is told."""
         self.patch(plugin.os, "environ", {})
-        with pytest.raises(pytest.skip.Exception, match="cannot be made here: no. Examples write below /etc"):
+        with pytest.raises(pytest.skip.Exception, match=r"cannot be made here: no\. Examples write below /etc"):
             plugin._require_machine()
 
     def test_required(self) -> None:

@@ -60,7 +60,9 @@ class SessionTests(SynchronousTestCase):
 
     def test_numbers(self) -> None:
         """The mark counts for each command of the block."""
-        self.assertEqual(self.session("$ a\n1 x\n$ b\n2 y\n", Run(numbers=True), Outcome(0, "3 x"), Outcome(0, "4 y")), "")
+        self.assertEqual(
+            self.session("$ a\n1 x\n$ b\n2 y\n", Run(numbers=True), Outcome(0, "3 x"), Outcome(0, "4 y")), ""
+        )
 
     def test_retry(self) -> None:
         """The whole session is repeated until it is right, or for too long."""

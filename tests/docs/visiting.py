@@ -87,9 +87,7 @@ def chromium() -> Iterator[Chrome]:
 def complaints(browser: Chrome) -> list[str]:
     """Gives the errors in the browser's console. That a page has no icon is none."""
     entries: list[dict[str, Any]] = browser.get_log("browser")
-    return [
-        each["message"] for each in entries if each["level"] == "SEVERE" and "/favicon.ico" not in each["message"]
-    ]
+    return [each["message"] for each in entries if each["level"] == "SEVERE" and "/favicon.ico" not in each["message"]]
 
 
 def visit(browser: Chrome, options: argparse.Namespace) -> str:
