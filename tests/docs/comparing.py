@@ -9,10 +9,10 @@ from __future__ import annotations
 import difflib
 import re
 
+_ZONE = r"(?:Z|[+-]\d\d:?\d\d)?(?: [A-Z]{3,4}\b)?(?: \(UTC[+-]\d\d:\d\d\))?"
 _VARYING = (
     # A moment: 2026-11-30T21:30:00.123Z, 2026-11-30 21:30:00+01:00, with the name of a zone.
-    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?"
-    r"(?: [A-Z]{3,4}\b)?(?: \(UTC[+-]\d\d:\d\d\))?",
+    rf"\d{{4}}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?{_ZONE}",
     # One of an access log.
     r"\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}",
     r"\d{4}-\d\d-\d\d",
