@@ -33,7 +33,7 @@ Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="""
 
 class DocumentationTests(SynchronousTestCase):
     def test_example(self) -> None:
-        """The example of the module works as it stands, with a source of the reader's."""
+        """The example of livefeed/testing.py works as it stands, with a source of the reader's."""
         (block,) = docstring_blocks(Path(livefeed.testing.__file__).read_text())
         names = {"make_site": make_site, "request": request, "Clock": Clock}
         exec(block.text, {**names, "MySource": lambda: MemorySource(deque([b'{"home": 1}', b'{"home": 2}']))})

@@ -158,6 +158,10 @@ def docstring_blocks(source: str) -> list[Block]:
 def _literal_blocks(docstring: str, offset: int) -> Iterator[Block]:
     """Gives the literal blocks of a docstring that begins at the line *offset* of a file."""
     lines = docstring.expandtabs().splitlines()
+    # The first line stands behind the quotes, wherever the others begin.
+    lines[:1] = [
+        " " * min((_margin(line) for line in lines[1:] if line.strip()), default=0) + line for line in lines[:1]
+    ]
     index = 0
     marks: list[Mark] = []
     while index < len(lines):

@@ -13,7 +13,7 @@ import yaml
 
 from tests.docs import servers
 from tests.docs.blocks import Preparation
-from tests.docs.marks import File, Hidden, Needs, NotRun, Run, Script, Tested
+from tests.docs.marks import File, Hidden, Needs, NotRun, OtherTest, Run, Script
 from tests.docs.page import ROOT, PageError, require
 from tests.docs.running import run_script, run_session
 from tests.docs.sessions import SessionError, commands_of
@@ -40,7 +40,7 @@ def fault_of(block: Block, page: str) -> str:
         return "two marks of one kind"
     if mark_in(block, NotRun):
         return ""
-    if tested := mark_in(block, Tested):
+    if tested := mark_in(block, OtherTest):
         return _fault_of_test(tested.path, page)
     if block.language in LANGUAGES or mark_in(block, File):
         return ""

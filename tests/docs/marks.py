@@ -58,7 +58,7 @@ class NotRun:
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
+class OtherTest:
     """The test that runs a block, by its path in the repository."""
 
     path: str
@@ -96,7 +96,7 @@ class Hidden:
     run: Run
 
 
-Mark = Run | NotRun | Tested | File | Script | Needs | Hidden
+Mark = Run | NotRun | OtherTest | File | Script | Needs | Hidden
 
 
 def mark_of(comment: str) -> Mark | None:
@@ -149,7 +149,7 @@ def _needs(text: str) -> Needs:
 _MARKS: Final[dict[str, Callable[[str], Mark]]] = {
     "run": _run,
     "not run": NotRun,
-    "tested": Tested,
+    "tested": OtherTest,
     "file": File,
     "script": Script,
     "needs": _needs,

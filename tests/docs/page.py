@@ -218,7 +218,8 @@ class Page:
         of Twisted.
         """
         self.must(
-            f"export PIP_NO_INDEX=1 PIP_NO_DEPS=1 PIP_NO_BUILD_ISOLATION=0 PIP_DISABLE_PIP_VERSION_CHECK=1\n"
+            "export PIP_NO_INDEX=1 PIP_NO_DEPS=1 PIP_IGNORE_INSTALLED=1 PIP_NO_BUILD_ISOLATION=0\n"
+            "export PIP_DISABLE_PIP_VERSION_CHECK=1\n"
             f"export PIP_FIND_LINKS={self.folder}/wheels PIP_ROOT_USER_ACTION=ignore\n"
             f"{_VENV.format(bin=BIN)}"
             f"pip wheel --quiet --no-deps --wheel-dir {self.folder}/wheels {ROOT}\n"

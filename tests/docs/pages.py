@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from tests.docs.blocks import Block, docstring_blocks, parts_of
 from tests.docs.languages import mark_in
-from tests.docs.marks import File, NotRun, Run, Tested
+from tests.docs.marks import File, NotRun, OtherTest, Run
 from tests.docs.page import ROOT
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Count:
         """Counts a block."""
         if reason := mark_in(block, NotRun):
             self.not_run[reason.reason] += 1
-        elif test := mark_in(block, Tested):
+        elif test := mark_in(block, OtherTest):
             self.tested[test.path] += 1
         elif block.language in PARSED or mark_in(block, File) or (mark_in(block, Run) or Run()).parse:
             self.parsed[block.language] += 1

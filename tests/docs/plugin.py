@@ -16,7 +16,7 @@ from sybil import Document, Region, Sybil
 from tests.docs.blocks import Block
 from tests.docs.languages import fault_of, mark_in, run_part
 from tests.docs.machine import obstacle
-from tests.docs.marks import NotRun, Tested
+from tests.docs.marks import NotRun, OtherTest
 from tests.docs.page import ROOT, MissingError, Page
 from tests.docs.pages import count, parts_in
 
@@ -43,7 +43,7 @@ def evaluate(example: Example) -> str:
             return fault
         if reason := mark_in(part, NotRun):
             pytest.skip(f"not run: {reason.reason}")
-        if mark_in(part, Tested):
+        if mark_in(part, OtherTest):
             return ""
     if "page" not in namespace:
         namespace["page"] = Page(example.document.text)

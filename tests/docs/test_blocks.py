@@ -54,7 +54,7 @@ class PartsTests(SynchronousTestCase):
                 Block("sh", "false\n", 4, 7, (Run(exit=1), File("a.sh"))),
                 Block("json", '{"a": 1}\n', 10, 13),
                 Block("python", "'''\n```\n'''\n", 14, 19),
-                Preparation(Hidden("$ true\n\n$ false\n", Run()), 20, 24),
+                Preparation(Hidden("$ true\n\n$ false\n", Run()), 20, 25),
             ],
         )
 
@@ -119,7 +119,7 @@ def g(): ...
             docstring_blocks(source),
             [
                 Block("python", "name token\n", 5, 8, (NotRun("the form of a file"),)),
-                Block("python", "x = 1\n", 9, 12),
+                Block("python", "x = 1\n", 9, 11),
                 Block("python", "await f()\n\nawait g()\n", 18, 22),
             ],
         )

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.docs import languages, servers
 from tests.docs.blocks import Block, Preparation
 from tests.docs.languages import LANGUAGES, PARSERS, fault_of, mark_in, run_part
-from tests.docs.marks import File, Hidden, Needs, NotRun, Run, Script, Tested
+from tests.docs.marks import File, Hidden, Needs, NotRun, OtherTest, Run, Script
 from tests.docs.page import PageError
 from tests.docs.shell import Outcome, ShellError
 
@@ -188,9 +188,9 @@ class FaultTests(SynchronousTestCase):
 
     def test_other_tests(self) -> None:
         """A test that is said to run a block is there, and names the page."""
-        self.assertEqual(self.fault("text", Tested("tests/integration/test_rules.py")), "")
-        self.assertEqual(self.fault("text", Tested("tests/none.py")), "there is no tests/none.py")
-        fault = self.fault("text", Tested("tests/integration/test_rules.py"), page="docs/none.md")
+        self.assertEqual(self.fault("text", OtherTest("tests/integration/test_rules.py")), "")
+        self.assertEqual(self.fault("text", OtherTest("tests/none.py")), "there is no tests/none.py")
+        fault = self.fault("text", OtherTest("tests/integration/test_rules.py"), page="docs/none.md")
         self.assertEqual(fault, "tests/integration/test_rules.py does not name none.md")
 
     def test_marks_of_a_block(self) -> None:

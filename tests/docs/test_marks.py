@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.docs.marks import File, Hidden, MarkError, Needs, NotRun, Run, Script, Tested, mark_of
+from tests.docs.marks import File, Hidden, MarkError, Needs, NotRun, OtherTest, Run, Script, mark_of
 
 if TYPE_CHECKING:
     from tests.docs.marks import Mark
@@ -24,7 +24,7 @@ class MarkTests(SynchronousTestCase):
             '<!-- run: on http://localhost:8080/feed, shows "31" -->': Run(on="http://localhost:8080/feed", shows="31"),
             "<!-- run: parse -->": Run(parse=True),
             "<!-- not run: needs a domain\n     of your own -->": NotRun("needs a domain of your own"),
-            "<!-- tested: tests/test_bench.py -->": Tested("tests/test_bench.py"),
+            "<!-- tested: tests/test_bench.py -->": OtherTest("tests/test_bench.py"),
             "<!-- file: /etc/livefeed/livefeed.toml -->": File("/etc/livefeed/livefeed.toml"),
             "<!-- script: globalThis.show = console.log -->": Script("globalThis.show = console.log"),
             "<!-- needs: redis, certificates -->": Needs(("redis", "certificates")),
