@@ -49,9 +49,10 @@ trap - ERR
 
 _BACKGROUND = """\
 ( set +m; exec > {output} 2>&1 < /dev/null; . {text}; echo $? > {status} ) &
-newest=$!
-echo $newest > {pid}
+echo $! > {pid}
 """
+
+_NEWEST = "newest=$!\n"
 
 _INTERRUPT = """\
 kill -INT -- -$(cat {pid})
@@ -142,7 +143,7 @@ class Shell:
         :raises ShellError: if it ends, or the text does not come.
         """
         files = self._files(_UNTIL_FIRST_ERROR + text if script else text)
-        self._order(files, _BACKGROUND)
+        self._order(files, _BACKGROUND if stop else _BACKGROUND + _NEWEST)
         ended = Path(f"{files}.status")
 
         def is_there() -> bool:

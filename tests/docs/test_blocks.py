@@ -120,7 +120,7 @@ def g(): ...
             [
                 Block("python", "name token\n", 5, 8, (NotRun("the form of a file"),)),
                 Block("python", "x = 1\n", 9, 11),
-                Block("python", "await f()\n\nawait g()\n", 18, 22),
+                Block("python", "await f()\n\nawait g()\n", 18, 23),
             ],
         )
 
