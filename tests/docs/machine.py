@@ -76,7 +76,8 @@ def command(folder: Path, hosts: Iterable[str], main: str) -> list[str]:
         writable=" ".join(WRITABLE),
         user=USER,
     )
-    return [*unshare(), "bash", "-c", f"{setup}set +e\n{main}"]
+    # A process that was started in the background ignores Ctrl-C, and a shell cannot take that back for its commands.
+    return [*unshare(), "env", "--default-signal=INT,QUIT", "bash", "-c", f"{setup}set +e\n{main}"]
 
 
 @functools.cache

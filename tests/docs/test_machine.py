@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -49,6 +50,13 @@ class MachineTests(SynchronousTestCase):
     def test_processes(self) -> None:
         """It sees its own processes alone, in the home of the operator."""
         self.assertEqual(self.run_in_machine("echo $$; pwd; id -un").split(), ["1", "/home/anna", "anna"])
+
+    def test_interruptions(self) -> None:
+        """Commands can be interrupted, also where the tests run in the background and ignore that."""
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self.addCleanup(signal.signal, signal.SIGINT, before)
+        ignored = int(self.run_in_machine("grep SigIgn /proc/self/status").split()[1], 16)
+        self.assertFalse(ignored & 1 << (signal.SIGINT - 1))
 
     def test_without_root(self) -> None:
         """A user gets the rights that this takes in a namespace of users."""
