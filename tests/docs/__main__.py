@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from tests.docs.page import ROOT
+from tests.docs.machine import ROOT
 from tests.docs.pages import count, pages
 
 

@@ -143,7 +143,7 @@ def docstring_blocks(source: str) -> list[Block]:
 
     Their language is Python. A mark is a comment of reStructuredText before them: ``.. not run: REASON``.
     """
-    blocks = []
+    blocks: list[Block] = []
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             continue

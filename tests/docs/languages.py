@@ -13,8 +13,9 @@ import yaml
 
 from tests.docs import servers
 from tests.docs.blocks import Preparation
+from tests.docs.machine import ROOT
 from tests.docs.marks import File, Hidden, Needs, NotRun, OtherTest, Run, Script
-from tests.docs.page import ROOT, PageError, require
+from tests.docs.page import PageError, require
 from tests.docs.running import run_script, run_session
 from tests.docs.sessions import SessionError, commands_of
 from tests.docs.shell import ShellError
@@ -42,7 +43,7 @@ def fault_of(block: Block, page: str) -> str:
         return ""
     if tested := mark_in(block, OtherTest):
         return _fault_of_test(tested.path, page)
-    if block.language in LANGUAGES or mark_in(block, File):
+    if block.language in LANGUAGES or mark_in(block, File) is not None:
         return ""
     named = f"a block of {block.language}" if block.language else "a block without a language"
     return f"{named} is not run. Mark it <!-- not run: REASON -->, or name one of {', '.join(sorted(LANGUAGES))}"

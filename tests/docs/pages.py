@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from tests.docs.blocks import Block, docstring_blocks, parts_of
 from tests.docs.languages import mark_in
+from tests.docs.machine import ROOT
 from tests.docs.marks import File, NotRun, OtherTest, Run
-from tests.docs.page import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -74,7 +74,7 @@ class Count:
             self.not_run[reason.reason] += 1
         elif test := mark_in(block, OtherTest):
             self.tested[test.path] += 1
-        elif block.language in PARSED or mark_in(block, File) or (mark_in(block, Run) or Run()).parse:
+        elif block.language in PARSED or mark_in(block, File) is not None or (mark_in(block, Run) or Run()).parse:
             self.parsed[block.language] += 1
         else:
             self.run[block.language] += 1

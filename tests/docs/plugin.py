@@ -15,9 +15,9 @@ from sybil import Document, Region, Sybil
 
 from tests.docs.blocks import Block
 from tests.docs.languages import fault_of, mark_in, run_part
-from tests.docs.machine import obstacle
+from tests.docs.machine import ROOT, obstacle
 from tests.docs.marks import NotRun, OtherTest
-from tests.docs.page import ROOT, MissingError, Page
+from tests.docs.page import MissingError, Page
 from tests.docs.pages import count, parts_in
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from tests.docs.page import ROOT, require
+from tests.docs.machine import ROOT
+from tests.docs.page import require
 
 if TYPE_CHECKING:
     from tests.docs.page import Page

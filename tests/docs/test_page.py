@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.docs.machine import obstacle
-from tests.docs.page import ROOT, MissingError, Page, PageError, hosts_in, require, time_zone
+from tests.docs.machine import ROOT, obstacle
+from tests.docs.page import MissingError, Page, PageError, hosts_in, require, time_zone
 
 
 class HostsTests(SynchronousTestCase):

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.docs.blocks import Block
 from tests.docs.languages import fault_of
-from tests.docs.page import ROOT
+from tests.docs.machine import ROOT
 from tests.docs.pages import count, pages, parts_in
 
 PAGE = """\

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -11,8 +12,7 @@ import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.docs import plugin
-from tests.docs.machine import obstacle
-from tests.docs.page import ROOT
+from tests.docs.machine import ROOT, obstacle
 
 RUN_S = 120
 
@@ -86,12 +86,12 @@ class RequireMachineTests(SynchronousTestCase):
 
     def test_skipped(self) -> None:
         """Without a machine nothing is run, and the reason is told."""
-        self.patch(plugin.os, "environ", {})
+        self.patch(os, "environ", {})
         with pytest.raises(pytest.skip.Exception, match=r"cannot be made here: no\. Examples write below /etc"):
             plugin._require_machine()
 
     def test_required(self) -> None:
         """In CI that is a failure."""
-        self.patch(plugin.os, "environ", {"LIVEFEED_TEST_PEERS": "required"})
+        self.patch(os, "environ", {"LIVEFEED_TEST_PEERS": "required"})
         with pytest.raises(pytest.fail.Exception, match="cannot be made here: no"):
             plugin._require_machine()

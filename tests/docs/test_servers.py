@@ -7,8 +7,8 @@ import shutil
 import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.docs.machine import obstacle
-from tests.docs.page import ROOT, Page, PageError
+from tests.docs.machine import ROOT, obstacle
+from tests.docs.page import Page, PageError
 from tests.docs.servers import SERVERS, check, start
 
 PROGRAMS = {"nginx": "nginx", "haproxy": "haproxy", "vcl": "varnishd"}
