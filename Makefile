@@ -32,6 +32,7 @@ help:
 	@echo "make soak     run every kind of watcher for an hour, and a source that hangs, and show what grows"
 	@echo "make recorded-hour  play a recorded hour of the demo at the speed 60, and compare what a watcher receives"
 	@echo "make mutants  break the core in sixty places, one at a time, and show which of them the unit tests do not notice"
+	@echo "make docs     build the documentation, and say where it is; OPEN=1 opens it in a browser"
 	@echo "make format   rewrite the sources as the formatter wants them"
 	@echo "make pictures take the pictures of the page for README and docs, with Chromium"
 	@echo "make lock     resolve requirements.txt anew"
@@ -79,7 +80,7 @@ test-integration: $(READY) $(CLIENTS)
 	$(BIN)/python -m pytest --quiet tests/integration -m "not sources" $(addprefix --ignore=,$(PAGES))
 
 # They wait for browsers most of the time, so they run beside the others.
-PAGES = $(wildcard tests/integration/test_javascript*.py) tests/integration/test_page.py $(wildcard tests/integration/test_desk_*.py) tests/integration/test_pictures.py
+PAGES = $(wildcard tests/integration/test_javascript*.py) tests/integration/test_page.py $(addprefix tests/integration/test_example_,pages.py react.py dashboard.py) $(wildcard tests/integration/test_desk_*.py) tests/integration/test_pictures.py
 
 test-browsers: $(READY) $(CLIENTS)
 	$(BIN)/python -m pytest --quiet $(PAGES)
@@ -103,12 +104,12 @@ coverage: $(READY)
 	nice $(BIN)/python -m tests.coverage_by_module
 
 format: $(READY)
-	$(BIN)/ruff format livefeed tests twisted
-	$(BIN)/ruff check --fix livefeed tests twisted
+	$(BIN)/ruff format livefeed tests twisted examples
+	$(BIN)/ruff check --fix livefeed tests twisted examples
 
 lint: $(READY)
-	$(BIN)/ruff format --check livefeed tests twisted
-	$(BIN)/ruff check livefeed tests twisted
+	$(BIN)/ruff format --check livefeed tests twisted examples
+	$(BIN)/ruff check livefeed tests twisted examples
 
 types: $(READY)
 	$(BIN)/mypy
@@ -120,8 +121,11 @@ test-docs: $(READY) $(CLIENTS)
 docs-run: $(READY)
 	@$(BIN)/python -m tests.docs
 
+# `make docs OPEN=1` also shows them in a browser.
 docs: $(READY)
-	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs build/docs
+	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs build/docs
+	@echo "The documentation is built: file://$(CURDIR)/build/docs/index.html"
+	@$(if $(OPEN),$(BIN)/python -m webbrowser -t "file://$(CURDIR)/build/docs/index.html")
 
 # The load is a program in Go. All options: make chaos CHAOS=--help
 chaos: $(READY)
@@ -197,7 +201,7 @@ check: lint test-integration test-workers test-twisted test-browsers test-source
 
 # The documents are always the same ones, so a picture only changes with the page.
 pictures: $(READY)
-	LIVEFEED_PICTURES=$(CURDIR)/docs/pictures $(BIN)/python -m pytest --quiet tests/integration/test_pictures.py tests/integration/test_desk_page.py tests/integration/test_desk_forms.py
+	LIVEFEED_PICTURES=$(CURDIR)/docs/pictures $(BIN)/python -m pytest --quiet tests/integration/test_pictures.py tests/integration/test_desk_page.py tests/integration/test_desk_forms.py tests/integration/test_zeros.py
 
 # The dependency group "dev" of pyproject.toml is the only list of the development tools.
 lock: $(READY)

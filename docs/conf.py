@@ -3,12 +3,32 @@
 from pygments.lexers.special import TextLexer
 from sphinx.application import Sphinx
 
+from livefeed import __version__
+
 project = "livefeed"
 project_copyright = "2026 The livefeed authors"
+version = release = __version__
 extensions = ["myst_parser"]
+myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
-html_theme = "alabaster"
 nitpicky = True
+
+html_theme = "furo"
+html_title = f"livefeed {__version__}"
+html_static_path = ["_static"]
+html_css_files = ["livefeed.css"]
+html_favicon = "_static/favicon.svg"
+html_show_sphinx = False
+# Nothing here is loaded from another host, and nothing depends on the day of the build.
+html_copy_source = False
+html_show_sourcelink = False
+html_last_updated_fmt = None
+html_theme_options = {
+    "light_css_variables": {"color-brand-primary": "#2f5d8c", "color-brand-content": "#1f5f9e"},
+    "dark_css_variables": {"color-brand-primary": "#9cc4ec", "color-brand-content": "#7fb4e8"},
+    "navigation_with_keys": True,
+    "top_of_page_buttons": [],
+}
 
 
 def setup(app: Sphinx) -> None:

@@ -83,7 +83,7 @@ class MemorySource:
 def publish(feed: Feed, data: bytes, *, is_tick: bool = True) -> None:
     """Publishes a document, like a good pull of it.
 
-    :param is_tick: whether the pull is that of a tick, and not one between ticks after the source told of a change.
+    :param is_tick: whether the pull is that of a tick, or stands for one.
     """
     snapshot = feed.snapshot
     if snapshot is None or snapshot.data != data:

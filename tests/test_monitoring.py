@@ -1,4 +1,4 @@
-"""The dashboard and the alert rules in the docs ask for metrics that livefeed has."""
+"""The dashboard and the alert rules of the examples ask for metrics that livefeed has."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.admin.exposition import PREFIX
 from livefeed.admin.samples import FAMILIES
 from livefeed.feed.state import State
-from tests.helpers.documentation import DOCS
+from tests.helpers.documentation import DOCS, EXAMPLES
 
 _NAME = re.compile(rf"\b{PREFIX}\w+")
 
 
 def dashboard() -> dict[str, Any]:
     """Gives the dashboard of Grafana."""
-    found: dict[str, Any] = json.loads((DOCS / "monitoring" / "grafana.json").read_text())
+    found: dict[str, Any] = json.loads((EXAMPLES / "grafana" / "dashboards" / "livefeed.json").read_text())
     return found
 
 
@@ -33,7 +33,7 @@ class NameTests(SynchronousTestCase):
 
     def test_of_the_alert_rules(self) -> None:
         """A rule about a metric that does not exist would never fire."""
-        self.assert_known((DOCS / "alerts.yml").read_text())
+        self.assert_known((EXAMPLES / "grafana" / "alerts.yml").read_text())
 
     def test_of_the_dashboard(self) -> None:
         """A panel about a metric that does not exist would stay empty."""

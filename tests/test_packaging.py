@@ -112,7 +112,7 @@ class ContentTests(PackagingTestCase):
 
     def assert_clean(self, names: list[str]) -> None:
         for name in names:
-            self.assertFalse(name.endswith((".pem", ".key", ".pyc")), name)
+            self.assertFalse(name.endswith((".pem", ".key", ".pyc", "/token")), name)
             self.assertNotEqual(name.rpartition("/")[2], "dropin.cache")
             self.assertNotIn("node_modules", name)
         self.assertNotIn("twisted/__init__.py", names)
@@ -148,7 +148,15 @@ class ContentTests(PackagingTestCase):
     def test_sdist_has_what_it_needs(self) -> None:
         """The sources, and all files that their tests need."""
         names = self.sdist_names()
-        for wanted in (*WANTED, "pyproject.toml", "requirements.txt", "Makefile", "README.md", "LICENSE"):
+        for wanted in (
+            *WANTED,
+            "pyproject.toml",
+            "requirements.txt",
+            "Makefile",
+            "README.md",
+            "LICENSE",
+            "examples/README.md",
+        ):
             self.assertIn(wanted, names)
         self.assertIn(f"tests/{Path(__file__).name}", names)
 
@@ -167,7 +175,7 @@ class ContentTests(PackagingTestCase):
         for name in (
             *("certs/ca.pem", "certs/ca.key", "livefeed/key.pem", "tests/tls.key"),
             *("twisted/plugins/dropin.cache", "livefeed/__pycache__/x.cpython-311.pyc"),
-            "tests/clients/node_modules/ws/index.js",
+            *("tests/clients/node_modules/ws/index.js", "examples/grafana/token"),
         ):
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_text("secret")

@@ -61,7 +61,6 @@ class Feed(Transitions):
     trace: Trace = field(default_factory=Trace)
     history: History = field(default_factory=History)
     _sequence: Sequence = field(init=False)
-    _pushed_in_between: bool = False  # whether the last publish was a new version between two ticks
 
     def __post_init__(self) -> None:
         # super() would refer to the class before its slots were added.
@@ -156,8 +155,8 @@ class Feed(Transitions):
 
         :param snapshot: the snapshot of a document that has passed the gate, with the sequence that it is to have; or
             the newest snapshot.
-        :param is_tick: whether the pull was that of a tick, and not one between ticks after the source told of a
-            change.
+        :param is_tick: whether the pull was that of a tick, or stands for one, as each announced version does. The
+            unchanged document is a sign of life then.
         :param deltas: the deltas from the newest version to this one that were made already.
         :param confirmed: when the pull gave the document; ``None`` for now.
         :param at_s: when the pull ended, by the clock; ``None`` for now.
@@ -181,9 +180,7 @@ class Feed(Transitions):
             self._watch()
         self._retell()
         self._notify_observers()
-        # A version between two ticks was the sign of life already.
-        repeats = self.push == "tick" and is_tick and not self._pushed_in_between
-        self._pushed_in_between = is_new and not is_tick
+        repeats = self.push == "tick" and is_tick
         # If the last publish raised half-way, the version is there, and no subscriber was sent it.
         if self.fanout.is_unpushed or repeats or (was_gone and not self.is_gone()):
             self.pushed_at = now_s
@@ -275,7 +272,6 @@ class Feed(Transitions):
             tick_at_s=self.tick_at,
             failing=self._failing,
             has_lapsed=self._lapsed,
-            is_between_ticks=self._pushed_in_between,
             patience_s=self.patience_s,
             interval_s=self.interval_s,
             push=self.push,
@@ -327,7 +323,6 @@ class Feed(Transitions):
         else:
             self.confirmed, self._heard_at = picture.confirmed, picture.heard_at_s
             self._failing, self._lapsed = picture.failing, picture.has_lapsed
-            self._pushed_in_between = picture.is_between_ticks
             self._enter(picture.state)
             self._watch()
         self._retell()

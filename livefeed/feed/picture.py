@@ -24,7 +24,6 @@ class Picture:
     :ivar tick_at_s: when the last tick began, by the clock.
     :ivar failing: why the last pull failed; ``None`` if it did not.
     :ivar has_lapsed: whether the feed is stale because nothing was heard of the source.
-    :ivar is_between_ticks: whether the last new version came between two ticks.
     :ivar patience_s: seconds without news of the source after which the feed becomes stale.
     :ivar interval_s: this, and all members up to ``max_delta_bytes``, are settings of the feed.
     :ivar notice: the notice of the desk.
@@ -37,7 +36,6 @@ class Picture:
     tick_at_s: float
     failing: str | None
     has_lapsed: bool
-    is_between_ticks: bool
     patience_s: float
     interval_s: float
     push: Push

@@ -45,9 +45,8 @@ class Traffic:
     # By descriptor, the counts of an open connection that are in the sums. In arrays these are 16 bytes for each.
     _sent: array[int] = field(default_factory=lambda: array("Q"))
     _received: array[int] = field(default_factory=lambda: array("Q"))
-    _round: list[PooledConnection] = field(
-        default_factory=list
-    )  # the connections that are asked next, the first one last
+    # The descriptors that are asked next, the first one last. Not the connections: these would stay after their end.
+    _round: list[int] = field(default_factory=list)
     _due: float = 0.0
 
     def sample(self, connections: Mapping[int, PooledConnection], passed_s: float) -> None:
@@ -57,13 +56,13 @@ class Traffic:
         :param passed_s: seconds since the last call.
         """
         if not self._round:
-            self._round = [*connections.values()]
+            self._round = [*connections]
             self._due = 0.0
         self._due += len(connections) * passed_s / SAMPLES_S
         while self._round and self._due >= 1.0:
             self._due -= 1.0
-            connection = self._round.pop()
-            if connections.get(connection.fd) is connection:
+            connection = connections.get(self._round.pop())
+            if connection is not None:
                 self._count(connection)
 
     def end(self, connection: PooledConnection) -> None:

@@ -86,7 +86,6 @@ class PictureFacts(msgspec.Struct, frozen=True):
     tick_at_s: float | None
     failing: str | None
     has_lapsed: bool
-    is_between_ticks: bool
     patience_s: float | None
     interval_s: float
     push: Push
@@ -245,7 +244,6 @@ def picture_facts(picture: Picture, versions: list[str]) -> PictureFacts:
         tick_at_s=_finite(picture.tick_at_s),
         failing=picture.failing,
         has_lapsed=picture.has_lapsed,
-        is_between_ticks=picture.is_between_ticks,
         patience_s=_finite(picture.patience_s),
         interval_s=picture.interval_s,
         push=picture.push,
@@ -272,7 +270,6 @@ def picture_of(facts: PictureFacts) -> Picture:
         tick_at_s=-inf if facts.tick_at_s is None else facts.tick_at_s,
         failing=facts.failing,
         has_lapsed=facts.has_lapsed,
-        is_between_ticks=facts.is_between_ticks,
         patience_s=inf if facts.patience_s is None else facts.patience_s,
         interval_s=facts.interval_s,
         push=facts.push,

@@ -49,7 +49,7 @@ MAX_BYTES = 1 << 26
 ROW_BYTES = 150
 REPEATED = 7
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
-EXAMPLES = CHECKOUT / "clients" / "examples"
+EXAMPLES = CHECKOUT / "examples" / "clients"
 TARGET = CHECKOUT / "build" / "rust"
 
 

@@ -90,6 +90,18 @@ class HeartbeatsTests(SynchronousTestCase):
         self.assert_called(again, 10)
         self.assertEqual([len(member.called) for member in members], [0, 0, 0])
 
+    def test_process_does_not_wake_between_calls(self) -> None:
+        """The timer is set to the call that is due first."""
+        self.join()
+        self.pass_time(3)
+        last = self.join()
+        self.assertEqual([call.getTime() for call in self.clock.getDelayedCalls()], [10])
+        self.pass_time(8)
+        self.assertEqual([call.getTime() for call in self.clock.getDelayedCalls()], [13])
+        self.heartbeats.discard(last)
+        self.pass_time(2)
+        self.assertEqual([call.getTime() for call in self.clock.getDelayedCalls()], [20])
+
     def test_members_are_counted_and_listed(self) -> None:
         """Members are listed in the order in which they are due."""
         members = [self.join() for _ in range(3)]

@@ -23,6 +23,7 @@ from livefeed.exceptions import EndedError, NotDueError, SourceError
 from livefeed.feed.feed import Feed
 from livefeed.feed.state import DECISIONS, State
 from livefeed.intake.fetching import MAX_LEFT
+from livefeed.intake.making import Maker
 from livefeed.intake.puller import MAX_TIMEOUT_S, MIN_SPACING_S, Puller, PullOutcome
 from livefeed.intake.refused import GATE
 from livefeed.testing import RecordingSubscriber
@@ -286,16 +287,52 @@ class ChangeTests(PollerTestCase):
     """Changes that a source reports."""
 
     def test_change_is_pulled_at_once(self) -> None:
-        """The next tick comes as usual."""
-        self.start()
+        """It stands for the tick: the next one comes an interval later, on time."""
+        puller = self.start()
         self.clock.advance(0.5)
         self.source.gives(b"1")
         self.source.changed()
         self.clock.advance(0)
         self.assertEqual((self.document(), self.source.fetches), (b"1", 2))
-        self.assertEqual(self.feed.next_tick_s(), 0.5)
+        self.assertEqual(self.feed.next_tick_s(), 1.0)
+        self.clock.advance(0.75)
+        self.assertEqual(self.source.fetches, 2)
+        self.clock.advance(0.25)
+        self.assertEqual((self.source.fetches, self.feed.next_tick_s()), (3, 1.0))
+        self.assertEqual(puller.times.late_s, 0.0)
         self.clock.advance(0.5)
         self.assertEqual(self.source.fetches, 3)
+
+    def test_change_is_the_sign_of_life(self) -> None:
+        """The document is sent again an interval after the announced version."""
+        self.start()
+        subscriber = RecordingSubscriber()
+        self.feed.subscribe(subscriber)
+        self.clock.advance(0.5)
+        self.source.gives(b"1")
+        self.source.changed()
+        self.clock.pump([0, 0.75])
+        self.assertEqual([each.data for each in subscriber.snapshots[1:]], [b"1"])
+        self.clock.advance(0.25)
+        self.assertEqual([each.data for each in subscriber.snapshots[1:]], [b"1", b"1"])
+
+    def test_version_that_is_announced_while_a_tick_ends(self) -> None:
+        """The tick's codings are still made, and the ticks go on at their interval, on time."""
+        puller = self.start()
+        codings: Deferred[None] = Deferred()
+        patcher = self.patch(Maker, "complete", lambda maker, made: codings)
+        self.source.gives(b"1")
+        self.clock.advance(1)
+        patcher.restore()
+        self.source.gives(b"2")
+        self.clock.advance(0.5)
+        self.source.changed()
+        self.clock.advance(0)
+        self.assertEqual((self.document(), self.source.fetches), (b"2", 3))
+        codings.callback(None)
+        for _ in range(3):
+            self.clock.advance(0.5)
+        self.assertEqual((self.source.fetches, puller.times.late_s), (5, 0.0))
 
     def test_many_changes_are_few_pulls(self) -> None:
         """Pulls are spaced for any number of changes, and the last change is pulled."""

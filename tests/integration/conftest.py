@@ -15,6 +15,7 @@ import pytest
 from livefeed.tls.development import DevelopmentCertificate, development_certificate
 from tests.integration.browsing import browser, other_origin
 from tests.integration.desk_pages import desk
+from tests.integration.example_sites import example
 from tests.integration.harness import TLS, TRANSPORT, TWISTD, WORKERS, Livefeed
 from tests.integration.proxies import Place
 from tests.integration.runs import RUNS, run_of, runs_of
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-__all__ = ["browser", "certificate", "demo", "desk", "other_origin", "place", "server", "start"]
+__all__ = ["browser", "certificate", "demo", "desk", "example", "other_origin", "place", "server", "start"]
 
 
 FOLDER = Path(__file__).parent

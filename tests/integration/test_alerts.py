@@ -1,4 +1,4 @@
-"""The example alert rules of the docs, checked by Prometheus's own tool, and against livefeed's metrics."""
+"""The example alert rules, checked by Prometheus's own tool, and against livefeed's metrics."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.processes
 
-RULES = Path(__file__).resolve().parent.parent.parent / "docs" / "alerts.yml"
-DASHBOARD = RULES.parent / "monitoring" / "grafana.json"
+RULES = Path(__file__).resolve().parents[2] / "examples" / "grafana" / "alerts.yml"
+DASHBOARD = RULES.parent / "dashboards" / "livefeed.json"
 TESTS = Path(__file__).with_name("alerts_test.yml")
 _NAME = re.compile(r"\blivefeed_\w+")
 _SERIES = re.compile(r"series: '(\w+)\{(.*)\}'")

@@ -18,7 +18,7 @@ from livefeed.config.settings import OPTIONS, Settings
 from livefeed.feed.persistence import STOP_S
 from livefeed.process.drain import LONGEST_STOP_S
 from tests.helpers.container import instructions
-from tests.helpers.documentation import DOCS, code_block
+from tests.helpers.documentation import DOCS, EXAMPLES, code_block
 from tests.integration.harness import HOST, WAIT_S, Livefeed, Process, free_port, peer, replace_file
 from tests.integration.proxies import replaced
 
@@ -163,8 +163,7 @@ class TestKubernetes:
     def manifests(self) -> dict[str, Any]:
         """Gives them by their kinds."""
         return {
-            each["kind"]: each
-            for each in yaml.safe_load_all((DOCS / "howto" / "deploy" / "kubernetes.yaml").read_text())
+            each["kind"]: each for each in yaml.safe_load_all((EXAMPLES / "kubernetes" / "livefeed.yaml").read_text())
         }
 
     def pod(self, manifests: dict[str, Any]) -> dict[str, Any]:

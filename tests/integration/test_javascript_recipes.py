@@ -1,4 +1,4 @@
-"""The recipes of ``docs/reference/javascript.md``, word for word, in a browser: plain DOM, React, Svelte and Vue."""
+"""The recipes of ``docs/howto/page.md``, word for word, in a real browser: plain DOM, React, Svelte and Vue."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.peers
 
 CLIENTS = Path(__file__).resolve().parent.parent / "clients"
-PAGE = "reference/javascript.md"
+PAGE = "howto/page.md"
 PLAIN, SVELTE, VUE = 1, 2, 3
 """The places of the recipes among the blocks of HTML."""
 
@@ -48,7 +48,7 @@ def bundle(directory: Path) -> str:
         if not (CLIENTS / "node_modules" / package).is_dir():
             missing_peer(f"no {package} in tests/clients/node_modules: run make")
     (directory / "Title.jsx").write_text(code_block(PAGE, "jsx"))
-    for index, (name, component) in enumerate((("svelte", SVELTE), ("vue", VUE)), 1):
+    for index, (name, component) in enumerate((("svelte", SVELTE), ("vue", VUE))):
         (directory / name).mkdir()
         (directory / name / "feed.js").write_text(code_block(PAGE, "js", index))
         (directory / name / f"Title.{name}").write_text(code_block(PAGE, "html", component))

@@ -14,7 +14,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support import expected_conditions
 from selenium.webdriver.support.ui import WebDriverWait
 
+from livefeed.document.snapshot import version_of
 from livefeed.sources.demo.election import NIGHT_S, Election
+from tests.helpers.moving_picture import moving
 from tests.integration.harness import WAIT_S, replace_file
 
 if TYPE_CHECKING:
@@ -28,6 +30,11 @@ NIGHT = 1_790_000_000 // NIGHT_S * NIGHT_S
 SECOND = 420
 """The second of the night whose document is shown."""
 MOST_BYTES = 250_000
+FRAMES = range(60, NIGHT_S - 20, 40)
+"""The seconds of the night that the moving picture shows."""
+FRAME_MS = 900
+MOST_MOVING_BYTES = 900_000
+MOVING = {"width": 1200, "height": 760, "deviceScaleFactor": 1, "mobile": False}
 RESET: dict[str, dict[str, object]] = {
     "Emulation.clearDeviceMetricsOverride": {},
     "Emulation.setEmulatedMedia": {},
@@ -61,6 +68,13 @@ SHOW_FIGURES = """const panel = document.querySelector(".plots").closest("detail
 panel.open = true;
 panel.scrollIntoView({ block: "end" })"""
 """A script that shows the curves, at the end of the screen."""
+
+SHOW_PICTURE = """const [url, done] = arguments;
+const picture = new Image();
+picture.onload = () => done([picture.naturalWidth, picture.naturalHeight]);
+picture.onerror = () => done("it cannot be shown");
+picture.src = url"""
+"""A script that gives the size of a picture that the browser has shown."""
 
 LEVEL = "//span[@class='key'][text()='water_level_m']/following-sibling::span"
 
@@ -177,3 +191,38 @@ def take(browser: Chrome, picture: Picture, address: str, folder: Path, document
     content = base64.b64decode(data)
     assert len(content) < MOST_BYTES
     (folder / f"{picture.name}.webp").write_bytes(content)
+
+
+def test_moving_picture(browser: Chrome, start: Start, tmp_path: Path) -> None:
+    """The page of the election shows each version of a night by itself. README has the picture."""
+    kept = os.environ.get("LIVEFEED_PICTURES")
+    election, document = Election(1), tmp_path / "election.json"
+    replace_file(document, election.document(NIGHT + FRAMES[0]))
+    (tmp_path / "a.toml").write_text("interval = 0.2\n[feeds.election]\nsource = 'file:election.json'\n")
+    livefeed = start("--config", "a.toml", live=False)
+    livefeed.wait_for_log('feed "election" is live')
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", MOVING)
+    browser.execute_cdp_cmd("Emulation.setScrollbarsHidden", {"hidden": True})
+    browser.get(f"https://{livefeed.authority}/election.html")
+    wait, frames = WebDriverWait(browser, WAIT_S, poll_frequency=0.1), []
+    for second in FRAMES if kept else FRAMES[:3]:
+        data = election.document(NIGHT + second)
+        replace_file(document, data)
+        version = version_of(data)[:8]
+        wait.until(expected_conditions.text_to_be_present_in_element((By.ID, "version"), version))
+        browser.execute_async_script("setTimeout(arguments[0], 400)")
+        picture = {
+            "format": "webp",
+            "quality": 60,
+            "clip": {"x": 0, "y": 0, "width": 1200, "height": 760, "scale": 0.75},
+        }
+        frames.append(base64.b64decode(browser.execute_cdp_cmd("Page.captureScreenshot", picture)["data"]))
+    for command, values in RESET.items():
+        browser.execute_cdp_cmd(command, values)
+    assert len(set(frames)) == len(frames)
+    content = moving(frames, FRAME_MS)
+    assert len(content) < MOST_MOVING_BYTES
+    (tmp_path if kept is None else Path(kept)).joinpath("night.webp").write_bytes(content)
+    # The browser shows it.
+    url = "data:image/webp;base64," + base64.b64encode(content).decode()
+    assert browser.execute_async_script(SHOW_PICTURE, url) == [900, 570]

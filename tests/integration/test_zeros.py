@@ -19,6 +19,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+from xml.etree import ElementTree as ET
 
 import httpx
 import pytest
@@ -28,6 +29,7 @@ from tests.helpers.documentation import DOCS, code_block
 from tests.helpers.event_client import EventSource
 from tests.helpers.exact_patches import patched, read
 from tests.helpers.item_client import ItemClient
+from tests.helpers.terminal_recording import Recording, Scene, Seen
 from tests.integration.harness import HOST, TCP, WAIT_S, Polling, Redis
 
 if TYPE_CHECKING:
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.peers
 
 PAGE = "night/zeros.md"
+PICTURE = DOCS / "pictures" / "zeros.svg"
+NAMES = ("poller", "behind nginx", "event stream", "WebSocket, v1", "WebSocket, v2")
+"""The names of the watchers in the picture."""
 BIN = Path(sys.executable).parent
 
 
@@ -205,6 +210,7 @@ class Night:
 
     :ivar watchers: those who are told the state.
     :ivar plain: the WebSocket without a subprotocol, which is told documents alone.
+    :ivar recording: the commands, and what the watchers saw after each of them.
     """
 
     redis: Redis
@@ -214,6 +220,8 @@ class Night:
     watchers: list[Watcher] = field(init=False)
     plain: Socket = field(init=False)
     blocks: Iterator[str] = field(default_factory=lambda: iter(commands()))
+    recording: Recording = field(default_factory=lambda: Recording("We published zeros and nobody saw them"))
+    _commands: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         cache = self.place.nginx(self.livefeed.port)
@@ -233,10 +241,18 @@ class Night:
         """Runs the next commands of the page, and gives their output."""
         block = next(self.blocks)
         assert block.startswith(beginning), block
-        return shell(block, self.redis, self.livefeed.runtime_dir)
+        done = shell(block, self.redis, self.livefeed.runtime_dir)
+        self._commands += done
+        return "\n".join(output for _, output in done)
 
-    def all_see(self, state: str, winners: dict[str, str] | None, votes: int | None = None) -> list[Shown]:
-        """Waits until every watcher sees a state and a document, and gives what they see."""
+    def all_see(
+        self, state: str, winners: dict[str, str] | None, votes: int | None = None, heading: str = ""
+    ) -> list[Shown]:
+        """Waits until every watcher sees a state and a document, and gives what they see.
+
+        :param heading: that of the scene in the recording, which has the commands since the scene before; empty if it
+            has none.
+        """
 
         def is_so(shown: Shown) -> bool:
             if shown.state not in (None, state):
@@ -250,7 +266,21 @@ class Night:
         seen = [each.wait_for(is_so) for each in self.watchers]
         if winners is not None:
             self.plain.wait_for(is_so)
+        if heading:
+            watchers = tuple(
+                Seen(name, str(shown.state), lines_of(shown.document)) for name, shown in zip(NAMES, seen, strict=True)
+            )
+            self.recording.scenes.append(Scene(heading, self._commands, watchers))
+            self._commands = ()
         return seen
+
+
+def lines_of(document: Any) -> tuple[str, ...]:
+    """Gives the votes and the winner of a document, in short."""
+    if document is None:
+        return ()
+    north, south = ({each["name"]: each for each in document["districts"]}[name] for name in ("North", "South"))
+    return f"{count_of(north['votes']):,} votes", f"South: {south['winner']}"
 
 
 def count_of(number: Any) -> int:
@@ -263,13 +293,14 @@ def commands() -> list[str]:
     return re.findall(r"^```sh\n(.*?)^```", (DOCS / PAGE).read_text("utf-8"), re.DOTALL | re.MULTILINE)
 
 
-def shell(block: str, redis: Redis, runtime_dir: Path) -> str:
-    """Runs commands as a shell of an operator does, and gives their output."""
-    output = []
+def shell(block: str, redis: Redis, runtime_dir: Path) -> tuple[tuple[str, str], ...]:
+    """Runs commands as a shell of an operator does, and gives each with its output."""
+    done_so_far: list[tuple[str, str]] = []
     for line in block.splitlines():
         program, *arguments = shlex.split(line)
         if program == "redis-cli":
-            output.append(str(redis.command(*arguments)))
+            answer = redis.command(*arguments)
+            done_so_far.append((line, answer.decode() if isinstance(answer, bytes) else str(answer)))
             continue
         environment = {**os.environ, "LIVEFEED_RUNTIME_DIR": str(runtime_dir), "COLUMNS": "120"}
         done = subprocess.run(
@@ -277,8 +308,8 @@ def shell(block: str, redis: Redis, runtime_dir: Path) -> str:
         )
         # The status of a feed that is not live has an exit code of its own.
         assert done.returncode in (0, 4), (line, done.stdout, done.stderr)
-        output.append(done.stdout)
-    return "\n".join(output)
+        done_so_far.append((line, done.stdout))
+    return tuple(done_so_far)
 
 
 def test_we_published_zeros_and_nobody_saw_them(start: Start, place: Place, tmp_path: Path) -> None:
@@ -296,31 +327,32 @@ def test_we_published_zeros_and_nobody_saw_them(start: Start, place: Place, tmp_
         night.all_see("live", first, 1200)
 
         night.next('redis-cli set results \'{"counted":0')
-        for each in night.all_see("held", first, 1200):
+        for each in night.all_see("held", first, 1200, "21:40  the exporter writes zeros: a rule holds them back"):
             reason = str(each.facts.get("reason", ""))
             assert "/districts/0/winner is null" in reason, each
             assert count_of(each.facts["waiting"]) >= 0, each
         asked = night.next("livefeed ctl desk")
         assert "held" in asked, asked
         assert "winners" in asked, asked
+        night.all_see("held", first, 1200, "21:41  why?")
 
         night.next("redis-cli set")
-        night.all_see("live", first, good)
+        night.all_see("live", first, good, "21:44  the exporter is back, and the feed is live by itself")
 
         night.next("redis-cli set")
-        night.all_see("held", first, good)
+        night.all_see("held", first, good, "22:03  a recount: votes fall, and the rule asks")
         night.next("livefeed ctl release")
-        night.all_see("live", first, 1190)
+        night.all_see("live", first, 1190, "22:05  the number is right: it is released")
 
         night.next("livefeed ctl overlay set")
-        for each in night.all_see("live", changed, 1190):
+        for each in night.all_see("live", changed, 1190, "22:20  a wrong name in South: one value is corrected"):
             assert "/districts/1/winner" in str(each.facts["overlay"]), each
         night.next("livefeed ctl overlay clear")
         for each in night.all_see("live", first, 1190):
             assert not each.facts.get("overlay"), each
 
         night.next("livefeed ctl withdraw")
-        for each in night.all_see("withdrawn", None):
+        for each in night.all_see("withdrawn", None, heading="22:31  away with it, also from caches"):
             if "status" in each.facts:
                 assert (each.facts["status"], "no-store" in each.facts["cache"]) == (410, True), each
         assert night.plain.has_ended.wait(WAIT_S)
@@ -329,18 +361,38 @@ def test_we_published_zeros_and_nobody_saw_them(start: Start, place: Place, tmp_
         night.all_see("live", first, 1190)
 
         night.next("livefeed ctl end")
-        for each in night.all_see("ended", first, 1190):
+        for each in night.all_see("ended", first, 1190, "23:58  the final result"):
             version = each.facts.get("version")
         with livefeed.new_client() as client:
             newest = client.get("/feed").headers["Livefeed-Version"]
             with client.stream("GET", "/feed.sse", headers={"Last-Event-ID": newest}) as again:
                 assert (again.status_code, version) == (204, newest)
 
-        # No watcher has seen a zero.
-        for watcher in (*night.watchers, night.plain):
-            for shown in watcher.seen:
-                assert shown.document is None or count_of(shown.document["counted"]) >= 31, (watcher.name, shown)
+        nobody_has_seen_a_zero(night)
         audited = [json.loads(line) for line in (state_dir / "audit.log").read_text("utf-8").splitlines()]
         done = [each["command"] for each in audited]
         assert done == ["release", "overlay", "overlay", "withdraw", "resume", "end"], done
         assert next(blocks, None) is None
+        keep_recording(night)
+
+
+def nobody_has_seen_a_zero(night: Night) -> None:
+    for watcher in (*night.watchers, night.plain):
+        for shown in watcher.seen:
+            assert shown.document is None or count_of(shown.document["counted"]) >= 31, (watcher.name, shown)
+
+
+def keep_recording(night: Night) -> None:
+    """Makes the picture of the page, which `make pictures` keeps."""
+    picture = night.recording.svg(still=1)
+    assert ET.fromstring(picture).tag.endswith("svg")
+    if os.environ.get("LIVEFEED_PICTURES"):
+        PICTURE.write_text(picture, "utf-8")
+
+
+def test_recording_shows_the_page() -> None:
+    """The picture in the docs has the commands of the page: `make pictures` makes it."""
+    shown = re.sub(r"\s+", "", "".join(ET.parse(PICTURE).getroot().itertext()))
+    for block in commands()[1:]:
+        for line in block.splitlines():
+            assert re.sub(r"\s+", "", line) in shown, line

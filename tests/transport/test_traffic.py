@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+from weakref import ref
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -81,16 +82,27 @@ class TrafficTests(SynchronousTestCase):
         self.assertEqual(found, [1, 2, 3, 4, 5, 6])
 
     def test_connection_that_ends_before_its_turn(self) -> None:
-        """A descriptor that belongs to another connection by then is not asked for the wrong one."""
+        """The one that has its descriptor by then is asked in its place."""
         ends = [self.connect() for _ in range(2)]
         self.traffic.sample(self.connections, SAMPLES_S / 2)
-        for client, connection in ends:
-            self.exchange(10, 1, client, connection)
         first = ends[0][1]
         self.traffic.end(self.connections.pop(first.fd))
-        self.connections[first.fd] = Connection(None, first.fd)
+        client, connection = self.connect()
+        self.connections[first.fd] = replace(self.connections.pop(connection.fd), fd=first.fd)
+        self.exchange(10, 1, client, connection)
         self.traffic.sample(self.connections, SAMPLES_S / 2)
         self.assertEqual(self.counts(), (10, 1))
+
+    def test_connections_that_have_ended_are_freed(self) -> None:
+        """Their turn may never come: while nobody is connected, nobody is asked."""
+        ends = [self.connect() for _ in range(4)]
+        self.traffic.sample(self.connections, SAMPLES_S / 4)
+        ended = [ref(connection) for _, connection in ends]
+        for connection in [*self.connections.values()]:
+            self.traffic.end(self.connections.pop(connection.fd))
+        del ends, connection
+        self.traffic.sample(self.connections, SAMPLES_S)
+        self.assertEqual([each() for each in ended], [None] * 4)
 
     def test_sockets_without_counts(self) -> None:
         """Unix sockets have none, and a closed one has none any more."""
