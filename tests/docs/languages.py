@@ -54,7 +54,10 @@ def _fault_of_test(path: str, page: str) -> str:
     file = ROOT / path
     if not file.is_file():
         return f"there is no {path}"
-    name = page.rpartition("/")[2]
+    folder, _, name = page.rpartition("/")
+    if name == "README.md" and folder:
+        # A folder is known by its own name.
+        name = folder.rpartition("/")[2]
     return "" if name in file.read_text("utf-8") else f"{path} does not name {name}"
 
 
