@@ -16,11 +16,12 @@ CLIENTS := $(if $(shell command -v npm),tests/clients/node_modules/.package-lock
 # the tests start many hundreds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run certs chaos churn kills ferretdb test test-integration test-browsers test-sources test-workers test-twisted test-unit test-unit-debian test-oldest audit sbom wheel bench bench-quick bench-there bench-quick-there bench-peers bench-build bench-patches bench-load check format lint types docs reference wheel-test coverage soak recorded-hour mutants lock pictures clean help
+.PHONY: run certs docs-run test-docs chaos churn kills ferretdb test test-integration test-browsers test-sources test-workers test-twisted test-unit test-unit-debian test-oldest audit sbom wheel bench bench-quick bench-there bench-quick-there bench-peers bench-build bench-patches bench-load check format lint types docs reference wheel-test coverage soak recorded-hour mutants lock pictures clean help
 
 help:
 	@echo "make run      serve the demo feed on http://localhost:$(PLAIN_PORT)/ and https://localhost:$(PORT)/"
 	@echo "make test     run the test suite"
+	@echo "make test-docs  run every command and every block of code of the documentation; docs-run counts them"
 	@echo "make check    format, lint, types, docs, all tests, and the integration tests on Twisted's transport and with workers: what CI runs"
 	@echo "make test-workers  run the integration tests with two workers"
 	@echo "make bench    compare with nginx, h2o, nchan, Go, Rust; bench-quick in three minutes, bench-peers and bench-build for what to install; bench-patches HISTORY=FILE"
@@ -127,6 +128,12 @@ types: $(READY)
 # The tables of the documentation that are made of the code. A test fails if a page has others.
 reference: $(READY)
 	$(BIN)/python -m tests.reference
+# Each page runs in namespaces of its own, so ports and paths are those of the text.
+test-docs: $(READY) $(CLIENTS)
+	$(BIN)/python -m pytest --quiet -p no:python -p tests.docs.plugin $$($(BIN)/python -m tests.docs --pages)
+
+docs-run: $(READY)
+	@$(BIN)/python -m tests.docs
 
 # `make docs OPEN=1` also shows them in a browser.
 docs: $(READY)
@@ -223,7 +230,7 @@ bench-peers:
 	@echo "Servers that are missing are left out, and named."
 
 # The longest of them first: with --jobs, no other is left to run beside the last one.
-check: lint test-integration test-workers test-twisted test-browsers test-sources test-unit types docs
+check: lint test-integration test-workers test-twisted test-browsers test-sources test-docs test-unit types docs
 
 # The documents are always the same ones, so a picture only changes with the page.
 pictures: $(READY)

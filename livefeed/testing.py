@@ -1,7 +1,11 @@
 """Test doubles for programs that use livefeed, and for its own tests, without sockets and sleeping.
 
 ``make_site`` makes a complete site, and ``request`` sends a request to it in memory, through twisted.web's own parser.
-The test of a source can therefore look at the answers that watchers receive::
+The test of a source can therefore look at the answers that watchers receive:
+
+.. tested: tests/test_testing.py
+
+::
 
     clock = Clock()
     made = make_site("scores", sources={"scores": MySource()}, clock=clock)

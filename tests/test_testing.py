@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+import livefeed.testing
 from livefeed.document.snapshot import Sequence, Snapshot
 from livefeed.exceptions import ConfigurationError, SourceError
 from livefeed.feed.feed import Feed
 from livefeed.feed.state import State
 from livefeed.testing import MAX_BYTES, MemorySource, RecordingSubscriber, Response, make_site, request
+from tests.docs.blocks import docstring_blocks
 from tests.helpers.threads import Threads
 
 if TYPE_CHECKING:
@@ -26,6 +29,14 @@ Connection: Upgrade
 Upgrade: websocket
 Sec-WebSocket-Version: 13
 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="""
+
+
+class DocumentationTests(SynchronousTestCase):
+    def test_example(self) -> None:
+        """The example of livefeed/testing.py works as it stands, with a source of the reader's."""
+        (block,) = docstring_blocks(Path(livefeed.testing.__file__).read_text())
+        names = {"make_site": make_site, "request": request, "Clock": Clock}
+        exec(block.text, {**names, "MySource": lambda: MemorySource(deque([b'{"home": 1}', b'{"home": 2}']))})
 
 
 class MemorySourceTests(SynchronousTestCase):

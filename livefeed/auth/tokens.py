@@ -1,5 +1,7 @@
 """A file of tokens: one line for each, with a name, the token or its SHA-256, and optionally the end of its time.
 
+.. not run: the form of a file
+
 ::
 
     # NAME       TOKEN                        UNTIL

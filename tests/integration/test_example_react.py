@@ -1,4 +1,7 @@
-"""The example for React: built as its package says, and drawn only where the document changes."""
+"""The example for React: built as its package says, and drawn only where the document changes.
+
+It is one of ``examples/README.md``.
+"""
 
 from __future__ import annotations
 

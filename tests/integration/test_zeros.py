@@ -331,7 +331,7 @@ def test_we_published_zeros_and_nobody_saw_them(start: Start, place: Place, tmp_
             reason = str(each.facts.get("reason", ""))
             assert "/districts/0/winner is null" in reason, each
             assert count_of(each.facts["waiting"]) >= 0, each
-        asked = night.next("livefeed ctl status")
+        asked = night.next("livefeed ctl desk")
         assert "held" in asked, asked
         assert "winners" in asked, asked
         night.all_see("held", first, 1200, "21:41  why?")

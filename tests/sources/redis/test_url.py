@@ -14,6 +14,7 @@ from livefeed.exceptions import ConfigurationError
 from livefeed.sources import split_url
 from livefeed.sources.redis import RedisSource
 from livefeed.sources.redis.connection import Server
+from tests.helpers.documentation import code_block
 from tests.sources.redis.peer import MAX_BYTES, PASSWORD
 
 if TYPE_CHECKING:
@@ -35,6 +36,15 @@ class UrlTests(SynchronousTestCase):
         source = self.source("redis://localhost/0/k")
         self.assertEqual(source.servers, (Server("localhost", 6379),))
         self.assertEqual((source.username, source.password), (None, None))
+
+    def test_documentation(self) -> None:
+        """The URLs of docs/howto/sources/redis.md."""
+        for url in code_block("howto/sources/redis.md", "text").splitlines():
+            scheme, _, rest = url.partition("://")
+            self.assertIn("results", rest)
+            shown = str(self.source(url.partition("?ca=")[0]))
+            self.assertTrue(shown.startswith(f"{scheme}:"), shown)
+            self.assertNotIn("secret", shown)
 
     def test_ipv6(self) -> None:
         """An IPv6 address stands in brackets, and is named so."""
