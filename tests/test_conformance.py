@@ -1,4 +1,4 @@
-"""docs/conformance.md names tests that are there, and one at least for each requirement."""
+"""docs/explanation/conformance.md names tests that are there, and one at least for each requirement."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 ROOT = Path(__file__).parent.parent
-DOCUMENT = ROOT / "docs" / "conformance.md"
+DOCUMENT = ROOT / "docs" / "explanation" / "conformance.md"
 
 _TEST = re.compile(r"`(tests/[^`]*)`")
 _RULE = re.compile(r"(?:\|-+)+\|")

@@ -52,7 +52,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "tap": "config process service workers",
     }.items()
 }
-"""For each folder the folders whose modules it may import, as ``docs/architecture.md`` draws it."""
+"""For each folder the folders whose modules it may import, as ``docs/explanation/architecture.md`` draws it."""
 
 TESTS = Path(__file__).parent
 
@@ -166,7 +166,7 @@ class ImportTests(SynchronousTestCase):
 
     def test_the_documented_table_is_the_same(self) -> None:
         """Contributors read the table in the documentation, and not this file."""
-        documented = documented_imports((TESTS.parent / "docs" / "architecture.md").read_text("utf-8"))
+        documented = documented_imports((TESTS.parent / "docs" / "explanation" / "architecture.md").read_text("utf-8"))
         self.assertEqual(sorted(documented), sorted(MAY_IMPORT))
         for folder, allowed in MAY_IMPORT.items():
             with self.subTest(folder):

@@ -345,7 +345,7 @@ class Protocol:
         return longest_s * (1 + self.part()) / 2
 
     def _wait_for_next(self, answer: Answer, now: float) -> list[Action]:
-        """Waits until the next poll is due, as docs/protocol.md describes it."""
+        """Waits until the next poll is due, as docs/reference/protocol.md describes it."""
         interval_s = self._interval_s or TICK_S
         next_s = interval_s if answer.next_ms is None else answer.next_ms / 1000
         delay_s = max(next_s + self.part() * interval_s / 10, interval_s / 2)

@@ -163,7 +163,7 @@ class Rules:
         released from one rule, check it again without that one.
 
         It may run in a thread, and in several at a time: what they remember about documents is always true, and at
-        worst not remembered. docs/benchmarks.md has the time that it takes.
+        worst not remembered. docs/explanation/benchmarks.md has the time that it takes.
 
         :param shown: the document that watchers are shown; ``None`` if there is none. Then rules that compare have
             nothing to refuse.

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from livefeed.transport.limits import Limits
 
 BYTES_PER_CONNECTION = 48 * 1024
-"""Memory of one connection: 25 KB in the process for a TLS subscriber, 22 KB for a TLS poller (docs/benchmarks.md),
-some 6 KB in the kernel for the socket, and up to 16 KB of data that the client has not read."""
+"""Memory of one connection: 25 KB in the process for a TLS subscriber, 22 KB for a TLS poller
+(docs/explanation/benchmarks.md), some 6 KB in the kernel for the socket, and up to 16 KB of data that the client has
+not read."""
 
 RESERVE_PART, MAX_RESERVE = 0.1, 256 * 1024 * 1024
 """The memory that is set aside: this part of the limit, but not more than these bytes. It is for a document of 1 MiB

@@ -30,7 +30,8 @@ KEYED = (b"accept", b"accept-encoding", b"if-none-match", b"origin", b"connectio
 """The fields on which an answer may depend.
 
 ``Vary`` names three of them at most: ``Accept``, ``Accept-Encoding`` and ``Origin``. Caches know the meaning of
-``If-None-Match`` and ``Connection``, and let requests with ``Prefer`` or ``A-IM`` pass (``docs/caches.md``).
+``If-None-Match`` and ``Connection``, and let requests with ``Prefer`` or ``A-IM`` pass
+(``docs/howto/proxies/index.md``).
 """
 
 # A request with one of these fields is left to twisted.web. TE is not among them: it is about trailers and transfer

@@ -1,4 +1,4 @@
-"""The parts of README and of ``docs/benchmarks.md`` that are made of ``docs/benchmarks.json``, and of nothing else.
+"""The parts of README and of ``docs/explanation/benchmarks.md`` that are made of ``docs/benchmarks.json`` alone.
 
 They are between the lines ``<!-- bench: NAME -->`` and ``<!-- bench: end -->``.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "docs" / "benchmarks.json"
-PAGES = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md")
+PAGES = (ROOT / "README.md", ROOT / "docs" / "explanation" / "benchmarks.md")
 
 REGION = re.compile(r"<!-- bench: (\w+) -->\n.*?<!-- bench: end -->", re.DOTALL)
 

@@ -107,9 +107,9 @@ class ReplayTests(SynchronousTestCase):
         )
 
     def test_documentation(self) -> None:
-        """The lines of docs/rules.md."""
+        """The lines of docs/howto/rules.md."""
         self.record((document(50), 10), (document(45), 10), (document(46), 10), (document(0), 60))
-        self.assertEqual("\n".join(self.replay()[1]) + "\n", code_block("rules.md", "text", 1))
+        self.assertEqual("\n".join(self.replay()[1]) + "\n", code_block("howto/rules.md", "text", 1))
 
     def test_gate(self) -> None:
         """Documents that the gate refuses are told, and change nothing."""

@@ -142,15 +142,15 @@ class TriedDocumentTests(SynchronousTestCase):
         self.assertEqual(tried.document, ("-", b'{"votes": 1}'))
 
     def test_documentation(self) -> None:
-        """The settings, documents and lines of docs/rules.md."""
+        """The settings, documents and lines of docs/howto/rules.md."""
         (self.folder / "results.schema.json").write_text('{"type": "object"}')
-        (self.folder / "livefeed.toml").write_text(code_block("rules.md", "toml", 1))
+        (self.folder / "livefeed.toml").write_text(code_block("howto/rules.md", "toml", 1))
         (feed,) = Settings.read({"config": str(self.folder / "livefeed.toml")}, {}).feeds
         for index, name in enumerate(("last.json", "next.json")):
-            (self.folder / name).write_text(code_block("rules.md", "json", index))
+            (self.folder / name).write_text(code_block("howto/rules.md", "json", index))
         tried = try_document(feed, str(self.folder / "next.json"), str(self.folder / "last.json"))
-        self.assertEqual("\n".join(self.text(tried)) + "\n", code_block("rules.md", "text"))
-        (self.folder / "livefeed.toml").write_text(code_block("rules.md", "toml"))
+        self.assertEqual("\n".join(self.text(tried)) + "\n", code_block("howto/rules.md", "text"))
+        (self.folder / "livefeed.toml").write_text(code_block("howto/rules.md", "toml"))
         (feed,) = Settings.read({"config": str(self.folder / "livefeed.toml")}, {}).feeds
         self.assertEqual(
             [str(rule) for rule in feed.rules], ["hold by never_falls /districts/{name=*}/votes, /counted"]

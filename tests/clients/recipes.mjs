@@ -1,4 +1,4 @@
-// Bundles the recipes of docs/javascript.md for a browser.
+// Bundles the recipes of docs/reference/javascript.md for a browser.
 //
 // node recipes.mjs FOLDER reads Title.jsx, and the folders svelte and vue with feed.js and a component, and writes
 // recipes.js: a script that shows each of them in the element of its name.

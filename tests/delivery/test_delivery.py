@@ -122,7 +122,7 @@ MORTAL = (State.LIVE, State.STALE, State.HELD)
 
 
 class StateTests(SynchronousTestCase):
-    """The table of states in ``docs/protocol.md``: each state, in each way of delivery, with its members.
+    """The table of states in ``docs/reference/protocol.md``: each state, in each way of delivery, with its members.
 
     A client that follows is told when the state begins and when it ends, and one that comes meanwhile is told at once.
     """

@@ -51,7 +51,7 @@ def deflated(message: bytes, version: str | None) -> bytes:
 
 @dataclass
 class Watcher:
-    """A client of the protocol, as docs/protocol.md describes it.
+    """A client of the protocol, as docs/reference/protocol.md describes it.
 
     :ivar document: its copy.
     :ivar kinds: the types of the messages that it was sent.

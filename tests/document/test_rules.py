@@ -180,8 +180,8 @@ class SameRefusalTests(SynchronousTestCase):
         self.assertFalse(same_refusal(pulls[-1], self.held(shown, night(N=0))))
 
     def test_documentation(self) -> None:
-        """The tables of docs/rules.md, with a release after five pulls."""
-        text = (DOCS / "rules.md").read_text()
+        """The tables of docs/howto/rules.md, with a release after five pulls."""
+        text = (DOCS / "howto" / "rules.md").read_text()
         tables = re.findall(r"^\| pull \|.*\n\|---.*\n((?:\|.*\n)+)", text, re.MULTILINE)
         self.assertEqual(len(tables), 3)
         for table in tables:

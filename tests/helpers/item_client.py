@@ -1,4 +1,4 @@
-"""A client of ``livefeed.delta.v2``, as docs/protocol.md describes it: it verifies all that it shows."""
+"""A client of ``livefeed.delta.v2``, as docs/reference/protocol.md describes it: it verifies all that it shows."""
 
 from __future__ import annotations
 

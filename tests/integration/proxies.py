@@ -1,4 +1,4 @@
-"""Proxies in front of livefeed: nginx, Varnish and HAProxy, with the configuration of ``docs/caches.md``."""
+"""Proxies in front of livefeed: nginx, Varnish and HAProxy, with the configuration of ``docs/howto/proxies/``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
     from pathlib import Path
 
-PAGE = "caches.md"
+PAGE = "howto/proxies/index.md"
 LIVEFEED_PORT = "8080"
 """The port that livefeed has in the examples of the page."""
 

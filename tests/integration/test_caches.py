@@ -1,4 +1,4 @@
-"""HTTP caches in front of livefeed: nginx and Varnish, with the configuration of ``docs/caches.md``."""
+"""HTTP caches in front of livefeed: nginx and Varnish, with the configuration of ``docs/howto/proxies/``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The configurations of ``docs/deploy/``, with the real programs as far as they can be run here."""
+"""The configurations of ``docs/howto/deploy/``, with the real programs as far as they can be run here."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class TestHAProxy:
 
     def configured(self, directory: Path, port: int, nodes: Iterable[int]) -> Path:
         """Writes the configuration of the page, with other addresses."""
-        text = code_block("deploy/haproxy.md", "haproxy")
+        text = code_block("howto/deploy/haproxy.md", "haproxy")
         for number, node in enumerate(nodes, 1):
             assert text.count(f"10.0.0.{number}:8443") == 2
             text = text.replace(f"10.0.0.{number}:8443", f"{HOST}:{node}")
@@ -162,7 +162,10 @@ class TestKubernetes:
     @pytest.fixture
     def manifests(self) -> dict[str, Any]:
         """Gives them by their kinds."""
-        return {each["kind"]: each for each in yaml.safe_load_all((DOCS / "deploy" / "kubernetes.yaml").read_text())}
+        return {
+            each["kind"]: each
+            for each in yaml.safe_load_all((DOCS / "howto" / "deploy" / "kubernetes.yaml").read_text())
+        }
 
     def pod(self, manifests: dict[str, Any]) -> dict[str, Any]:
         pod: dict[str, Any] = manifests["Deployment"]["spec"]["template"]["spec"]

@@ -254,7 +254,7 @@ def test_a_clock_that_is_wrong(browser: Chrome, server: Server) -> None:
 
 def test_the_page_of_the_documentation(browser: Chrome, server: Server) -> None:
     """Five lines on a page of another origin, word for word: it shows each version."""
-    html = code_block("javascript.md", "html")
+    html = code_block("reference/javascript.md", "html")
     assert html.count("\n") <= 5
     page = ("<!doctype html><meta charset=utf-8><body>" + html.replace("https://example.org", server.origin)).encode()
 

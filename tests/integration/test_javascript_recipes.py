@@ -1,4 +1,4 @@
-"""The recipes of ``docs/javascript.md``, word for word, in a real browser: plain DOM, React, Svelte and Vue."""
+"""The recipes of ``docs/reference/javascript.md``, word for word, in a browser: plain DOM, React, Svelte and Vue."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.peers
 
 CLIENTS = Path(__file__).resolve().parent.parent / "clients"
-PAGE = "javascript.md"
+PAGE = "reference/javascript.md"
 PLAIN, SVELTE, VUE = 1, 2, 3
 """The places of the recipes among the blocks of HTML."""
 

@@ -23,7 +23,7 @@ def test_installed_source_is_served(start: Start, tmp_path: Path, monkeypatch: p
     """A source that is installed beside livefeed is pulled, and its changes reach subscribers."""
     directory = tmp_path / "packages"
     directory.mkdir()
-    shown = code_block("sources/writing.md", "python")
+    shown = code_block("howto/sources/writing.md", "python")
     install(directory, "livefeed_clock", shown, "clock = livefeed_clock:ClockSource")
     monkeypatch.setenv("PYTHONPATH", str(directory))
     livefeed = start("--source", "clock:?name=now", "--interval", "0.2", "--push", "change")

@@ -1,4 +1,4 @@
-"""Events through nginx, Varnish and HAProxy, with the configuration of ``docs/caches.md``, while livefeed is away."""
+"""Events through nginx, Varnish and HAProxy, as configured in ``docs/howto/proxies/``, while livefeed is away."""
 
 from __future__ import annotations
 

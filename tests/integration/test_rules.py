@@ -1,4 +1,4 @@
-"""The rules of docs/rules.md in a livefeed that runs: a recount passes, and zeros do not."""
+"""The rules of docs/howto/rules.md in a livefeed that runs: a recount passes, and zeros do not."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_recount_and_zeros(start: Start, tmp_path: Path) -> None:
     """A recount does not freeze the night; zeros are not released, however long they last."""
     source, config = tmp_path / "document.json", tmp_path / "livefeed.toml"
     (tmp_path / "results.schema.json").write_text('{"type": "object"}')
-    settings = code_block("rules.md", "toml", 1)
+    settings = code_block("howto/rules.md", "toml", 1)
     settings = re.sub(r"^source = .*$", f'source = "file:{source}"\ninterval = 0.1', settings, flags=re.MULTILINE)
     config.write_text(settings.replace("release_pulls = 30", f"release_pulls = {PULLS}"))
     replace_file(source, night(1200, 700))

@@ -1,8 +1,9 @@
 """A watcher that changes transport, or reconnects, between any two versions neither misses nor repeats one.
 
 It follows a random schedule of polls, long polls, server-sent events and WebSockets. From one to the next it keeps only
-the values that docs/protocol.md names: a tag, an id, a version. Meanwhile the document changes, returns to an earlier
-version, stays the same, or cannot be pulled; also in the middle of a request, and while the watcher does not read.
+the values that docs/reference/protocol.md names: a tag, an id, a version. Meanwhile the document changes, returns to an
+earlier version, stays the same, or cannot be pulled; also in the middle of a request, and while the watcher does not
+read.
 
 **It misses none** means that
 

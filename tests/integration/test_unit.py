@@ -33,7 +33,7 @@ pytestmark = pytest.mark.processes
 CHECKOUT = Path(__file__).parents[2]
 UNITS = CHECKOUT / "docs" / "systemd"
 UNIT = UNITS / "livefeed.service"
-PAGE = CHECKOUT / "docs" / "deploy" / "systemd.md"
+PAGE = CHECKOUT / "docs" / "howto" / "deploy" / "systemd.md"
 
 # By PR_SET_MDWE, which Linux has since 6.3, and systemd uses.
 WITHOUT_WRITE_EXECUTE = """
@@ -197,7 +197,7 @@ class TestUnit:
     def test_stands_in_the_docs(self) -> None:
         """The units in the docs are the tested ones."""
         for name in ("livefeed.service", "livefeed.socket", "socket.conf", "sysusers.conf"):
-            assert f"```{{literalinclude}} ../systemd/{name}\n" in PAGE.read_text()
+            assert f"```{{literalinclude}} ../../systemd/{name}\n" in PAGE.read_text()
 
 
 class TestWithoutWritableExecutableMemory:

@@ -1,4 +1,4 @@
-"""We published zeros and nobody saw them: the story of ``docs/zeros.md``, command by command.
+"""We published zeros and nobody saw them: the story of ``docs/night/zeros.md``, command by command.
 
 Six watchers look at each step: a poller, a poller behind nginx, an event stream, a WebSocket without a subprotocol, and
 WebSockets with ``livefeed.delta.v1`` and ``livefeed.delta.v2``.
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.peers
 
-PAGE = "zeros.md"
+PAGE = "night/zeros.md"
 BIN = Path(sys.executable).parent
 
 

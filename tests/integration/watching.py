@@ -1,5 +1,5 @@
-"""A watcher as docs/protocol.md describes it: its copy, its requests and the messages that it may receive. It has no
-socket.
+"""A watcher as docs/reference/protocol.md describes it: its copy, its requests and the messages that it may receive. It
+has no socket.
 
 Rule: this module does not trust livefeed. It hashes versions itself, applies patches with the tests' own code, and
 learns the true documents from another place.

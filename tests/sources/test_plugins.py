@@ -19,7 +19,7 @@ from livefeed.sources import Source, make_source
 from tests.helpers.documentation import code_block
 from tests.helpers.packages import install
 
-PAGE = "sources/writing.md"
+PAGE = "howto/sources/writing.md"
 SECRET = "correct-horse"
 
 

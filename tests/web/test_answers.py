@@ -211,7 +211,7 @@ class EveryAnswerTests(SynchronousTestCase):
         return feed.snapshot.version
 
     def test_all_kinds_are_here(self) -> None:
-        """Every status that docs/protocol.md tells of, and no other; without them this module would prove little."""
+        """Every status of docs/reference/protocol.md, and no other; without them this module would prove little."""
         statuses = {exchange.response.status for exchange in self.answers(b"GET")}
         self.assertEqual(
             statuses,

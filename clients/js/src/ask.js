@@ -24,8 +24,9 @@ export async function ask(line, feed, turn, isWaiting) {
   const headers = {};
   // The answer comes before the page has to say that it knows nothing.
   const waitS = isWaiting ? Math.min(MOST_WAIT_S, Math.floor(line.tick / 1000) + 1) : 0;
-  // A page of another origin cannot set these fields without one more request each time (docs/protocol.md). The browser
-  // asks for changes by itself, and hands over the document from its cache if there are none.
+  // A page of another origin cannot set these fields without one more request each time
+  // (docs/reference/protocol.md). The browser asks for changes by itself, and hands over the document from its cache if
+  // there are none.
   if (feed.have && !feed.isForeign) {
     headers["If-None-Match"] = `"${feed.have}"`;
     // Caches pass these two on, so polls do not have them.

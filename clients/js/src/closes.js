@@ -8,7 +8,7 @@ export function timeOf(value, most = HOUR_MS) {
 }
 
 /**
- * Reads what the server says when it closes a WebSocket (docs/protocol.md, "Close codes").
+ * Reads what the server says when it closes a WebSocket (docs/reference/protocol.md, "Close codes").
  *
  * @returns {number | undefined} The time in ms after which the client comes back; Infinity if it must not; undefined if
  *   the server said nothing: the line is broken.

@@ -1,6 +1,6 @@
 // One document, or a part of one: what a client has of it, and what it may show.
 //
-// Transports deliver the messages of livefeed.delta.v2 (docs/protocol.md); answers of polling are turned into the same
+// Transports deliver the messages of livefeed.delta.v2 (docs/reference/protocol.md); answers of polling are turned into the same
 // messages. They are applied in order. A document is shown after it has been verified, together with the state that came
 // with it. This module does no input or output.
 

@@ -1,4 +1,4 @@
-// livefeed.js: follows the JSON documents of a livefeed server. See docs/javascript.md.
+// livefeed.js: follows the JSON documents of a livefeed server. See docs/reference/javascript.md.
 
 import { Item } from "./item.js";
 import { Line, TRANSPORTS } from "./line.js";

@@ -1,4 +1,4 @@
-// The messages of livefeed.delta.v2, checked before anything reads them (docs/protocol.md).
+// The messages of livefeed.delta.v2, checked before anything reads them (docs/reference/protocol.md).
 
 import { timeOf } from "./closes.js";
 

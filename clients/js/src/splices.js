@@ -4,7 +4,7 @@ const MOST_BYTES = 1 << 28;
 const encoder = new TextEncoder();
 
 /**
- * Applies splices: texts, lengths and distances, as docs/protocol.md describes them.
+ * Applies splices: texts, lengths and distances, as docs/reference/protocol.md describes them.
  *
  * The caller compares the SHA-256 of the result with the version.
  *

@@ -1,4 +1,4 @@
-// Follows protected feeds (docs/access.md): sends a token with each request and each handshake, or the cookies of a page.
+// Follows protected feeds (docs/howto/access.md): sends a token with each request and each handshake, or the cookies of a page.
 
 /** The handlers that livefeed.js sets. */
 const HANDLERS = ["onopen", "onmessage", "onerror", "onclose"];

@@ -1,4 +1,4 @@
-// livefeed.verify.js: follows a document that is signed, and shows nothing else. See docs/signatures.md.
+// livefeed.verify.js: follows a document that is signed, and shows nothing else. See docs/howto/signatures.md.
 //
 // It stands between livefeed.js and the network: each answer and each message is verified before livefeed.js sees it,
 // which then compares the document with the version that was signed. So livefeed.js knows nothing of signatures.

@@ -1,6 +1,6 @@
 // Package items keeps the documents of one connection of livefeed.delta.v2: it applies each message, verifies the
 // result, and says what to show and what to send. It knows no connection and no clock. The protocol is in
-// docs/protocol.md.
+// docs/reference/protocol.md.
 package items
 
 import (

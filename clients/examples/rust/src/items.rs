@@ -1,5 +1,5 @@
 //! The documents of one connection of `livefeed.delta.v2`: each message is applied, and the result is verified. There is
-//! no connection and no clock here. The protocol is in `docs/protocol.md`.
+//! no connection and no clock here. The protocol is in `docs/reference/protocol.md`.
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
