@@ -34,9 +34,9 @@ class RunbookTests(SynchronousTestCase):
     def test_each_alert_leads_to_a_section_that_names_it(self) -> None:
         """The link is in the message that reaches the operator's telephone."""
         by_anchor = {each.anchor: each for each in self.faults}
-        for alert, annotations in rules().items():
-            page, _, anchor = annotations["runbook_url"].partition("#")
-            self.assertTrue(page.endswith("/" + PAGE.replace(".md", ".html")), annotations)
+        for alert, messages in rules().items():
+            page, _, anchor = messages["runbook_url"].partition("#")
+            self.assertTrue(page.endswith("/" + PAGE.replace(".md", ".html")), messages)
             self.assertIn(alert, by_anchor[anchor].alarms)
 
     def test_each_section_says_everything(self) -> None:

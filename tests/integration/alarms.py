@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 RULES = DOCS / "alerts.yml"
 
-STEP = "250ms"
-"""The time from one look of Prometheus to the next."""
+STEP = "1s"
+"""The time from one look of Prometheus to the next, and the time that livefeed has for its answer."""
 
-WINDOW = "5s"
+WINDOW = "8s"
 """The time over which rates are taken."""
 
 TOKEN = "prometheus-asks-with-this-token"
@@ -102,6 +102,16 @@ class Alarms:
         finally:
             self._process.close()
 
+    def change_rules(self, old: str, new: str) -> None:
+        """Changes the rules, and has Prometheus read them."""
+        file = self.directory / "alerts.yml"
+        text = file.read_text("utf-8")
+        assert text.count(old) == 1, old
+        file.write_text(text.replace(old, new))
+        mark = self._process.mark()
+        self._process.signal(signal.SIGHUP)
+        self._process.wait_for("Completed loading of configuration file", start=mark)
+
     def firing(self) -> dict[str, dict[str, Any]]:
         """Gives the annotations of each alert that fires, by its name."""
         answer = self._http.get("/api/v1/alerts").raise_for_status().json()
@@ -112,8 +122,14 @@ class Alarms:
         }
 
     def wait_for(self, *names: str) -> None:
-        """Returns when these alerts fire."""
-        self._wait(lambda firing: {*names} <= firing.keys(), f"not all of {names} fire")
+        """Returns when each of these alerts has fired; some of them end by themselves."""
+        seen: set[str] = set()
+
+        def has_fired(firing: dict[str, Any]) -> bool:
+            seen.update(firing)
+            return {*names} <= seen
+
+        self._wait(has_fired, f"not all of {names} fire")
 
     def wait_until_over(self, *names: str) -> None:
         """Returns when none of these alerts fires."""
