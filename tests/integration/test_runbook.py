@@ -566,7 +566,7 @@ class TestMachine:
         night.settings["workers"] = 1
         night.configure()
         # Without workers an upgrade is refused, as the page says; the tests of upgrades have those with workers.
-        assert "needs workers" in night.type(heading, "livefeed ctl upgrade", code=1)
+        assert "livefeed runs without workers" in night.type(heading, "livefeed ctl upgrade", code=1)
         night.finish(heading)
 
 
