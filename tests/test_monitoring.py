@@ -41,8 +41,8 @@ class NameTests(SynchronousTestCase):
 
     def test_of_the_documentation(self) -> None:
         """The table of metrics names each family, and no other."""
-        _, _, below = (DOCS / "operations.md").read_text().partition("\n### Metrics\n")
-        table = [line.split("|")[1] for line in below.partition("\n### ")[0].splitlines() if line.startswith("| `")]
+        lines = (DOCS / "reference" / "metrics.md").read_text().splitlines()
+        table = [line.split("|")[1] for line in lines if line.startswith("| `")]
         names = {name for cell in table for name in _NAME.findall(cell)}
         self.assertEqual(names, {PREFIX + name for name in FAMILIES})
 

@@ -32,7 +32,7 @@ class SampleTests(SynchronousTestCase):
                 self.assertIn(family.combine, ("sum", "parent"), family.name)
 
     def test_every_family_is_documented(self) -> None:
-        """The table of the operator's manual names each metric."""
-        text = (Path(__file__).parents[2] / "docs" / "operations.md").read_text("utf-8")
+        """The table of the reference names each metric."""
+        text = (Path(__file__).parents[2] / "docs" / "reference" / "metrics.md").read_text("utf-8")
         missing = [name for name in FAMILIES if f"`livefeed_{name}" not in text]
         self.assertEqual(missing, [])

@@ -17,6 +17,7 @@ from livefeed.config import settings as settings_module
 from livefeed.config.layers import SettingValue
 from livefeed.config.settings import MAX_ERRORS, MAX_FEEDS, OPTIONS, FeedSettings, Layers, Settings, _leave_out
 from livefeed.exceptions import ConfigurationError
+from tests.helpers.documentation import DOCS
 
 
 def read(options: dict[str, Any] | None = None, /, **environment: str) -> Settings:
@@ -255,14 +256,12 @@ class OptionTests(SynchronousTestCase):
 
 
 class DocumentationTests(SynchronousTestCase):
-    """The settings in docs/operations.md."""
-
-    def setUp(self) -> None:
-        self.text = Path(__file__).parent.parent.parent.joinpath("docs", "operations.md").read_text("utf-8")
+    """The settings in the documentation."""
 
     def test_table_of_the_settings(self) -> None:
         """It has each key, option and variable, and the defaults that there are."""
-        rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in self.text.splitlines() if "LIVEFEED_" in row]
+        text = (DOCS / "reference" / "configuration.md").read_text("utf-8")
+        rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in text.splitlines() if "LIVEFEED_" in row]
         told = {}
         for keys, options, variables, default, _ in (row for row in rows if len(row) == 5):
             for option, variable in zip(options.split(", "), variables.split(", "), strict=True):
@@ -279,8 +278,9 @@ class DocumentationTests(SynchronousTestCase):
 
     def test_example(self) -> None:
         """It is one."""
-        start = self.text.index("    # /etc/livefeed/livefeed.toml\n")
-        lines = self.text[start : self.text.index("\n- ", start)].splitlines()
+        text = (DOCS / "howto" / "several-feeds.md").read_text("utf-8")
+        start = text.index("    # /etc/livefeed/livefeed.toml\n")
+        lines = text[start : text.index("\n- ", start)].splitlines()
         path = scratch(self) / "livefeed.toml"
         path.write_text("\n".join(line.removeprefix("    ") for line in lines))
         parsed = read({"config": str(path)})

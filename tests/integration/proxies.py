@@ -141,9 +141,9 @@ def haproxy(directory: Path, port: int, changes: dict[str, str]) -> Cache:
 
 
 def passing_haproxy(directory: Path, port: int, changes: dict[str, str]) -> Cache:
-    """Starts HAProxy in front of a port of TLS, which passes through, with the configuration of ``operations.md``."""
+    """Starts HAProxy in front of a port of TLS, which passes through, as ``docs/howto/client-addresses.md`` has it."""
     own = free_port()
-    text = code_block("operations.md", "haproxy")
+    text = code_block("howto/client-addresses.md", "haproxy")
     addresses = {"bind :443\n": f"bind {HOST}:{own}\n", "10.0.0.2:8443": f"{HOST}:{port}"}
     return _run_haproxy(directory, own, replaced(text, {**addresses, **changes}))
 

@@ -23,7 +23,7 @@ from livefeed.web.reconnect_slots import (
 
 CLIENTS = 20_000
 START_S = 2
-"""Seconds that a new process takes until it listens, as docs/operations.md says."""
+"""Seconds that a new process takes until it listens, as docs/howto/stopping.md says."""
 
 
 def slots(count: int, first_s: float = RECONNECT_DELAYS_S[0], returns_per_s: float = RECONNECTS_PER_S) -> list[int]:

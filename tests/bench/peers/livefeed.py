@@ -14,7 +14,7 @@ FEEDS = ("one", "two", "three", "four", "five")
 OPENSSL_3_PYTHON = BUILT.parent / "openssl3" / "bin" / "python"
 
 UNIT = ("PYTHONMALLOC=malloc", "GLIBC_TUNABLES=glibc.malloc.hugetlb=1")
-"""Variables of livefeed's environment, as in the unit in ``docs/operations.md``."""
+"""Variables of livefeed's environment, as in the unit in ``docs/systemd/livefeed.service``."""
 
 
 class Livefeed(Server):
