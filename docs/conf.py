@@ -14,3 +14,4 @@ nitpicky = True
 def setup(app: Sphinx) -> None:
     """Names the languages that Pygments does not know, and that are shown as they are."""
     app.add_lexer("haproxy", TextLexer)
+    app.add_lexer("caddyfile", TextLexer)

@@ -355,6 +355,22 @@ class TestDocument:
         night.alarms.wait_until_over("LivefeedDocumentIsWithdrawn")
         night.finish(heading)
 
+    def test_overlay_does_not_fit(self, night: Night) -> None:
+        """The place that an editor has corrected is gone."""
+        heading = "An overlay does not fit"
+        night.write(votes=1, winner="Bob")
+        livefeed = night.start()
+        night.run("livefeed ctl overlay results set /winner '\"Ada\"'")
+        wait_until(lambda: livefeed.http.get("/results").json().get("winner") == "Ada", livefeed.log)
+        night.write(votes=2, winners=["Cyd"])
+        night.goes_off(heading)
+        night.all_see(2, "live")
+        night.status_has("overlay: .*/winner")
+        assert "/winner" in night.type(heading, "livefeed ctl overlay results list")
+        night.type(heading, "livefeed ctl overlay results drop")
+        assert "/winner" not in night.run("livefeed ctl status")
+        night.finish(heading)
+
     def test_settings_are_refused(self, night: Night) -> None:
         """The mistake is named with its line, and the correction is taken."""
         heading = "New settings are refused"
@@ -532,6 +548,40 @@ class TestMachine:
             livefeed.wait_for_log("stored again", start=mark)
             night.all_see(2, "live")
             assert client.post("/-/hold", json={"feed": "results"}).status_code == 200
+        night.finish(heading)
+
+    def test_file_is_damaged(self, night: Night) -> None:
+        """The versions before the damage count, and the decision is that of before."""
+        heading = "A file is damaged"
+        state = night.directory / "state"
+        livefeed = night.start("--state-dir", str(state))
+        night.run("livefeed ctl hold results --reason 'until the recount'")
+        assert livefeed.terminate() == 0
+        with (state / "results.versions").open("ab") as file:
+            file.write(b"these bytes are no record\n" * 9)
+        night.start("--state-dir", str(state), live=False)
+        night.goes_off(heading)
+        night.all_see(1, "held")
+        assert "results.versions.damaged" in night.type(heading, "ls -l")
+        assert "until the recount" in night.type(heading, "livefeed ctl desk")
+        night.type(heading, "livefeed ctl embargo")
+        night.finish(heading)
+
+    def test_lines_of_the_access_log_are_dropped(self, night: Night) -> None:
+        """The disk of the log is full; a new file is opened by a reload."""
+        heading = "Lines of the access log are dropped"
+        log = night.directory / "access.log"
+        log.symlink_to("/dev/full")
+        livefeed = night.start("--access-log", str(log))
+        night.all_see(1, "live")
+        night.goes_off(heading)
+        night.all_see(1, "live")
+        night.type(heading, "df -h")
+        log.unlink()
+        mark = livefeed.mark()
+        night.type(heading, "livefeed ctl reload")
+        night.all_see(1, "live")
+        livefeed.wait_for_log("lines are written again", start=mark)
         night.finish(heading)
 
     def test_clock_is_wrong(self, night: Night) -> None:
