@@ -356,13 +356,13 @@ class TestDocument:
         night.finish(heading)
 
     def test_overlay_does_not_fit(self, night: Night) -> None:
-        """The place that an editor has corrected is gone."""
+        """The source has another value in the place of the one that an editor has corrected."""
         heading = "An overlay does not fit"
         night.write(votes=1, winner="Bob")
         livefeed = night.start()
-        night.run("livefeed ctl overlay results set /winner '\"Ada\"'")
+        night.run("livefeed ctl overlay results set /winner '\"Ada\"' --expect '\"Bob\"'")
         wait_until(lambda: livefeed.http.get("/results").json().get("winner") == "Ada", livefeed.log)
-        night.write(votes=2, winners=["Cyd"])
+        night.write(votes=2, winner="Cyd")
         night.goes_off(heading)
         night.all_see(2, "live")
         night.status_has("overlay: .*/winner")
@@ -766,7 +766,8 @@ def _again(action: Callable[[], bool], *, wanted: bool | None = True) -> Iterato
 
     :param wanted: what it must return each time; ``None`` if that does not matter.
     """
-    ended, wrong = threading.Event(), []
+    ended = threading.Event()
+    wrong: list[bool] = []
 
     def repeat() -> None:
         while not ended.wait(0.1):
