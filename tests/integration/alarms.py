@@ -27,8 +27,8 @@ RULES = DOCS / "alerts.yml"
 STEP = "1s"
 """The time from one look of Prometheus to the next, and the time that livefeed has for its answer."""
 
-WINDOW = "8s"
-"""The time over which rates are taken."""
+WINDOW, LONG_WINDOW = "8s", "120s"
+"""The time over which rates are taken, and over which starts of processes are counted, each of which takes seconds."""
 
 TOKEN = "prometheus-asks-with-this-token"
 
@@ -39,7 +39,9 @@ def shortened(text: str) -> str:
     :raises AssertionError: if they have no times.
     """
     text, pauses = re.subn(r"^ +for: \d+[smh]\n", "", text, flags=re.MULTILINE)
+    text, long_windows = re.subn(r"\[15m\]", f"[{LONG_WINDOW}]", text)
     text, windows = re.subn(r"\[\d+m\]", f"[{WINDOW}]", text)
+    assert long_windows == 2, text
     assert pauses > 10, text
     assert windows > 10, text
     return text
