@@ -1,4 +1,7 @@
-"""Events through nginx, Varnish, HAProxy and Caddy, as configured in ``docs/howto/proxies/``, while livefeed is away."""
+"""Events through nginx, Varnish, HAProxy and Caddy while livefeed is away.
+
+Their configurations are those of ``docs/howto/proxies/index.md`` and ``docs/howto/proxies/caddy.md``.
+"""
 
 from __future__ import annotations
 
