@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ import pytest
 
 from tests.authority import Holder
 from tests.helpers.runbook import sections
+from tests.helpers.signed_tokens import AUDIENCE, ISSUER, private_key, public_pem, sign
 from tests.helpers.threaded_server import ThreadedServer
 from tests.helpers.waiting import wait_until
 from tests.integration.alarms import RULES, Alarms
@@ -34,6 +36,7 @@ from tests.integration.harness import (
     WAIT_S,
     Livefeed,
     Redis,
+    dead_port,
     free_port,
     missing_peer,
     replace_file,
@@ -383,6 +386,59 @@ class TestDocument:
         assert "livefeed.toml:4: feeds.results.interval" in night.type(heading, "livefeed check", code=1)
         night.configure(feed_interval=0.5)
         assert "feeds.results.interval: 0.2 -> 0.5" in night.type(heading, "livefeed ctl reload")
+        night.finish(heading)
+
+
+    def test_embargo_is_not_carried_out(self, night: Night) -> None:
+        """The source was another one when its time came."""
+        heading = "An embargo was not carried out"
+        night.configure(feed_source="store:", state_dir=str(night.directory / "state"))
+        livefeed = night.start(live=False)
+        night.run(f"livefeed publish {night.document}")
+        night.all_see(1, "live")
+        night.write(votes=2)
+        told = night.run(f"livefeed publish --at +4s {night.document}")
+        found = re.search(r"\b[0-9a-f]{8}\b(?=\W)", told.partition("embargo")[2])
+        assert found is not None, told
+        other = night.directory / "other.json"
+        replace_file(other, b'{"votes": 3}')
+        night.configure(feed_source=f"file:{other}")
+        night.run("livefeed ctl reload")
+        night.all_see(3, "live")
+        night.goes_off(heading)
+        assert found[0] in night.type(heading, "livefeed ctl embargo")
+        night.configure(feed_source="store:")
+        night.run("livefeed ctl reload")
+        mark = livefeed.mark()
+        night.type(heading, "livefeed ctl embargo publish", **{"426d5d07": found[0]})
+        livefeed.wait_for_log("is stored, and watchers are shown it", start=mark)
+        night.all_see(2, "live")
+        night.finish(heading)
+
+    def test_keys_of_tokens_cannot_be_fetched(self, night: Night) -> None:
+        """Their server is away at the start; the keys are read from a file in its place."""
+        heading = "Keys of tokens cannot be fetched"
+        token = sign(exp=int(time.time()) + 600).decode()
+        with dead_port() as port:
+            night.configure(
+                feed_auth_keys=f"https://{HOST}:{port}/jwks",
+                feed_auth_algorithm=["EdDSA"],
+                feed_auth_issuer=ISSUER,
+                feed_auth_audience=AUDIENCE,
+            )
+            livefeed = night.start()
+            night.goes_off(heading)
+
+            def status() -> int:
+                return livefeed.http.get("/results", headers={"Authorization": f"Bearer {token}"}).status_code
+
+            assert status() != 200
+            (night.directory / "keys.pem").write_bytes(public_pem(private_key("EdDSA")))
+            night.configure(feed_auth_keys=str(night.directory / "keys.pem"))
+            night.type(heading, "livefeed check")
+            assert "feeds.results.auth_keys" in night.type(heading, "livefeed ctl reload")
+            wait_until(lambda: status() == 200, livefeed.log)
+            assert livefeed.http.get("/results").status_code == 401
         night.finish(heading)
 
 
