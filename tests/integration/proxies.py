@@ -1,4 +1,4 @@
-"""Proxies in front of livefeed: nginx, Varnish, HAProxy and Caddy, with the configuration of ``docs/howto/proxies/``."""
+"""Proxies in front of livefeed: nginx, Varnish, HAProxy and Caddy, as configured in ``docs/howto/proxies/``."""
 
 from __future__ import annotations
 
@@ -175,7 +175,9 @@ def caddy(directory: Path, port: int, changes: dict[str, str]) -> Cache:
     own_settings = "{\n\tadmin off\n\tauto_https off\n\tpersist_config off\n}\n"
     file.write_text(own_settings + replaced(code_block(CADDY_PAGE, "caddyfile"), {**addresses, **changes}))
     command = [str(CADDY), "run", "--adapter", "caddyfile", "--config", str(file)]
-    process = Process(command, directory=directory, environment={"HOME": str(directory), "XDG_DATA_HOME": str(directory)})
+    process = Process(
+        command, directory=directory, environment={"HOME": str(directory), "XDG_DATA_HOME": str(directory)}
+    )
     try:
         process.wait_for("serving initial configuration")
     except BaseException:

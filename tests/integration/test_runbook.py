@@ -149,7 +149,7 @@ class Night:
             "/etc/livefeed": str(self.directory),
             "/srv/livefeed": str(self.directory),
             "/var/lib/livefeed": str(self.directory / "state"),
-            "/tmp/livefeed-status": str(self.directory / "livefeed-status"),  # noqa: S108 - the page has it
+            "/tmp/livefeed-status": str(self.directory / "livefeed-status"),
             **replacements,
         }.items():
             command = command.replace(old, new)
@@ -387,7 +387,6 @@ class TestDocument:
         night.configure(feed_interval=0.5)
         assert "feeds.results.interval: 0.2 -> 0.5" in night.type(heading, "livefeed ctl reload")
         night.finish(heading)
-
 
     def test_embargo_is_not_carried_out(self, night: Night) -> None:
         """The source was another one when its time came."""
