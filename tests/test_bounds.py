@@ -14,7 +14,7 @@ from tests.helpers.documentation import DOCS
 
 _PACKAGE = Path(livefeed.__file__).parent
 _ROW = re.compile(r"^\| (?P<subject>.+?) \| (?P<bound>.+?) \| (?P<constants>.*) \|$")
-_NUMBER = re.compile(r"\d[\d,.]*(?: (?:bytes|[KM]iB|s|characters)\b)?")
+_NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?(?: (?:bytes|[KM]iB|s|characters)\b)?")
 _UNITS = {"MiB": 1024 * 1024, "KiB": 1024}
 
 
@@ -60,7 +60,7 @@ def names_in(module: str) -> set[str]:
     for node in ast.walk(ast.parse((_PACKAGE / module).read_text("utf-8"))):
         match node:
             case ast.Assign(targets=targets):
-                found |= {target.id for target in targets if isinstance(target, ast.Name)}
+                found |= {each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)}
             case ast.AnnAssign(target=ast.Name(id=name)) | ast.ClassDef(name=name) | ast.FunctionDef(name=name):
                 found.add(name)
     return found

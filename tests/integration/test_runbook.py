@@ -134,7 +134,7 @@ class Night:
         )
         return self.stack.enter_context(self.livefeed)
 
-    def type(self, heading: str, beginning: str, code: int = 0, **replacements: str) -> str:
+    def type(self, heading: str, beginning: str, code: int = 0, replacements: dict[str, str] | None = None) -> str:
         """Types the next command of a section of the runbook, and gives what it answers.
 
         :param beginning: how the command begins.
@@ -149,7 +149,7 @@ class Night:
             "/srv/livefeed": str(self.directory),
             "/var/lib/livefeed": str(self.directory / "state"),
             "/tmp/livefeed-status": str(self.directory / "livefeed-status"),
-            **replacements,
+            **(replacements or {}),
         }.items():
             command = command.replace(old, new)
         return self.run(command, code)
@@ -324,7 +324,7 @@ class TestDocument:
         desk = night.type(heading, "livefeed ctl desk")
         assert "/votes falls from 20 to 19" in desk, desk
         waiting = _feed(livefeed)["waiting"]["version"]
-        night.type(heading, "livefeed ctl release", **{"5dca1c": waiting[:6]})
+        night.type(heading, "livefeed ctl release", replacements={"5dca1c": waiting[:6]})
         night.all_see(19, "live")
         night.alarms.wait_until_over("LivefeedDocumentIsHeld")
         night.finish(heading)
@@ -408,7 +408,7 @@ class TestDocument:
         night.configure(feed_source="store:")
         night.run("livefeed ctl reload")
         mark = livefeed.mark()
-        night.type(heading, "livefeed ctl embargo publish", **{"426d5d07": found[1]})
+        night.type(heading, "livefeed ctl embargo publish", replacements={"426d5d07": found[1]})
         livefeed.wait_for_log("is stored, and watchers are shown it", start=mark)
         night.all_see(2, "live")
         night.finish(heading)
@@ -468,7 +468,7 @@ class TestCrowd:
         with _connections(livefeed, 19):
             night.configure()
             night.type(heading, "livefeed ctl reload")
-            night.type(heading, "prlimit", **{"1520": str(livefeed.pid), "1048576": "4096"})
+            night.type(heading, "prlimit", replacements={"1520": str(livefeed.pid), "1048576": "4096"})
             night.all_see(1, "live")
             night.status_has(r"connections +\d+ of 3,840")
             night.alarms.wait_until_over("LivefeedHasManyConnections", "LivefeedRefusesConnections")
@@ -595,8 +595,8 @@ class TestMachine:
             night.all_see(1, "live")
             assert client.post("/-/hold", json={"feed": "results"}).status_code == 409
             enter = f"nsenter --mount --target {livefeed.pid} "
-            assert "100%" in night.type(heading, "df -h", **{"df -h": f"{enter}df -h"})
-            assert "audit.log.1" in night.type(heading, "du -a", **{"du -a": f"{enter}du -a"})
+            assert "100%" in night.type(heading, "df -h", replacements={"df -h": f"{enter}df -h"})
+            assert "audit.log.1" in night.type(heading, "du -a", replacements={"du -a": f"{enter}du -a"})
             mark = livefeed.mark()
             filler.unlink()
             assert client.put("/feeds/results", json={"votes": 2, "pad": "x" * 9000}).status_code == 200
@@ -715,7 +715,7 @@ class TestTLS:
         with _again(fails):
             night.goes_off(heading, "LivefeedHandshakesFail")
         trusting = f"{HOST}:{livefeed.port} -CAfile {night.certificate.ca}"
-        answer = night.type(heading, "openssl s_client", **{"localhost:8443": trusting})
+        answer = night.type(heading, "openssl s_client", replacements={"localhost:8443": trusting})
         assert "Verification: OK" in answer, answer
         night.alarms.wait_until_over("LivefeedHandshakesFail")
         night.finish(heading)
