@@ -36,13 +36,13 @@ def shown(name: str, value: float) -> str:
 
 
 def constants(cell: str) -> list[tuple[str, str]]:
-    """Gives the modules and the names in a cell such as ``a/b.py``: ``X``, ``Y``; ``c.py``: ``Z``."""
+    """Gives the modules of Python and the names in a cell such as ``a/b.py``: ``X``, ``Y``; ``c.py``: ``Z``."""
     found: list[tuple[str, str]] = []
     module = ""
     for text in re.findall(r"`([^`]+)`", cell):
-        if text.endswith(".py"):
+        if text.endswith((".py", ".js")):
             module = text
-        elif module:
+        elif module.endswith(".py"):
             found.append((module, text))
     return found
 
