@@ -330,17 +330,18 @@ class TestDocument:
         night.finish(heading)
 
     def test_document_has_expired(self, night: Night) -> None:
-        """Old data are shown again, on purpose."""
+        """The last version is taken out of the state directory, and served as a file."""
         heading = "The document has expired"
         night.configure(feed_gone_after=1.0)
-        night.start()
+        night.start("--state-dir", str(night.directory / "state"))
         night.document.unlink()
         night.goes_off(heading, "LivefeedDocumentHasExpired", "LivefeedFeedIsNotLive")
-        night.all_see(None, "expired")
-        night.configure(feed_gone_after=0.0)
+        assert night.livefeed.http.get("/results").status_code == 410
+        # The file that the page serves in the place of a source is the source here.
+        night.type(heading, "livefeed recording export")
         night.type(heading, "livefeed ctl reload")
-        night.all_see(1, "stale")
-        night.alarms.wait_until_over("LivefeedDocumentHasExpired")
+        night.all_see(1, "live")
+        night.alarms.wait_until_over("LivefeedDocumentHasExpired", "LivefeedFeedIsNotLive")
         night.finish(heading)
 
     def test_document_is_withdrawn(self, night: Night) -> None:
