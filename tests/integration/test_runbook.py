@@ -693,12 +693,10 @@ class TestTLS:
 
         put(1)
         night.configure(cert=[str(chain)], key=[str(key)])
-        livefeed = night.start(listen=(TCP, TLS))
+        night.start(listen=(TCP, TLS))
         night.goes_off(heading, "LivefeedCertificateExpires", "LivefeedCertificateExpiresNow")
         put(60)
-        mark = livefeed.mark()
         night.type(heading, "livefeed ctl reload")
-        livefeed.wait_for_log("the certificate is renewed: ", start=mark)
         night.status_has("expires in 59 days")
         night.alarms.wait_until_over("LivefeedCertificateExpires", "LivefeedCertificateExpiresNow")
         night.finish(heading)
