@@ -128,6 +128,7 @@ types: $(READY)
 # The tables of the documentation that are made of the code. A test fails if a page has others.
 reference: $(READY)
 	$(BIN)/python -m tests.reference
+
 # Each page runs in namespaces of its own, so ports and paths are those of the text.
 test-docs: $(READY) $(CLIENTS)
 	$(BIN)/python -m pytest --quiet -p no:python -p tests.docs.plugin $$($(BIN)/python -m tests.docs --pages)

@@ -51,4 +51,5 @@ def add_calculator(app: Sphinx, page: str, template: str, context: dict[str, obj
 def setup(app: Sphinx) -> None:
     """Names the languages that Pygments does not know, and that are shown as they are."""
     app.add_lexer("haproxy", TextLexer)
+    app.add_lexer("caddyfile", TextLexer)
     app.connect("html-page-context", add_calculator)

@@ -1,4 +1,4 @@
-"""Proxies in front of livefeed: nginx, Varnish and HAProxy, with the configuration of ``docs/howto/proxies/``."""
+"""Proxies in front of livefeed: nginx, Varnish, HAProxy and Caddy, as configured in ``docs/howto/proxies/``."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import socket
 import threading
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import httpx
+import pytest
 
 from tests.helpers.documentation import code_block
 from tests.helpers.threaded_server import ThreadedServer, pass_on
@@ -19,9 +21,10 @@ from tests.integration.harness import HOST, WAIT_S, Polling, Process, free_port,
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import ExitStack
-    from pathlib import Path
 
 PAGE = "howto/proxies/index.md"
+CADDY_PAGE = "howto/proxies/caddy.md"
+CADDY = Path(__file__).resolve().parents[2] / "build" / "bin" / "caddy"
 LIVEFEED_PORT = "8080"
 """The port that livefeed has in the examples of the page."""
 
@@ -161,6 +164,28 @@ def _run_haproxy(directory: Path, own: int, text: str) -> Cache:
     return Cache("haproxy", process, own)
 
 
+def caddy(directory: Path, port: int, changes: dict[str, str]) -> Cache:
+    """Starts Caddy in front of a port, with plain HTTP. It keeps nothing."""
+    if not CADDY.exists():
+        pytest.skip("no build/bin/caddy: `make bench-build` builds it, with Go")
+    own = free_port()
+    addresses = {"www.example.org {": f"http://{HOST}:{own} {{", f"{HOST}:{LIVEFEED_PORT}": f"{HOST}:{port}"}
+    file = directory / "Caddyfile"
+    # Neither the port of its commands, nor files in the home directory.
+    own_settings = "{\n\tadmin off\n\tauto_https off\n\tpersist_config off\n}\n"
+    file.write_text(own_settings + replaced(code_block(CADDY_PAGE, "caddyfile"), {**addresses, **changes}))
+    command = [str(CADDY), "run", "--adapter", "caddyfile", "--config", str(file)]
+    process = Process(
+        command, directory=directory, environment={"HOME": str(directory), "XDG_DATA_HOME": str(directory)}
+    )
+    try:
+        process.wait_for("serving initial configuration")
+    except BaseException:
+        process.close()
+        raise
+    return Cache("caddy", process, own)
+
+
 class Tap:
     """A relay between a cache and livefeed, which records all requests and answers.
 
@@ -241,6 +266,9 @@ class Place:
     def passing_haproxy(self, port: int, changes: dict[str, str] | None = None) -> Cache:
         directory = self._new_directory(f"haproxy{len(changes or {})}")
         return self.stack.enter_context(passing_haproxy(directory, port, changes or {}))
+
+    def caddy(self, port: int, changes: dict[str, str] | None = None) -> Cache:
+        return self.stack.enter_context(caddy(self._new_directory("caddy"), port, changes or {}))
 
     def polling(self, cache: Cache) -> Polling:
         """Polls through a cache until the test ends."""

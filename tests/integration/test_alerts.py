@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.helpers.documentation import code_block
 from tests.integration.harness import TLS, WORKERS, Process, peer
 
 if TYPE_CHECKING:
@@ -41,6 +43,22 @@ def test_rules_are_right(tmp_path: Path) -> None:
     alerts = set(re.findall(r"alert: (\w+)", RULES.read_text()))
     assert len(alerts) > 10
     assert {alert for alert in alerts if f'alertname="{alert}"' not in TESTS.read_text()} == set()
+
+
+@pytest.mark.startup
+def test_settings_of_prometheus_are_right(tmp_path: Path) -> None:
+    """Prometheus reads the settings of the page about monitoring, with the rules."""
+    promtool = peer("promtool", "prometheus")
+    shutil.copy(RULES, tmp_path)
+    token = tmp_path / "token"
+    token.touch()
+    settings = code_block("howto/monitoring.md", "yaml").replace("/etc/prometheus/livefeed.token", str(token))
+    (tmp_path / "prometheus.yml").write_text(settings)
+    process = Process([promtool, "check", "config", "prometheus.yml"], directory=tmp_path)
+    try:
+        assert process.wait() == 0, process.text()
+    finally:
+        process.close()
 
 
 @pytest.mark.startup

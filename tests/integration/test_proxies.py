@@ -1,4 +1,7 @@
-"""Events through nginx, Varnish and HAProxy, as configured in ``docs/howto/proxies/``, while livefeed is away."""
+"""Events through nginx, Varnish, HAProxy and Caddy while livefeed is away.
+
+Their configurations are those of ``docs/howto/proxies/index.md`` and ``docs/howto/proxies/caddy.md``.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import websockets.sync.client
 from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.helpers.threaded_server import ThreadedServer
-from tests.integration.harness import HOST, TCP, free_port, replace_file
+from tests.integration.harness import HOST, TCP, WAIT_S, free_port, replace_file
 
 if TYPE_CHECKING:
     import socket
@@ -48,6 +52,7 @@ SOON = {
     "nginx": {"proxy_connect_timeout 1s;": "proxy_connect_timeout 1s; proxy_read_timeout 1s;"},
     "varnish": {".connect_timeout = 1s;": ".connect_timeout = 1s; .first_byte_timeout = 1s;"},
     "haproxy": {"timeout server 60s": "timeout server 1s"},
+    "caddy": {"response_header_timeout 60s": "response_header_timeout 1s"},
 }
 """Has each give up sooner on a livefeed that hangs; it would take a minute, for which a stream may be silent."""
 
@@ -94,7 +99,7 @@ def assert_refused(proxy: Cache, path: str, fields: dict[str, str]) -> int:
 class TestRefusing:
     """An EventSource gives up for good after an error, and is told when to come back in its place."""
 
-    @pytest.mark.parametrize("kind", ["nginx", "varnish", "haproxy"])
+    @pytest.mark.parametrize("kind", ["nginx", "varnish", "haproxy", "caddy"])
     def test_streams_and_nothing_else(self, place: Place, away: int, kind: str) -> None:
         """While livefeed is away, streams are told a delay and polls get an error. Clients do not return together."""
         proxy = getattr(place, kind)(away, SOON[kind])
@@ -130,6 +135,27 @@ def test_probe_of_haproxy_finds_livefeed(place: Place, start: Start, path: Path)
     start("--source", f"file:{path}", listen=(f"tcp:{port}:interface={HOST}",), live=False)
     proxy.process.wait_for("Server livefeed/livefeed is UP, reason: Layer7 check passed")
     assert proxy.http.get("/feed").json()["status"] == 503
+
+
+def test_caddy_passes_everything_on(place: Place, start: Start, path: Path) -> None:
+    """Polls, waiting requests, event streams and WebSockets, each as soon as livefeed sends it."""
+    livefeed = start("--source", f"file:{path}", "--interval", "0.05", "--push=change", listen=(TCP,))
+    proxy = place.caddy(livefeed.port)
+    answer = proxy.http.get("/feed")
+    assert (answer.status_code, answer.content) == (200, path.read_bytes())
+    tag = {"If-None-Match": answer.headers["ETag"]}
+    assert proxy.http.get("/feed", headers=tag).status_code == 304
+    with (
+        proxy.http.stream("GET", "/feed.sse") as response,
+        websockets.sync.client.connect(f"ws://{HOST}:{proxy.port}/feed.ws", proxy=None) as subscriber,
+        ThreadPoolExecutor() as pool,
+    ):
+        data = (line.removeprefix("data: ") for line in response.iter_lines() if line.startswith('data: {"n"'))
+        assert next(data) == subscriber.recv(timeout=WAIT_S) == '{"n": 0}'
+        waiting = pool.submit(proxy.http.get, "/feed", headers={**tag, "Prefer": "wait=30"})
+        replace_file(path, b'{"n": 1}')
+        assert next(data) == subscriber.recv(timeout=WAIT_S) == '{"n": 1}'
+        assert waiting.result(WAIT_S).json() == {"n": 1}
 
 
 class TestChromium:
