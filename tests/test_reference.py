@@ -46,11 +46,11 @@ class RegionTests(SynchronousTestCase):
 
     def test_links(self) -> None:
         """They lead from the page, and an anchor of the same page stands alone."""
-        page = "docs/reference/a.md"
+        page = "docs/reference/metrics.md"
         for text, expected in (
             ("[x](howto/b.md#c)", "[x](../howto/b.md#c)"),
             ("[x](reference/b.md)", "[x](b.md)"),
-            ("[x](reference/a.md#c)", "[x](#c)"),
+            ("[x](reference/metrics.md#c)", "[x](#c)"),
             ("[x](https://a.example/b)", "[x](https://a.example/b)"),
         ):
             self.assertEqual(linked_from(page, text), expected)

@@ -190,8 +190,8 @@ class FaultTests(SynchronousTestCase):
         """A test that is said to run a block is there, and names the page."""
         self.assertEqual(self.fault("text", OtherTest("tests/integration/test_rules.py")), "")
         self.assertEqual(self.fault("text", OtherTest("tests/none.py")), "there is no tests/none.py")
-        fault = self.fault("text", OtherTest("tests/integration/test_rules.py"), page="docs/none.md")
-        self.assertEqual(fault, "tests/integration/test_rules.py does not name none.md")
+        fault = self.fault("text", OtherTest("tests/integration/test_rules.py"), page="docs/explanation/chaos.md")
+        self.assertEqual(fault, "tests/integration/test_rules.py does not name chaos.md")
 
     def test_marks_of_a_block(self) -> None:
         """A mark is found by its kind."""

@@ -1,7 +1,7 @@
 """A Prometheus that asks a livefeed for its metrics, with the alert rules of the docs.
 
-The rules are those of ``examples/grafana/alerts.yml`` with shorter times, so that a test does not wait for minutes: an alert fires
-at once instead of after its ``for``, and looks back over seconds instead of minutes.
+The rules are those of ``examples/grafana/alerts.yml`` with shorter times, so that a test does not wait for minutes: an
+alert fires at once instead of after its ``for``, and looks back over seconds instead of minutes.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -19,7 +18,8 @@ import pytest
 from livefeed.document.stored_version import StoredVersion
 from livefeed.storage.ring import Ring
 from tests.helpers.earlier_records import earlier_record
-from tests.integration.harness import TLS, TWIST, TWISTD, WAIT_S, Livefeed, missing_peer, replace_file
+from tests.integration.harness import TLS, TWIST, TWISTD, WAIT_S, Livefeed, replace_file
+from tests.integration.wall_clock import WallClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,37 +37,6 @@ STEPS_S = (-MINUTE_S, -HOUR_S, -DAY_S, HOUR_S)
 POLLERS = 30
 TOLERANCE_S = 2.5
 """Date has the grain of a second, and an answer may be given again for a while: far less than any step."""
-
-
-def library() -> Path:
-    """Gives libfaketime."""
-    found = [*Path("/usr/lib").glob("*/faketime/libfaketime.so.1")]
-    if not found:
-        missing_peer("no libfaketime (Debian: faketime)")
-    return found[0]
-
-
-@dataclass
-class WallClock:
-    """The clock that processes see. They may be started before and after it is set."""
-
-    file: Path
-
-    def set_by(self, seconds: int) -> None:
-        """Has it differ from the machine's by so much."""
-        replace_file(self.file, b"%+d\n" % seconds)
-
-    def command(self, *command: str) -> tuple[str, ...]:
-        """Gives a command that runs another with this clock."""
-        return (
-            "/usr/bin/env",
-            f"LD_PRELOAD={library()}",
-            f"FAKETIME_TIMESTAMP_FILE={self.file}",
-            "FAKETIME_NO_CACHE=1",
-            "FAKETIME_DONT_FAKE_MONOTONIC=1",
-            "DONT_FAKE_MONOTONIC=1",
-            *command,
-        )
 
 
 @pytest.fixture

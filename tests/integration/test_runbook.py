@@ -41,7 +41,7 @@ from tests.integration.harness import (
     free_port,
     replace_file,
 )
-from tests.integration.test_clocks import WallClock
+from tests.integration.wall_clock import WallClock
 
 if TYPE_CHECKING:
     import socket
