@@ -52,7 +52,8 @@ _BACKGROUND = """\
 echo $! > {pid}
 """
 
-_NEWEST = "newest=$!\n"
+_NEWEST = "newest=$!\ndisown\n"
+"""Bash tells nothing of the end of a command that is disowned: the page has not printed it."""
 
 _INTERRUPT = """\
 kill -INT -- -$(cat {pid})
