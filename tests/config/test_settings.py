@@ -17,7 +17,7 @@ from livefeed.config import settings as settings_module
 from livefeed.config.layers import SettingValue
 from livefeed.config.settings import MAX_ERRORS, MAX_FEEDS, OPTIONS, FeedSettings, Layers, Settings, _leave_out
 from livefeed.exceptions import ConfigurationError
-from tests.helpers.documentation import DOCS
+from tests.helpers.documentation import code_block
 
 
 def read(options: dict[str, Any] | None = None, /, **environment: str) -> Settings:
@@ -260,11 +260,8 @@ class DocumentationTests(SynchronousTestCase):
 
     def test_example(self) -> None:
         """It is one."""
-        text = (DOCS / "howto" / "several-feeds.md").read_text("utf-8")
-        start = text.index("    # /etc/livefeed/livefeed.toml\n")
-        lines = text[start : text.index("\n- ", start)].splitlines()
         path = scratch(self) / "livefeed.toml"
-        path.write_text("\n".join(line.removeprefix("    ") for line in lines))
+        path.write_text(code_block("howto/several-feeds.md", "toml"))
         parsed = read({"config": str(path)})
         self.assertEqual([feed.feed for feed in parsed.feeds], ["results", "turnout", "departures"])
         self.assertEqual(parsed.cert, (path.parent / "chain.pem",))
