@@ -16,7 +16,7 @@ CLIENTS := $(if $(shell command -v npm),tests/clients/node_modules/.package-lock
 # the tests start many hundreds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run certs docs-run test-docs chaos churn kills ferretdb test test-integration test-browsers test-sources test-workers test-twisted test-unit test-unit-debian test-oldest audit sbom wheel bench bench-quick bench-there bench-quick-there bench-peers bench-build bench-patches bench-load check format lint types docs reference wheel-test coverage soak recorded-hour mutants lock pictures clean help
+.PHONY: run certs docs-run test-docs chaos churn kills ferretdb test test-integration test-runbook test-browsers test-sources test-workers test-twisted test-unit test-unit-debian test-oldest audit sbom wheel bench bench-quick bench-there bench-quick-there bench-peers bench-build bench-patches bench-load check format lint types docs reference wheel-test coverage soak recorded-hour mutants lock pictures clean help
 
 help:
 	@echo "make run      serve the demo feed on http://localhost:$(PLAIN_PORT)/ and https://localhost:$(PORT)/"
@@ -79,12 +79,18 @@ run: certs
 	$(BIN)/twistd --nodaemon --pidfile= livefeed --listen tcp:$(PLAIN_PORT):interface=127.0.0.1 \
 	    --listen tls:$(PORT) --cert certs/cert.pem --key certs/key.pem
 
-test: test-unit test-integration test-browsers test-sources
+test: test-unit test-integration test-runbook test-browsers test-sources
 
 # The tests with real processes and proxies, except those of the sources and of pages, on the fast transport. The runs with
 # Twisted's transport and with workers leave out the tests of what does not differ: tests/integration/runs.py has the rule.
 test-integration: $(READY) $(CLIENTS)
-	$(BIN)/python -m pytest --quiet tests/integration -m "not sources" $(addprefix --ignore=,$(PAGES))
+	$(BIN)/python -m pytest --quiet tests/integration -m "not sources" $(addprefix --ignore=,$(PAGES) $(RUNBOOK))
+
+# They wait for alarms most of the time, so they run beside the others, too.
+RUNBOOK = tests/integration/test_runbook.py
+
+test-runbook: $(READY)
+	$(BIN)/python -m pytest --quiet $(RUNBOOK)
 
 # They wait for browsers most of the time, so they run beside the others.
 PAGES = $(wildcard tests/integration/test_javascript*.py) tests/integration/test_page.py $(addprefix tests/integration/test_example_,pages.py react.py dashboard.py) $(wildcard tests/integration/test_desk_*.py) tests/integration/test_pictures.py
@@ -231,7 +237,7 @@ bench-peers:
 	@echo "Servers that are missing are left out, and named."
 
 # The longest of them first: with --jobs, no other is left to run beside the last one.
-check: lint test-integration test-workers test-twisted test-browsers test-sources test-docs test-unit types docs
+check: lint test-runbook test-integration test-workers test-twisted test-browsers test-sources test-docs test-unit types docs
 
 # The documents are always the same ones, so a picture only changes with the page.
 pictures: $(READY)
