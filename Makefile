@@ -23,6 +23,7 @@ help:
 	@echo "make test     run the test suite"
 	@echo "make test-docs  run every command and every block of code of the documentation; docs-run counts them"
 	@echo "make check    format, lint, types, docs, all tests, and the integration tests on Twisted's transport and with workers: what CI runs"
+	@echo "make test-runbook  set off the alarms of the runbook with a real Prometheus, in a quarter of an hour"
 	@echo "make test-workers  run the integration tests with two workers"
 	@echo "make bench    compare with nginx, h2o, nchan, Go, Rust; bench-quick in three minutes, bench-peers and bench-build for what to install; bench-patches HISTORY=FILE"
 	@echo "make ferretdb build a server with MongoDB's protocol for the tests, with Go, in two minutes"
@@ -79,14 +80,14 @@ run: certs
 	$(BIN)/twistd --nodaemon --pidfile= livefeed --listen tcp:$(PLAIN_PORT):interface=127.0.0.1 \
 	    --listen tls:$(PORT) --cert certs/cert.pem --key certs/key.pem
 
-test: test-unit test-integration test-runbook test-browsers test-sources
+test: test-unit test-integration test-browsers test-sources
 
 # The tests with real processes and proxies, except those of the sources and of pages, on the fast transport. The runs with
 # Twisted's transport and with workers leave out the tests of what does not differ: tests/integration/runs.py has the rule.
 test-integration: $(READY) $(CLIENTS)
 	$(BIN)/python -m pytest --quiet tests/integration -m "not sources" $(addprefix --ignore=,$(PAGES) $(RUNBOOK))
 
-# They wait for alarms most of the time, so they run beside the others, too.
+# They wait for alarms for a quarter of an hour, so CI does not run them.
 RUNBOOK = tests/integration/test_runbook.py
 
 test-runbook: $(READY)
@@ -237,7 +238,7 @@ bench-peers:
 	@echo "Servers that are missing are left out, and named."
 
 # The longest of them first: with --jobs, no other is left to run beside the last one.
-check: lint test-runbook test-integration test-workers test-twisted test-browsers test-sources test-docs test-unit types docs
+check: lint test-integration test-workers test-twisted test-browsers test-sources test-docs test-unit types docs
 
 # The documents are always the same ones, so a picture only changes with the page.
 pictures: $(READY)
