@@ -94,13 +94,13 @@ class Subscriber(Watcher):
             return
         if self.version is not None:
             self.shared.documents.delivered(version, self.figures)
-            self.shared.counted()
+            self.counted()
         self.version = version
 
     def _refused(self) -> None:
         self.close()
         self.arrive()
-        self.shared.counted()
+        self.counted()
         self.pause(RETRY_NS)
 
 

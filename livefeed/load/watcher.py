@@ -142,9 +142,14 @@ class Watcher(ABC):
         """
         self.close()
         self.figures.failed(error)
-        self.shared.counted()
+        self.counted()
         self.arrive()
         self.pause(RETRY_NS)
+
+    def counted(self) -> None:
+        """Has a delivery or a failure count towards the end of the run."""
+        if not self.is_reference:
+            self.shared.counted()
 
     def pause(self, for_ns: int) -> None:
         """Comes back after a time, and not before."""

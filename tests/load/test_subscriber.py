@@ -12,7 +12,10 @@ from websockets.frames import Frame, Opcode
 
 from livefeed.document.splices import make_splices
 from livefeed.load.documents import hash_of
+from livefeed.load.figures import Figures
 from livefeed.load.kinds import Kind
+from livefeed.load.run import make_watcher
+from livefeed.load.subscriber import WebSocketWatcher
 from tests.helpers.load_targets import Answering, answer, plan_for, ran, sending, switched
 
 if TYPE_CHECKING:
@@ -70,6 +73,19 @@ class WebSocketTests(SubscriberTestCase):
         self.assertEqual((figures.deliveries, figures.errors, figures.statuses), (1, {}, {101: 1}))
         self.assertEqual((figures.connects, figures.connect.count, done.reports[-1].open), (1, 1, 1))
         self.assertEqual(figures.received, len(switched()) + sum(map(len, frames)))
+
+    def test_reference(self) -> None:
+        """The watcher that only tells the times of versions ends no run, by what it is sent or by its failure."""
+        done = self.watch(Kind.WS, sending(switched(), text(FIRST), self.begun, text(SECOND)))
+        shared = done.run.shared
+        shared.due = 1
+        for is_reference, due in ((True, 1), (False, -1)):
+            watcher = make_watcher(shared, Kind.WS_DELTA2, Figures(), 0, is_reference=is_reference)
+            assert isinstance(watcher, WebSocketWatcher)
+            for name in ("a" * 32, "b" * 32):
+                watcher.have(shared.documents.named(name))
+            watcher.lost("timed out")
+            self.assertEqual(shared.due, due)
 
     def test_at_once(self) -> None:
         """Frames may come with the handshake, and the handshake in pieces."""
