@@ -6,9 +6,8 @@ they would fail because of it.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sybil import Document, Region, Sybil
@@ -19,6 +18,7 @@ from tests.docs.machine import ROOT, obstacle
 from tests.docs.marks import NotRun, OtherTest
 from tests.docs.page import MissingError, Page
 from tests.docs.pages import count, parts_in
+from tests.helpers.peers import missing_peer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +55,7 @@ def evaluate(example: Example) -> str:
         problem = run_part(page, part)
     except MissingError as error:
         page.broken = f"line {example.line}: {error}"
-        _miss(str(error))
+        missing_peer(str(error))
     if problem:
         page.broken = f"the failure at line {example.line}"
     return problem
@@ -72,14 +72,7 @@ def _require_machine() -> None:
     """Skips a block where pages cannot have machines of their own."""
     reason = obstacle()
     if reason:
-        _miss(f"{reason}. Examples write below /etc and listen on fixed ports, so they are not run without it.")
-
-
-def _miss(message: str) -> NoReturn:
-    """Skips a block for which something is missing; fails it where nothing may be."""
-    if os.environ.get("LIVEFEED_TEST_PEERS") == "required":
-        pytest.fail(message)
-    pytest.skip(message)
+        missing_peer(f"{reason}. Examples write below /etc and listen on fixed ports, so they are not run without it.")
 
 
 _SYBIL = Sybil(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from tests.docs.machine import ROOT
+from tests.bench.peers.caddy import CADDY
 from tests.docs.page import require
 
 if TYPE_CHECKING:
@@ -44,7 +44,6 @@ class Server:
     pid: str
 
 
-_CADDY = f"{ROOT}/build/bin/caddy"
 _CADDYFILE = "--config /etc/caddy/Caddyfile --adapter caddyfile"
 
 SERVERS: Final = {
@@ -72,8 +71,8 @@ SERVERS: Final = {
     "caddyfile": Server(
         ("caddy", "make build/bin/caddy"),
         "/etc/caddy/Caddyfile",
-        f"{_CADDY} validate {_CADDYFILE}",
-        f"{_CADDY} start --pidfile /run/caddy.pid {_CADDYFILE}",
+        f"{CADDY} validate {_CADDYFILE}",
+        f"{CADDY} start --pidfile /run/caddy.pid {_CADDYFILE}",
         "/run/caddy.pid",
     ),
 }

@@ -11,17 +11,17 @@ import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
-import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.docs import machine
 from tests.docs.machine import PROBE_S, command, obstacle, unshare
+from tests.helpers.peers import missing_peer
 
 
 class MachineTests(SynchronousTestCase):
     def run_in_machine(self, main: str, *hosts: str) -> str:
         if obstacle():
-            pytest.skip(obstacle())
+            missing_peer(obstacle())
         with tempfile.TemporaryDirectory() as folder:
             done = subprocess.run(
                 command(Path(folder), hosts, main), capture_output=True, text=True, timeout=PROBE_S, check=False

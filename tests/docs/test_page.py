@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.docs.machine import ROOT, obstacle
 from tests.docs.page import MissingError, Page, PageError, hosts_in, require, time_zone
+from tests.helpers.peers import missing_peer
 
 
 class HostsTests(SynchronousTestCase):
@@ -34,7 +34,7 @@ class TimeZoneTests(SynchronousTestCase):
 class PageTests(SynchronousTestCase):
     def setUp(self) -> None:
         if obstacle():
-            pytest.skip(obstacle())
+            missing_peer(obstacle())
         self.page = Page("https://desk.example:9443")
         self.addCleanup(self.page.close)
 
@@ -107,7 +107,7 @@ class PageTests(SynchronousTestCase):
         try:
             self.page.provide("mongodb")
         except MissingError as error:
-            pytest.skip(str(error))
+            missing_peer(str(error))
         client = (
             'import pymongo; print(pymongo.MongoClient("mongodb://livefeed:secret@127.0.0.1/").a.b.count_documents({}))'
         )

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-
-import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.docs.machine import ROOT, obstacle
-from tests.docs.page import Page, PageError
+from tests.docs.machine import obstacle
+from tests.docs.page import MissingError, Page, PageError, require
 from tests.docs.servers import SERVERS, check, start
-
-PROGRAMS = {"nginx": "nginx", "haproxy": "haproxy", "vcl": "varnishd"}
+from tests.helpers.peers import missing_peer
 
 CONFIGURATIONS = {
     "nginx": 'server {\n    listen 80;\n    location / {\n        return 200 "nginx\\n";\n    }\n}\n',
@@ -25,31 +21,31 @@ CONFIGURATIONS = {
 class ServerTests(SynchronousTestCase):
     def setUp(self) -> None:
         if obstacle():
-            pytest.skip(obstacle())
+            missing_peer(obstacle())
+        for server in SERVERS.values():
+            try:
+                require(*server.program)
+            except MissingError as error:
+                missing_peer(str(error))
         self.page = Page("")
         self.addCleanup(self.page.close)
 
-    def installed(self) -> list[str]:
-        path = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
-        languages = [language for language, program in PROGRAMS.items() if shutil.which(program, path=path)]
-        return [*languages, *(["caddyfile"] if (ROOT / "build/bin/caddy").exists() else [])]
-
     def test_each_server(self) -> None:
         """Each one listens on the port of the example once it is started, and gives way to the next one."""
-        for language in self.installed() * 2:
+        for language in [*SERVERS] * 2:
             start(self.page, language, CONFIGURATIONS[language])
             self.assertEqual(self.page.server, language)
             self.assertIn(language, self.page.must("curl -s http://localhost/").output)
 
     def test_faults(self) -> None:
         """A configuration with an error is refused with what the server says; nothing is started."""
-        for language in self.installed():
+        for language in SERVERS:
             error = self.assertRaises(PageError, start, self.page, language, "nonsense {\n")
             self.assertIn(SERVERS[language].check, str(error))
             self.assertEqual(self.page.server, "")
 
     def test_check_starts_nothing(self) -> None:
         """A check does not listen."""
-        for language in self.installed():
+        for language in SERVERS:
             check(self.page, language, CONFIGURATIONS[language])
         self.assertEqual(self.page.must("curl -s http://localhost/ || echo nothing").output, "nothing\n")

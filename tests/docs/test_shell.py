@@ -6,12 +6,12 @@ import os
 import tempfile
 from pathlib import Path
 
-import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.docs import shell
 from tests.docs.machine import obstacle
 from tests.docs.shell import Outcome, Shell, ShellError
+from tests.helpers.peers import missing_peer
 from tests.helpers.waiting import wait_until
 
 COUNTING = "for number in 1 2 3; do echo number $number; done; exec sleep 1000"
@@ -20,7 +20,7 @@ COUNTING = "for number in 1 2 3; do echo number $number; done; exec sleep 1000"
 class ShellTests(SynchronousTestCase):
     def setUp(self) -> None:
         if obstacle():
-            pytest.skip(obstacle())
+            missing_peer(obstacle())
         folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self.addCleanup(folder.cleanup)
         self.shell = Shell(Path(folder.name), ["feed.example"], {"PATH": os.environ["PATH"], "HOME": "/home/anna"})

@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.docs import visiting
 from tests.docs.visiting import chromium, complaints, main, served, visit
+from tests.helpers.peers import missing_peer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,7 +137,7 @@ class ChromiumTests(SynchronousTestCase):
     def test_real(self) -> None:
         """A page with a script is shown by a real browser."""
         if shutil.which("chromium") is None or shutil.which("chromedriver") is None:
-            pytest.skip("no chromium on the PATH (Debian: chromium, chromium-driver)")
+            missing_peer("no chromium on the PATH (Debian: chromium, chromium-driver)")
         with tempfile.TemporaryDirectory() as folder:
             page = Path(folder, "page.html")
             page.write_text('<body><script type="module">document.body.append("sum " + (1 + x))</script>')

@@ -15,8 +15,9 @@ import httpx
 import yaml
 
 from tests.helpers.documentation import EXAMPLES
+from tests.helpers.peers import peer
 from tests.helpers.waiting import wait_until
-from tests.integration.harness import HOST, WAIT_S, Process, free_port, peer
+from tests.integration.harness import HOST, WAIT_S, Process, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,8 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.chrome.service import Service
 
 from tests.helpers.chromium import chromium_options
-from tests.integration.harness import HOST, WAIT_S, missing_peer, peer
+from tests.helpers.peers import missing_peer, peer
+from tests.integration.harness import HOST, WAIT_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

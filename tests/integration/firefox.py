@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import websockets.sync.client
 
-from tests.integration.harness import WAIT_S, Process, peer
+from tests.helpers.peers import peer
+from tests.integration.harness import WAIT_S, Process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,9 +17,10 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import pymongo
 
+from tests.helpers.peers import missing_peer
 from tests.helpers.threaded_server import ThreadedServer, shut_down
 from tests.helpers.waiting import wait_until
-from tests.integration.harness import HOST, WAIT_S, Process, StoreServer, free_port, missing_peer
+from tests.integration.harness import HOST, WAIT_S, Process, StoreServer, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,9 +7,10 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
+from tests.helpers.peers import peer
 from tests.helpers.threaded_server import ThreadedServer
 from tests.helpers.waiting import wait_until
-from tests.integration.harness import HOST, WAIT_S, Process, StoreServer, free_port, peer, replace_file
+from tests.integration.harness import HOST, WAIT_S, Process, StoreServer, free_port, replace_file
 
 if TYPE_CHECKING:
     import socket

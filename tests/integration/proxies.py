@@ -8,23 +8,23 @@ import socket
 import threading
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import httpx
-import pytest
 
+from tests.bench.peers.caddy import CADDY
 from tests.helpers.documentation import code_block
+from tests.helpers.peers import missing_peer, peer
 from tests.helpers.threaded_server import ThreadedServer, pass_on
-from tests.integration.harness import HOST, WAIT_S, Polling, Process, free_port, peer
+from tests.integration.harness import HOST, WAIT_S, Polling, Process, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import ExitStack
+    from pathlib import Path
 
 PAGE = "howto/proxies/index.md"
 CADDY_PAGE = "howto/proxies/caddy.md"
-CADDY = Path(__file__).resolve().parents[2] / "build" / "bin" / "caddy"
 LIVEFEED_PORT = "8080"
 """The port that livefeed has in the examples of the page."""
 
@@ -167,7 +167,7 @@ def _run_haproxy(directory: Path, own: int, text: str) -> Cache:
 def caddy(directory: Path, port: int, changes: dict[str, str]) -> Cache:
     """Starts Caddy in front of a port, with plain HTTP. It keeps nothing."""
     if not CADDY.exists():
-        pytest.skip("no build/bin/caddy: `make bench-build` builds it, with Go")
+        missing_peer("no build/bin/caddy: `make build/bin/caddy` builds it, with Go")
     own = free_port()
     addresses = {"www.example.org {": f"http://{HOST}:{own} {{", f"{HOST}:{LIVEFEED_PORT}": f"{HOST}:{port}"}
     file = directory / "Caddyfile"

@@ -12,7 +12,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.helpers.documentation import code_block
-from tests.integration.harness import TLS, WORKERS, Process, peer
+from tests.helpers.peers import peer
+from tests.integration.harness import TLS, WORKERS, Process
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Start

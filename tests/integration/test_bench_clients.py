@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.bench.clients import SOURCES, Clients, ClientsError, Demand
-from tests.integration.harness import TCP, TLS, WAIT_S, missing_peer, replace_file
+from tests.helpers.peers import missing_peer
+from tests.integration.harness import TCP, TLS, WAIT_S, replace_file
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,18 +15,8 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 
 from livefeed.document.snapshot import version_of
-from tests.integration.harness import (
-    HOST,
-    TCP,
-    TLS,
-    WAIT_S,
-    Livefeed,
-    Process,
-    free_port,
-    missing_peer,
-    peer,
-    replace_file,
-)
+from tests.helpers.peers import missing_peer, peer
+from tests.integration.harness import HOST, TCP, TLS, WAIT_S, Livefeed, Process, free_port, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

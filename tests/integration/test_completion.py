@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from livefeed.cli.completion import script
-from tests.integration.harness import WAIT_S, peer
+from tests.helpers.peers import peer
+from tests.integration.harness import WAIT_S
 
 if TYPE_CHECKING:
     from pathlib import Path

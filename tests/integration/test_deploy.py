@@ -19,7 +19,8 @@ from livefeed.feed.persistence import STOP_S
 from livefeed.process.drain import LONGEST_STOP_S
 from tests.helpers.container import instructions
 from tests.helpers.documentation import DOCS, EXAMPLES, code_block
-from tests.integration.harness import HOST, WAIT_S, Livefeed, Process, free_port, peer, replace_file
+from tests.helpers.peers import peer
+from tests.integration.harness import HOST, WAIT_S, Livefeed, Process, free_port, replace_file
 from tests.integration.proxies import replaced
 
 if TYPE_CHECKING:

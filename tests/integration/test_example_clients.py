@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from livefeed.document.snapshot import version_of
-from tests.integration.harness import TCP, Process, peer, replace_file
+from tests.helpers.peers import peer
+from tests.integration.harness import TCP, Process, replace_file
 from tests.vectors.layout import FILE
 
 if TYPE_CHECKING:

@@ -16,8 +16,9 @@ import yaml
 from livefeed.config.settings import OPTIONS
 from tests.helpers.container import instructions
 from tests.helpers.documentation import EXAMPLES
+from tests.helpers.peers import peer
 from tests.helpers.waiting import wait_until
-from tests.integration.harness import HOST, START_S, TCP, WAIT_S, Process, free_port, peer
+from tests.integration.harness import HOST, START_S, TCP, WAIT_S, Process, free_port
 from tests.integration.proxies import replaced
 
 if TYPE_CHECKING:

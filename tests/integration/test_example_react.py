@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.helpers.peers import missing_peer, peer
 from tests.integration.example_sites import CHECKOUT, Sight, election
-from tests.integration.harness import WAIT_S, missing_peer, peer
+from tests.integration.harness import WAIT_S
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome

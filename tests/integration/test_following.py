@@ -15,8 +15,9 @@ import pytest
 from selenium.webdriver.support.ui import WebDriverWait
 
 from livefeed.document.snapshot import version_of
+from tests.helpers.peers import peer
 from tests.integration.browsing import call
-from tests.integration.harness import TCP, TEXT, TLS, WAIT_S, Livefeed, Process, Wire, peer, replace_file
+from tests.integration.harness import TCP, TEXT, TLS, WAIT_S, Livefeed, Process, Wire, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -13,7 +13,8 @@ import livefeed
 from livefeed.delivery.pages import VENDORED
 from livefeed.delivery.scripts import NAMES
 from livefeed.document.snapshot import version_of
-from tests.integration.harness import TCP, missing_peer, peer, replace_file
+from tests.helpers.peers import missing_peer, peer
+from tests.integration.harness import TCP, replace_file
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Start

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.helpers.documentation import code_block
+from tests.helpers.peers import missing_peer, peer
 from tests.helpers.waiting import wait_until
-from tests.integration.harness import TCP, WAIT_S, missing_peer, peer, replace_file
+from tests.integration.harness import TCP, WAIT_S, replace_file
 from tests.integration.visiting import OPTIONS, TEXT_PAGE
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from livefeed.document.snapshot import version_of
 from livefeed.document.splices import apply_splices, make_splices
 from livefeed.sources.demo import DemoSource
 from tests.helpers.browser_splices import SOURCE, applied_in_node
+from tests.helpers.peers import missing_peer, peer
 from tests.helpers.rows import rows_of, written
-from tests.integration.harness import WAIT_S, missing_peer, peer
+from tests.integration.harness import WAIT_S
 from tests.vectors.layout import FILE
 
 CLIENTS = Path(__file__).parents[1] / "clients"

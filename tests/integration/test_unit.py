@@ -19,7 +19,8 @@ from livefeed.feed.persistence import STOP_S
 from livefeed.process.drain import LONGEST_STOP_S
 from livefeed.workers.__main__ import IS_LOCKED
 from livefeed.workers.locks import WorkerLock, lock_path
-from tests.integration.harness import HOST, TCP, TLS, TWISTD, WAIT_S, Livefeed, Process, free_port, peer, run
+from tests.helpers.peers import peer
+from tests.integration.harness import HOST, TCP, TLS, TWISTD, WAIT_S, Livefeed, Process, free_port, run
 from tests.integration.proxies import replaced
 
 if TYPE_CHECKING:

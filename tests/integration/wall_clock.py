@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.integration.harness import missing_peer, replace_file
+from tests.helpers.peers import missing_peer
+from tests.integration.harness import replace_file
 
 
 def library() -> Path:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import trustme
 
+from tests.helpers.peers import peer
 from tests.helpers.waiting import wait_until
-from tests.integration.harness import HOST, Process, Redis, RedisError, free_port, peer, redis_server
+from tests.integration.harness import HOST, Process, Redis, RedisError, free_port, redis_server
 from tests.integration.store import LARGE, Store, registered
 
 if TYPE_CHECKING:
