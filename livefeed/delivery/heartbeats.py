@@ -67,7 +67,7 @@ class Heartbeats(Generic[T]):
         """Adds a member."""
         self._due[member] = self.clock.seconds() + self.interval_s
         if self._call is None:
-            self._call = self.clock.callLater(max(GRAIN_S, self.interval_s), self._turn)
+            self._wait()
 
     def discard(self, member: T) -> None:
         """Removes a member, if it is one."""
@@ -81,9 +81,13 @@ class Heartbeats(Generic[T]):
         self._call_members()
         self._call = None
         if self._due:
-            # Not at each grain: a process that wakes for nothing takes 0.1 ms for it.
-            left_s = next(iter(self._due.values())) - self.clock.seconds()
-            self._call = self.clock.callLater(max(GRAIN_S, left_s), self._turn)
+            self._wait()
+
+    def _wait(self) -> None:
+        """Sets the timer to the call that is due first."""
+        # Not to each grain: a process that wakes for nothing takes 0.1 ms for it.
+        left_s = next(iter(self._due.values())) - self.clock.seconds()
+        self._call = self.clock.callLater(max(GRAIN_S, left_s), self._turn)
 
     def _call_members(self) -> None:
         now = self.clock.seconds()
