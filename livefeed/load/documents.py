@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from livefeed.client.items import version_of
 from livefeed.document.pointer import index_of, unescape
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Documents:
         for version in self._recent:
             if version.content == content:
                 return version
-        return self.keep(self._get(hash_of(content)), content)
+        return self.keep(self._get(version_of(content)), content)
 
     def keep(self, version: Version, content: bytes) -> Version:
         """Remembers the content of a version."""
@@ -148,11 +149,6 @@ def _give_up(version: Version) -> None:
     version.unnamed.clear()
 
 
-def hash_of(content: bytes) -> str:
-    """Gives the version of a document: the first half of its SHA-256."""
-    return hashlib.sha256(content).hexdigest()[:32]
-
-
 def name_in(head: Head) -> str | None:
     """Gives the version that an answer names: that of a feed, or its entity tag; ``None`` if it has neither."""
     return head.text(b"livefeed-version") or head.text(b"etag")
@@ -173,7 +169,7 @@ def is_right(head: Head, content: bytes) -> bool | None:
         version = tag[1]
     if version is None or head.field(b"content-encoding") is not None:
         return None
-    return hash_of(content) == version
+    return version_of(content) == version
 
 
 def nanoseconds_of(text: object) -> int | None:

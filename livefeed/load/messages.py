@@ -6,12 +6,13 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from livefeed.client.items import version_of
 from livefeed.client.messages import MessageError, is_version, read_message
 from livefeed.document.exact_json import DeltaError
 from livefeed.document.patch import patched
 from livefeed.document.splices import apply_splices
 from livefeed.load.answers import AnswerError
-from livefeed.load.documents import hash_of, nanoseconds_of
+from livefeed.load.documents import nanoseconds_of
 
 if TYPE_CHECKING:
     from livefeed.load.documents import Documents, Version
@@ -123,5 +124,5 @@ class MessageReader:
         return Step(version, base, is_verified=True)
 
     def _check(self, content: bytes, name: str) -> None:
-        if self.verifies and hash_of(content) != name:
+        if self.verifies and version_of(content) != name:
             raise AnswerError(WRONG)

@@ -7,10 +7,10 @@ from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from livefeed.client.items import version_of
 from livefeed.client.messages import is_version
 from livefeed.load.answers import AnswerError, read_head
 from livefeed.load.bodies import Body
-from livefeed.load.documents import hash_of
 from livefeed.load.event_stream import EventReader
 from livefeed.load.frames import FrameReader, Inflater, Opcode, client_frame
 from livefeed.load.handshake import SUBPROTOCOLS, agreed
@@ -192,7 +192,7 @@ class EventWatcher(Subscriber):
                 # A document with carriage returns comes with other line ends, and has another hash.
                 if not is_version(name) or b"\r" in event.data:
                     self.figures.unverified += 1
-                elif version.content == event.data and (version.is_checked or hash_of(event.data) == name):
+                elif version.content == event.data and (version.is_checked or version_of(event.data) == name):
                     version.is_checked = True
                     self.figures.verified += 1
                 else:

@@ -8,13 +8,13 @@ import time
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from livefeed.client.items import version_of
 from livefeed.load import documents
 from livefeed.load.answers import Head, head_of
 from livefeed.load.documents import (
     MAX_COMPARED,
     MAX_VERSIONS,
     Documents,
-    hash_of,
     is_right,
     name_in,
     nanoseconds_of,
@@ -41,20 +41,20 @@ class DocumentTests(SynchronousTestCase):
     def test_equal_contents(self) -> None:
         """A version is hashed once, as long as it is among the newest, and is the one that the server names."""
         version = self.documents.of(FIRST)
-        self.assertEqual(version.name, hash_of(FIRST))
+        self.assertEqual(version.name, version_of(FIRST))
         hashed: list[bytes] = []
 
         def counted(content: bytes) -> str:
             hashed.append(content)
-            return hash_of(content)
+            return version_of(content)
 
-        self.patch(documents, "hash_of", counted)
+        self.patch(documents, "version_of", counted)
         self.assertIs(self.documents.of(b'{"n": 1}'), version)
         self.assertEqual(hashed, [])
         for number in range(MAX_COMPARED):
             self.documents.of(b"%d" % number)
         self.assertIs(self.documents.of(FIRST), version)
-        self.assertIs(self.documents.named(hash_of(FIRST)), version)
+        self.assertIs(self.documents.named(version_of(FIRST)), version)
         self.assertEqual(hashed, [b"0", b"1", b"2", b"3", FIRST])
 
     def test_forgetting(self) -> None:
@@ -99,12 +99,12 @@ class DocumentTests(SynchronousTestCase):
 
     def test_verified_by_name(self) -> None:
         """A content is right if the server names its hash, before or later; the others are counted at the end."""
-        named = self.documents.named(hash_of(FIRST))
+        named = self.documents.named(version_of(FIRST))
         self.documents.verify(named, self.figures)
         self.assertEqual(self.figures.verified, 1)
         for content in (b"2", b"3"):
             self.documents.verify(self.documents.of(content), self.figures)
-        self.documents.named(hash_of(b"2"))
+        self.documents.named(version_of(b"2"))
         self.assertEqual((self.figures.verified, self.figures.unverified), (2, 0))
         self.documents.close()
         self.documents.close()
@@ -131,7 +131,7 @@ class AnswerTests(SynchronousTestCase):
 
     def test_right_contents(self) -> None:
         """The digest of the content counts, then the version, which is also in the tag of a feed."""
-        version = hash_of(FIRST)
+        version = version_of(FIRST)
         digest = base64.b64encode(hashlib.sha256(FIRST).digest()).decode()
         for lines, wanted in (
             ((f"Repr-Digest: sha-256=:{digest}:", "Content-Encoding: gzip"), True),

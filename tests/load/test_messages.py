@@ -7,14 +7,15 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from livefeed.client.items import version_of
 from livefeed.document.splices import make_splices
 from livefeed.load import messages
 from livefeed.load.answers import AnswerError
-from livefeed.load.documents import Documents, hash_of
+from livefeed.load.documents import Documents
 from livefeed.load.messages import MAX_REMEMBERED, MessageReader, Step
 
 FIRST, SECOND = b'{"seats":1,"party":"A"}', b'{"seats":2,"party":"A"}'
-V1, V2 = hash_of(FIRST), hash_of(SECOND)
+V1, V2 = version_of(FIRST), version_of(SECOND)
 AT, AT_NS = "2025-11-30T01:00:00.250Z", 1_764_464_400_250_000_000
 
 
@@ -58,7 +59,7 @@ class MessageTests(SynchronousTestCase):
         """A document or a result that is not its version, and splices that do not fit, are errors."""
         self.assertRaises(AnswerError, self.reader.read, document(SECOND, V1))
         self.reader.read(document(FIRST, V1))
-        for data in (splices(version=hash_of(b"x")), splices(made=[1000]), splices(made="x")):
+        for data in (splices(version=version_of(b"x")), splices(made=[1000]), splices(made="x")):
             self.assertRaises(AnswerError, self.reader.read, data)
 
     def test_unknown_base(self) -> None:
@@ -99,10 +100,10 @@ class MessageTests(SynchronousTestCase):
         """Values are compared with those of the bytes that another watcher was sent."""
         self.assertEqual(self.reader.read(snapshot(FIRST, V1)), Step(self.documents.named(V1)))
         for content in (FIRST, SECOND):
-            self.documents.keep(self.documents.named(hash_of(content)), content)
+            self.documents.keep(self.documents.named(version_of(content)), content)
         self.assertIs(self.reader.read(snapshot(SECOND, V2)).is_verified, True)
         self.assertEqual(self.reader.read(patch()), Step(self.documents.named(V2), V1, is_verified=True))
-        self.assertIs(self.reader.read(patch(base=hash_of(b"x"))).is_verified, None)
+        self.assertIs(self.reader.read(patch(base=version_of(b"x"))).is_verified, None)
         for data in (snapshot(FIRST, V2), patch(3), patch(path="/a/b")):
             self.assertRaises(AnswerError, self.reader.read, data)
 
@@ -111,10 +112,10 @@ class MessageTests(SynchronousTestCase):
         read: list[str] = []
 
         def counted(content: bytes) -> str:
-            read.append(hash_of(content))
+            read.append(version_of(content))
             return read[-1]
 
-        self.patch(messages, "hash_of", counted)
+        self.patch(messages, "version_of", counted)
         for _ in range(3):
             self.reader.read(document(FIRST, V1))
         self.assertEqual(read, [V1])

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from livefeed.client.items import version_of
 from livefeed.load import poller, watcher
-from livefeed.load.documents import hash_of
 from livefeed.load.histogram import MAX_NS
 from livefeed.load.kinds import Kind
 from livefeed.load.layout import MAX_LAYOUTS
@@ -21,7 +21,7 @@ from tests.helpers.load_targets import DOCUMENT, Answering, answer, plan_for, ra
 if TYPE_CHECKING:
     import socket
 
-VERSION = f"Livefeed-Version: {hash_of(DOCUMENT)}"
+VERSION = f"Livefeed-Version: {version_of(DOCUMENT)}"
 NOT_MODIFIED = b'HTTP/1.1 304 Not Modified\r\nETag: "a"\r\n\r\n'
 
 

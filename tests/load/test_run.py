@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from twisted.trial.unittest import SynchronousTestCase
 from websockets.frames import Frame, Opcode
 
+from livefeed.client.items import version_of
 from livefeed.load import run as module
-from livefeed.load.documents import hash_of
 from livefeed.load.kinds import Kind
 from livefeed.load.poller import Poller, Waiter
 from livefeed.load.run import Run, interleaved
@@ -30,7 +30,7 @@ def reference_message(content: bytes) -> bytes:
     message = {
         "type": "document",
         "path": "/feed",
-        "version": hash_of(content),
+        "version": version_of(content),
         "at": "2025-11-30T01:00:00.250Z",
         "text": content.decode(),
     }

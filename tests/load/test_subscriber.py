@@ -10,8 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame, Opcode
 
+from livefeed.client.items import version_of
 from livefeed.document.splices import make_splices
-from livefeed.load.documents import hash_of
 from livefeed.load.figures import Figures
 from livefeed.load.kinds import Kind
 from livefeed.load.run import make_watcher
@@ -133,9 +133,9 @@ class WebSocketTests(SubscriberTestCase):
         """Splices are followed, and verified."""
         made = json.loads(make_splices(FIRST, SECOND))
         frames = [
-            message("document", hash_of(FIRST), text=FIRST.decode()),
-            message("heartbeat", hash_of(FIRST)),
-            message("splices", hash_of(SECOND), **{"from": hash_of(FIRST)}, splices=made),
+            message("document", version_of(FIRST), text=FIRST.decode()),
+            message("heartbeat", version_of(FIRST)),
+            message("splices", version_of(SECOND), **{"from": version_of(FIRST)}, splices=made),
         ]
         reply = sending(switched("Sec-WebSocket-Protocol: livefeed.delta.v2"), *frames[:2], self.begun, frames[2])
         done = self.watch(Kind.WS_DELTA2, reply, verifies=True)
@@ -144,7 +144,7 @@ class WebSocketTests(SubscriberTestCase):
 
     def test_delta_of_another_version(self) -> None:
         """A watcher that is sent a delta of a version that it does not have says so."""
-        frame = message("splices", hash_of(SECOND), **{"from": hash_of(FIRST)}, splices=[])
+        frame = message("splices", version_of(SECOND), **{"from": version_of(FIRST)}, splices=[])
         reply = sending(switched("Sec-WebSocket-Protocol: livefeed.delta.v2"), frame)
         self.assertEqual(self.failed(Kind.WS_DELTA2, reply), {"a delta of another version"})
 
@@ -175,15 +175,15 @@ class EventTests(SubscriberTestCase):
         """Documents are read from events, and verified by their ids; other events are no documents."""
         state = b"event: state\ndata: {}\n\n"
         chunk = b"%x\r\n%s\r\n" % (len(state), state)
-        pieces = STREAM, chunk, event(FIRST, hash_of(FIRST))
-        reply = sending(*pieces, self.begun, event(SECOND, hash_of(SECOND)))
+        pieces = STREAM, chunk, event(FIRST, version_of(FIRST))
+        reply = sending(*pieces, self.begun, event(SECOND, version_of(SECOND)))
         done = self.watch(Kind.EVENTS, reply, verifies=True)
         figures = done.figures(Kind.EVENTS)
         self.assertEqual((figures.deliveries, figures.verified, figures.errors), (1, 2, {}))
 
     def test_many_watchers(self) -> None:
         """A version that was verified for one watcher is verified for the others by a comparison."""
-        reply = sending(STREAM, event(FIRST, hash_of(FIRST)), self.begun, event(SECOND, hash_of(SECOND)))
+        reply = sending(STREAM, event(FIRST, version_of(FIRST)), self.begun, event(SECOND, version_of(SECOND)))
         with Answering(lambda head, number: reply) as server:
             done = ran(plan_for(server.port, {Kind.EVENTS: 3}, requests=3, verifies=True), begun=self.begun)
         self.assertEqual(done.figures(Kind.EVENTS).errors, {})
@@ -199,7 +199,7 @@ class EventTests(SubscriberTestCase):
     def test_errors(self) -> None:
         """Wrong documents, other types, and ends."""
         for reply, said in (
-            (sending(STREAM, event(SECOND, hash_of(FIRST))), "a document that is not its version"),
+            (sending(STREAM, event(SECOND, version_of(FIRST))), "a document that is not its version"),
             (sending(answer()), "no event stream"),
             (sending(STREAM + b"0\r\n\r\n"), "closed by the server"),
         ):
