@@ -126,7 +126,7 @@ def _web(page: Page, block: Block, run: Run) -> str:
 
 def _configuration(page: Page, block: Block, run: Run) -> str:
     """Has livefeed check a configuration of its own."""
-    problem = _parse_toml(page, block)
+    problem = PARSERS["toml"](page, block)
     if problem or {"project", "tool", "build-system"} & {*tomllib.loads(block.text)}:
         return problem
     file = mark_in(block, File)
@@ -146,12 +146,17 @@ def _check_server(page: Page, block: Block) -> str:
     return ""
 
 
-def _parse_toml(page: Page, block: Block) -> str:
-    try:
-        tomllib.loads(block.text)
-    except tomllib.TOMLDecodeError as error:
-        return f"this is no TOML: {error}"
-    return ""
+def _readable(read: Callable[[str], object], error: type[Exception], what: str) -> Callable[[Page, Block], str]:
+    """Gives the check of blocks that something must be able to read."""
+
+    def check(page: Page, block: Block) -> str:
+        try:
+            read(block.text)
+        except error as why:
+            return f"this is no {what}: {why}"
+        return ""
+
+    return check
 
 
 def _parse_json(page: Page, block: Block) -> str:
@@ -167,29 +172,8 @@ def _parse_json(page: Page, block: Block) -> str:
     return ""
 
 
-def _parse_yaml(page: Page, block: Block) -> str:
-    try:
-        [*yaml.safe_load_all(block.text)]
-    except yaml.YAMLError as error:
-        return f"this is no YAML: {error}"
-    return ""
-
-
-def _parse_ini(page: Page, block: Block) -> str:
-    parser = configparser.ConfigParser(strict=False, interpolation=None)
-    try:
-        parser.read_string(block.text)
-    except configparser.Error as error:
-        return f"this is no file of settings: {error}"
-    return ""
-
-
-def _parse_python(page: Page, block: Block) -> str:
-    try:
-        ast.parse(block.text)
-    except SyntaxError as error:
-        return f"this is no Python: {error}"
-    return ""
+def _read_ini(text: str) -> None:
+    configparser.ConfigParser(strict=False, interpolation=None).read_string(text)
 
 
 def _parse_shell(page: Page, block: Block) -> str:
@@ -206,12 +190,12 @@ def _parse_js(page: Page, block: Block) -> str:
 PARSERS: Final[dict[str, Callable[[Page, Block], str]]] = {
     "console": _parse_shell,
     "sh": _parse_shell,
-    "python": _parse_python,
+    "python": _readable(ast.parse, SyntaxError, "Python"),
     "js": _parse_js,
     "json": _parse_json,
-    "toml": _parse_toml,
-    "yaml": _parse_yaml,
-    "ini": _parse_ini,
+    "toml": _readable(tomllib.loads, tomllib.TOMLDecodeError, "TOML"),
+    "yaml": _readable(lambda text: [*yaml.safe_load_all(text)], yaml.YAMLError, "YAML"),
+    "ini": _readable(_read_ini, configparser.Error, "file of settings"),
     **dict.fromkeys(servers.SERVERS, _check_server),
 }
 """What is done with a block that is only parsed, or written into a file."""
