@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import http.client
 import io
+import sys
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -122,8 +123,10 @@ class RequestsTests(SynchronousTestCase):
         """Each part of an answer counts: interim answers, the head, and the frame of the content."""
         interim = b"HTTP/1.1 100 Continue\r\n\r\n"
         chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        # Python 3.14 counts the interim answers itself.
+        by_python = "100 interim responses" if sys.version_info >= (3, 14) else "fields without end"
+        self.assert_fails(by_python, interim * 4000)
         for endless in (
-            interim * 4000,
             b"HTTP/1.1 200 OK\r\n" + b"".join(b"X%d: %s\r\n" % (n, b"x" * 50_000) for n in range(3)),
             chunked + b"2\r\n{}\r\n0\r\n" + b"A: b\r\n" * 20_000,
         ):

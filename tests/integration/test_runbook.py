@@ -723,7 +723,11 @@ class TestTLS:
         with _again(fails):
             night.goes_off(heading, "LivefeedHandshakesFail")
         trusting = f"{HOST}:{livefeed.port} -CAfile {night.certificate.ca}"
-        answer = night.type(heading, "openssl s_client", replacements={"localhost:8443": trusting})
+        replacements = {"localhost:8443": trusting}
+        [command] = sections()[heading].commands()
+        another = command.replace("-verify_hostname localhost", "-verify_hostname other.example.org")
+        assert "Verification error: hostname mismatch" in night.run(another.replace("localhost:8443", trusting))
+        answer = night.type(heading, "openssl s_client", replacements=replacements)
         assert "Verification: OK" in answer, answer
         night.alarms.wait_until_over("LivefeedHandshakesFail")
         night.finish(heading)
