@@ -10,7 +10,7 @@ from livefeed import __version__
 from livefeed.admin.reports import Reading, json_answer
 from livefeed.admin.samples import total_of
 from livefeed.document.timestamps import timestamp
-from livefeed.intake.desk_report import alarms_of, decision_of, waiting_of
+from livefeed.intake.desk_report import alarms_of, decision_of, failing_of, waiting_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -106,6 +106,7 @@ class Status:
             "name": feed.name,
             "state": feed.state.value,
             "reason": feed.reason or None,
+            "failing": failing_of(feed),
             "version": None if snapshot is None else snapshot.version,
             "sequence": None if snapshot is None else str(snapshot.sequence),
             "bytes": None if snapshot is None else len(snapshot.data),

@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from livefeed.cli.desk_text import STATES, UNKNOWN_STATE, notes, version
+from livefeed.cli.desk_text import HIDING, STATES, UNKNOWN_STATE, notes, version
 from livefeed.cli.tables import Cell, Painter, count, duration, printable
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _notes(feed: dict[str, Any], painter: Painter, now: datetime) -> Iterator[st
     """
     state, reason, error = str(feed.get("state")), feed.get("reason"), feed.get("last_error")
     about_desk = list(notes(feed, now))
-    if about_desk and state in ("held", "withdrawn", "ended"):
+    if about_desk and state in HIDING:
         pass  # they say more than the reason
     elif reason:
         colour = "warning" if state == "live" else STATES.get(state, UNKNOWN_STATE)
@@ -117,7 +117,12 @@ def _facts(report: dict[str, Any], painter: Painter, now: datetime, answers_per_
         else:
             text, colour = f"expires in {duration(days * _DAY_S)}", "warning" if days < _SOON_DAYS else "plain"
         yield f"{'certificate':{width}}  {printable(str(certificate.get('file')))} {painter.paint(text, colour)}"  # type: ignore[arg-type]
+    # The reasons of feeds stand at the feeds, unless a decision hides them there.
+    explained = tuple(
+        f'feed "{feed.get("name")}" is '
+        for feed in report.get("feeds") or []
+        if feed.get("state") not in HIDING or feed.get("failing")
+    )
     for reason in report.get("not_ready_because") or []:
-        # The reasons of feeds stand at the feeds.
-        if not str(reason).startswith('feed "'):
+        if not str(reason).startswith(explained):
             yield f"{'not ready':{width}}  {painter.paint(printable(str(reason)), 'bad')}"

@@ -137,6 +137,8 @@ class Transitions(Freshness):
         :param why: the reason for the log, in case the feed becomes stale some time later.
         """
         was_failing = self._failing is not None
+        if not was_failing:
+            self._failing_at = self.clock.seconds()
         self._lapsed, self._failing = False, why
         if why:
             self.last_error = LastError(why, self._now().wall_s)
@@ -344,7 +346,11 @@ class Transitions(Freshness):
         # The age of a document that is held back counts, whatever is heard of the source.
         self._lapsed = self._lapsed or (before is State.LIVE and self._failing is None and not self._is_held_back)
         if self.freshness is State.STALE and not self.is_replica:
-            _log.warn('feed "{feed}" is stale: {why}', feed=self.name, why=self._why_not_live())
+            if self.state in DECISIONS:
+                text = 'feed "{feed}" is {decided}, and would be stale: {why}'
+            else:
+                text = 'feed "{feed}" is stale: {why}'
+            _log.warn(text, feed=self.name, decided=self.state.value, why=self.why_not_live())
 
     def _expire_if_due(self) -> None:
         if self.whole is None and self.snapshot is not None and self.expires_in_s() <= DUE_S:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from livefeed.document.timestamps import timestamp
+from livefeed.feed.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,6 +87,7 @@ def answer_of(desk: Reported) -> dict[str, Any]:
         "version": None if snapshot is None else snapshot.version,
         "sequence": None if snapshot is None else str(snapshot.sequence),
         "waiting": waiting_of(desk),
+        "failing": failing_of(desk.feed),
     }
     warning = desk.damage or (NOT_KEPT if desk.keeping.file is None else "")
     return {**answer, "warning": warning} if warning else answer
@@ -115,6 +117,17 @@ def report_of(desk: Reported) -> dict[str, Any]:
             for each in desk.archive.recent()
         ],
     }
+
+
+def failing_of(feed: Feed) -> dict[str, Any] | None:
+    """Gives the reason why pulls give nothing, and for how long; ``None`` if they are good, or the feed has ended.
+
+    A decision hides it in the state.
+    """
+    why = feed.why_failing()
+    if not why or feed.decision is State.ENDED:
+        return None
+    return {"why": why, "for_s": round(feed.failing_s(), 3)}
 
 
 def decision_of(decision: Decision | None) -> dict[str, Any] | None:

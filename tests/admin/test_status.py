@@ -122,3 +122,21 @@ class StatusTests(SynchronousTestCase):
         (feed,) = self.report()["feeds"]
         self.assertEqual((feed["state"], feed["decision"]["by"], feed["alarms"]), ("held", "ana", []))
         self.assertEqual((feed["waiting"]["bytes"], feed["waiting"]["rule"]), (3, None))
+        self.assertIsNone(feed["failing"])
+
+    def test_source_that_fails_below_a_decision(self) -> None:
+        """The reason is that of the decision, and the trouble of the source stands beside it."""
+        publish(self.published.feed, b"[1]")
+        desk = desk_of(self.published.feed)
+        self.status.desks = {"scores": SimpleNamespace(feed=self.published.feed, desk=desk)}
+        self.successResultOf(Deferred.fromCoroutine(desk.hold(by="ana", reason="a recount")))
+        self.published.feed.mark_stale("redis: connection refused")
+        self.clock.advance(4.25)
+        report = self.report()
+        (feed,) = report["feeds"]
+        self.assertEqual((feed["state"], feed["reason"]), ("held", "a recount"))
+        self.assertEqual(feed["failing"], {"why": "redis: connection refused", "for_s": 4.25})
+        reason = 'feed "scores" is held, and would be stale: redis: connection refused'
+        self.assertEqual((report["ready"], report["not_ready_because"]), (False, [reason]))
+        answer = self.successResultOf(Deferred.fromCoroutine(desk.end(by="ana")))
+        self.assertEqual((answer["failing"], self.report()["feeds"][0]["failing"]), (None, None))

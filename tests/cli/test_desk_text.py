@@ -35,6 +35,12 @@ class DoneTests(ZoneTestCase):
             ],
         )
 
+    def test_source_fails(self) -> None:
+        """It is told after each command, since the state may not show it."""
+        failing = {"why": "redis://h/0/k: cannot connect: refused.", "for_s": 69.0}
+        lines = done_lines(answer("held", decision=DECISION, failing=failing), PLAIN, NOW, "")
+        self.assertEqual(lines[-1], "Source: pulls fail for 1 min 9 s: redis://h/0/k: cannot connect: refused.")
+
     def test_reason_that_is_a_sentence(self) -> None:
         """It ends with one full stop."""
         report = answer("held", decision={"kind": "hold", "reason": "We check district 7."})
@@ -121,6 +127,19 @@ class DeskTests(ZoneTestCase):
         lines = desk_lines(desk_report(state, **more), PLAIN, NOW, " --instance x")
         begin = next(number for number, line in enumerate(lines) if line.startswith("POSSIBLE NOW"))
         return [line.partition("  ")[0] for line in lines[begin + 1 :]]
+
+    def test_source_fails(self) -> None:
+        """A decision does not hide it. Where the reason of the state is shown, it says the same."""
+        failing = {"why": "redis: away", "for_s": 69.0}
+        for state, more, label in (
+            ("held", {"decision": DECISION}, "source    pulls fail for 1 min 9 s: redis: away"),
+            ("held", {"waiting": WAITING}, "source    pulls fail for 1 min 9 s: redis: away"),
+            ("expired", {"decision": DECISION}, "source    pulls fail for 1 min 9 s: redis: away"),
+            ("stale", {}, "reason    redis: away"),
+        ):
+            report = desk_report(state, reason="redis: away", failing=failing, **more)
+            lines = [line for line in desk_lines(report, PLAIN, NOW) if "redis: away" in line]
+            self.assertEqual(lines, [label])
 
     def test_everything(self) -> None:
         """All that there is to know before a command."""

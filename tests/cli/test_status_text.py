@@ -46,6 +46,19 @@ class StatusTests(SynchronousTestCase):
         self.assertEqual(lines[-1], "not ready    canary: late")
         self.assertEqual(sum("is stale" in line for line in lines), 0)
 
+    def test_source_that_fails_below_a_decision(self) -> None:
+        """The decision does not hide why livefeed is not ready."""
+        decision = {"kind": "hold", "by": "root", "at": "2026-11-03T19:59:00Z", "reason": "y"}
+        failing = {"why": "redis: away", "for_s": 69.0}
+        why = 'feed "results" is held, and would be stale: redis: away'
+        held = feed(state="held", reason="y", decision=decision, failing=failing)
+        lines = self.lines(held, ready=False, not_ready_because=[why])
+        self.assertTrue(lines[4].startswith("  decision: hold, by root"))
+        self.assertEqual(lines[5:8], ["  source: pulls fail for 1 min 9 s: redis: away", "", lines[7]])
+        self.assertNotIn("would be", "\n".join(lines))
+        lines = self.lines({**held, "failing": None}, ready=False, not_ready_because=[why])
+        self.assertEqual(lines[-1], f"not ready    {why}")
+
     def test_colours(self) -> None:
         """Each state has its own."""
         codes = {"live": "32", "stale": "33", "held": "33", "expired": "31", "withdrawn": "31", "of the future": "33"}

@@ -43,6 +43,7 @@ class ReportTests(SynchronousTestCase):
             "version": None,
             "sequence": None,
             "waiting": None,
+            "failing": None,
             "warning": NOT_KEPT,
         }
         self.assertEqual(answer_of(self.desk), expected)
