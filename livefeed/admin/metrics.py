@@ -87,7 +87,7 @@ class Figures:
         return [
             *self._of_process(),
             *(sample for each in self.served for sample in _of_served(each.published)),
-            *(sample for each in self.pulled for sample in _of_puller(each.published.feed.name, each.puller)),
+            *(sample for each in self.pulled for sample in _of_puller(each.published.feed, each.puller)),
         ]
 
     def _of_process(self) -> Iterator[Sample]:
@@ -181,11 +181,12 @@ def _of_watchers(feed: Feed, labels: Labels) -> Iterator[Sample]:
         yield Sample("refusals_total", (*labels, ("reason", refused)), tally.refused[refused])
 
 
-def _of_puller(name: str, puller: Puller) -> Iterator[Sample]:
+def _of_puller(feed: Feed, puller: Puller) -> Iterator[Sample]:
     """Gives the samples of a feed that this process pulls."""
-    labels: Labels = (("feed", name),)
+    labels: Labels = (("feed", feed.name),)
     yield Sample("good_pulls_total", labels, puller.good)
     yield Sample("failed_pulls_total", labels, puller.failed)
+    yield Sample("source_failing_seconds", labels, feed.failing_s())
     times = puller.times
     yield Sample("not_due_pulls_total", labels, times.not_due)
     yield Sample("pull_seconds_total", labels, times.pulls_s)

@@ -78,6 +78,10 @@ _OF_PARENT = _families(
         "versions_total{feed}": "Number of versions since the start.",
         "good_pulls_total{feed}": "Number of pulls that gave the document.",
         "failed_pulls_total{feed}": "Number of pulls that failed, or gave a document that was refused.",
+        "source_failing_seconds{feed}": (
+            "Seconds for which pulls have failed, or none has ended, whatever was decided; 0 if the last one was good, "
+            "or if the feed has ended."
+        ),
         "not_due_pulls_total{feed}": (
             "Number of ticks at which the source was not asked, since its last answer still held."
         ),

@@ -23,6 +23,7 @@ from livefeed.document.selectors import parse_selector
 from livefeed.document.snapshot import Sequence
 from livefeed.document.stored_version import StoredVersion
 from livefeed.exceptions import SourceError
+from livefeed.feed.state import State
 from livefeed.process.line_writer import LineWriter
 from livefeed.process.loop_lag import LoopLag
 from livefeed.process.memory import Collector
@@ -204,6 +205,18 @@ class FeedFigureTests(MetricsTestCase):
             self.clock.advance(3)
             self.assertEqual(self.figure("waiting_seconds", feed="feed"), waiting_s)
             self.assertEqual(self.figure("rule_violations_total", **of_rule), violations)
+
+    def test_source_that_fails(self) -> None:
+        """The seconds since the first pull failed, whatever was decided; a good pull ends that."""
+        self.pull(DOCUMENT)
+        self.assertEqual(self.figure("source_failing_seconds", feed="feed"), 0)
+        self.served.feed.decide(State.HELD)
+        for _ in range(2):
+            self.served.feed.mark_stale("redis: away")
+            self.clock.advance(3)
+        self.assertEqual(self.figure("source_failing_seconds", feed="feed"), 6)
+        self.pull(DOCUMENT)
+        self.assertEqual(self.figure("source_failing_seconds", feed="feed"), 0)
 
     def test_ticks(self) -> None:
         """They are counted, with their lateness and the time of their pulls."""
