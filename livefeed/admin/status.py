@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from livefeed import __version__
+from livefeed.admin.desk import DeskFeed
 from livefeed.admin.reports import Reading, json_answer
 from livefeed.admin.samples import total_of
 from livefeed.document.timestamps import timestamp
@@ -15,7 +16,6 @@ from livefeed.intake.desk_report import alarms_of, decision_of, failing_of, wait
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from livefeed.admin.desk import DeskFeed
     from livefeed.admin.health import Health, ServedFeed
     from livefeed.admin.samples import Sample
     from livefeed.tls.options import Validity
@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 
 WAYS = ("websocket", "events", "waiting")
 """The ways to follow a feed, as the metrics name them."""
+
+
+class SourcedFeed(DeskFeed, Protocol):
+    """A feed that this process pulls."""
+
+    @property
+    def source_name(self) -> str:
+        """The name of the source, without credentials."""
 
 
 @dataclass(slots=True)
@@ -39,7 +47,7 @@ class Status:
     :ivar workers: gives a report of each worker: an object with ``index``, ``state``, ``restarts``, ``canary_s`` and
         any other members that JSON has.
     :ivar is_draining: tells whether a drain has begun.
-    :ivar desks: the feeds with desks, by their names; read again at each request.
+    :ivar desks: the feeds that this process pulls, by their names; read again at each request.
     :ivar listen: the descriptions of the endpoints for watchers, as the settings have them.
     """
 
@@ -52,7 +60,7 @@ class Status:
     certificates: Iterable[Validity] = ()
     workers: Callable[[], list[Any]] = field(default=list)
     is_draining: Callable[[], bool] = field(default=lambda: False)
-    desks: Mapping[str, DeskFeed] = field(default_factory=dict)
+    desks: Mapping[str, SourcedFeed] = field(default_factory=dict)
     listen: Sequence[str] = ()
 
     def report(self) -> dict[str, Any]:
@@ -85,10 +93,11 @@ class Status:
     def _desk(self, name: str) -> dict[str, Any]:
         found = self.desks.get(name)
         if found is None:
-            return {"decision": None, "waiting": None, "alarms": [], "overlay": None}
+            return {"source": None, "decision": None, "waiting": None, "alarms": [], "overlay": None}
         desk = found.desk
         overlay = desk.overlay
         return {
+            "source": found.source_name,
             "decision": decision_of(desk.decision),
             "waiting": waiting_of(desk),
             "alarms": alarms_of(desk),

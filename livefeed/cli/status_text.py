@@ -38,6 +38,7 @@ def status_lines(
             Cell("WEBSOCKET", "faint", is_right=True),
             Cell("EVENTS", "faint", is_right=True),
             Cell("LONG POLLS", "faint", is_right=True),
+            Cell("SOURCE", "faint"),
         ],
         [_feed_row(feed) for feed in feeds],
     )
@@ -74,6 +75,7 @@ def _feed_row(feed: dict[str, Any]) -> list[Cell]:
         Cell(version(feed.get("version"))),
         Cell(count(sum(watchers.values())), is_right=True),
         *(Cell(count(watchers.get(way)), is_right=True) for way in ("websocket", "events", "waiting")),
+        Cell(str(feed.get("source") or "-")),
     ]
 
 
@@ -97,6 +99,8 @@ def _notes(feed: dict[str, Any], painter: Painter, now: datetime) -> Iterator[st
 
 def _facts(report: dict[str, Any], painter: Painter, now: datetime, answers_per_s: float | None) -> Iterator[str]:
     width = len("certificate")
+    if listen := report.get("listen"):
+        yield f"{'listen':{width}}  {printable(', '.join(map(str, listen)))}"
     connections = report.get("connections") or {}
     if connections.get("open") is not None:
         is_near = connections["open"] > _NEAR * (connections.get("most") or float("inf"))

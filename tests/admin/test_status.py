@@ -116,11 +116,12 @@ class StatusTests(SynchronousTestCase):
         (feed,) = self.report()["feeds"]
         self.assertEqual((feed["decision"], feed["waiting"], feed["alarms"]), (None, None, []))
         desk = desk_of(self.published.feed)
-        self.status.desks = {"scores": SimpleNamespace(feed=self.published.feed, desk=desk)}
+        self.status.desks = {"scores": SimpleNamespace(desk=desk, source_name="demo:")}
         self.successResultOf(Deferred.fromCoroutine(desk.hold(by="ana", reason="a recount")))
         desk.keep(b"[2]", None, "a recount")
         (feed,) = self.report()["feeds"]
         self.assertEqual((feed["state"], feed["decision"]["by"], feed["alarms"]), ("held", "ana", []))
+        self.assertEqual(feed["source"], "demo:")
         self.assertEqual((feed["waiting"]["bytes"], feed["waiting"]["rule"]), (3, None))
         self.assertIsNone(feed["failing"])
 
@@ -128,7 +129,7 @@ class StatusTests(SynchronousTestCase):
         """The reason is that of the decision, and the trouble of the source stands beside it."""
         publish(self.published.feed, b"[1]")
         desk = desk_of(self.published.feed)
-        self.status.desks = {"scores": SimpleNamespace(feed=self.published.feed, desk=desk)}
+        self.status.desks = {"scores": SimpleNamespace(desk=desk, source_name="demo:")}
         self.successResultOf(Deferred.fromCoroutine(desk.hold(by="ana", reason="a recount")))
         self.published.feed.mark_stale("redis: connection refused")
         self.clock.advance(4.25)

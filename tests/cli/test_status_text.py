@@ -27,13 +27,19 @@ class StatusTests(SynchronousTestCase):
             [
                 "livefeed 1.0  ready  instance default, process 7, up 1 h 1 min",
                 "",
-                "FEED     STATE    AGE  VERSION       WATCHERS  WEBSOCKET  EVENTS  LONG POLLS",
-                "results  live   0.4 s  0123456789ab    10,006     10,000       5           1",
+                "FEED     STATE    AGE  VERSION       WATCHERS  WEBSOCKET  EVENTS  LONG POLLS  SOURCE",
+                "results  live   0.4 s  0123456789ab    10,006     10,000       5           1  redis://h/0/results",
                 "",
+                "listen       tls:8443, tcp:8080",
                 "connections  10,006 of 19,744",
                 "answers      123,456",
             ],
         )
+
+    def test_unknown_source_and_endpoints(self) -> None:
+        """A worker that answers for itself pulls nothing, and an older livefeed does not tell."""
+        lines = self.lines(feed(source=None), listen=[])
+        self.assertEqual((lines[3][-3:], lines[5].split()[0]), ("  -", "connections"))
 
     def test_reasons(self) -> None:
         """A state has its reason below it, and an error of the past its time."""
