@@ -100,6 +100,9 @@ _OF_PARENT = _families(
         "rule_violations_total{feed,rule,action}": (
             "Number of documents that violated a rule which holds them back (hold), or only raises an alarm (alarm)."
         ),
+        "certificates_refused": (
+            "Number of reasons why changed files of certificates cannot be used, so that those of before are served."
+        ),
         "max_subscribers{feed}": "Largest number of subscribers; 0 for no limit.",
         "workers{state}": "Number of workers, by state.",
         "generation": "Number of upgrades that have led to this process since the first start; with workers alone.",

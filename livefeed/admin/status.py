@@ -48,6 +48,7 @@ class Status:
         any other members that JSON has.
     :ivar is_draining: tells whether a drain has begun.
     :ivar desks: the feeds that this process pulls, by their names; read again at each request.
+    :ivar certificate_refusals: gives the reasons why changed files of certificates cannot be used.
     :ivar listen: the descriptions of the endpoints for watchers, as the settings have them.
     """
 
@@ -61,6 +62,7 @@ class Status:
     workers: Callable[[], list[Any]] = field(default=list)
     is_draining: Callable[[], bool] = field(default=lambda: False)
     desks: Mapping[str, SourcedFeed] = field(default_factory=dict)
+    certificate_refusals: Callable[[], Sequence[str]] = tuple
     listen: Sequence[str] = ()
 
     def report(self) -> dict[str, Any]:
@@ -88,6 +90,7 @@ class Status:
             "certificates": [
                 {"file": str(each.file), "expires_at": timestamp(each.not_after)} for each in self.certificates
             ],
+            "certificate_refusals": list(self.certificate_refusals()),
         }
 
     def _desk(self, name: str) -> dict[str, Any]:

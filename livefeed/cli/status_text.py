@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from livefeed.cli.desk_text import HIDING, STATES, UNKNOWN_STATE, notes, version
+from livefeed.cli.desk_text import HIDING, STATES, UNKNOWN_STATE, notes, short, version
 from livefeed.cli.tables import Cell, Painter, count, duration, printable
 
 if TYPE_CHECKING:
@@ -121,6 +121,9 @@ def _facts(report: dict[str, Any], painter: Painter, now: datetime, answers_per_
         else:
             text, colour = f"expires in {duration(days * _DAY_S)}", "warning" if days < _SOON_DAYS else "plain"
         yield f"{'certificate':{width}}  {printable(str(certificate.get('file')))} {painter.paint(text, colour)}"  # type: ignore[arg-type]
+    for why in report.get("certificate_refusals") or []:
+        text = f"is not renewed, and the one before is used: {short(why)}"
+        yield f"{'certificate':{width}}  {painter.paint(text, 'bad')}"
     # The reasons of feeds stand at the feeds, unless a decision hides them there.
     explained = tuple(
         f'feed "{feed.get("name")}" is '

@@ -97,6 +97,7 @@ class ServedCertificates:
     :ivar tickets: the TLS contexts of the certificates, which share the key of their session tickets.
     :ivar files: reads the files; a worker has those that its parent has read.
     :ivar users: the objects that serve them.
+    :ivar refusals: why files that have changed cannot be used, so that those that were read before are.
     """
 
     # required parameters
@@ -105,6 +106,7 @@ class ServedCertificates:
 
     # internal state
     users: list[object] = field(init=False, default_factory=list)
+    refusals: Sequence[str] = field(init=False, default=())
     _by_user: dict[int, list[Validity]] = field(init=False, default_factory=dict)
 
     def replace(self, user: object, certificates: list[Validity]) -> None:

@@ -374,10 +374,13 @@ class MetricsResourceTests(MetricsTestCase):
             self.assertEqual(self.figure("session_tickets_shared"), is_shared)
 
     def test_certificates(self) -> None:
-        """Each says when it expires."""
-        figures = Figures((), (), self.site, None, certificates=[Validity(Path("/a.pem"), 0, NOW)])
+        """Each says when it expires, and their number that cannot be used is there."""
+        served = [Validity(Path("/a.pem"), 0, NOW)]
+        refusals = ["/a.pem: it is no certificate"]
+        figures = Figures((), (), self.site, None, certificates=served, certificate_refusals=lambda: refusals)
         body = request(self.site_of(figures), b"GET /metrics HTTP/1.1").body
         self.assertIn(b'livefeed_certificate_not_after_timestamp_seconds{file="/a.pem"} 1.7e+09', body)
+        self.assertIn(b"livefeed_certificates_refused 1.0", body)
 
     def test_other_paths_and_methods(self) -> None:
         """There is nothing else, the feed least of all."""

@@ -77,6 +77,12 @@ class StatusTests(SynchronousTestCase):
         report = self.report()
         self.assertEqual((report["workers"], report["draining"]), ([{"pid": 1}], True))
 
+    def test_certificates_that_are_refused(self) -> None:
+        """The reasons, as of now."""
+        self.assertEqual(self.report()["certificate_refusals"], [])
+        self.status.certificate_refusals = lambda: ["/k.pem: it is no key"]
+        self.assertEqual(self.report()["certificate_refusals"], ["/k.pem: it is no key"])
+
     def test_feed_before_the_first_document(self) -> None:
         """It has no version and no age, and a reason."""
         (feed,) = self.report()["feeds"]

@@ -91,6 +91,12 @@ class StatusTests(SynchronousTestCase):
             ],
         )
 
+    def test_certificate_that_is_refused(self) -> None:
+        """The days of the one before do not hide it."""
+        lines = self.lines(certificate_refusals=["/k.pem: it is not the private key of /c.pem\x1b"])
+        why = "/k.pem: it is not the private key of /c.pem\\x1b"
+        self.assertEqual(lines[-1], f"certificate  is not renewed, and the one before is used: {why}")
+
     def test_more(self) -> None:
         """A drain, a rate, workers, refused connections; a transport that does not count its connections."""
         lines = self.lines(
