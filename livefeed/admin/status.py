@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from livefeed.admin.health import Health, ServedFeed
     from livefeed.admin.samples import Sample
+    from livefeed.feed.feed import Feed
     from livefeed.tls.options import Validity
     from livefeed.web.request import Request
 
@@ -113,7 +114,6 @@ class Status:
     def _feed(self, served: ServedFeed, samples: Sequence[Sample]) -> dict[str, Any]:
         feed = served.published.feed
         snapshot = feed.snapshot
-        error = feed.last_error
         return {
             "name": feed.name,
             "state": feed.state.value,
@@ -127,10 +127,20 @@ class Status:
             "interval_s": feed.interval_s,
             "versions": feed.versions,
             **self._desk(feed.name),
-            "last_error": None if error is None else {"why": error.why, "at": timestamp(error.at)},
+            "last_error": _last_error(feed),
             "watchers": {way: _whole(total_of(samples, "subscribers", feed=feed.name, by=way)) or 0 for way in WAYS},
             "max_subscribers": served.published.max_subscribers or None,
         }
+
+
+def _last_error(feed: Feed) -> dict[str, Any] | None:
+    """Gives the last error of the source, with the seconds since a pull was good again; ``None`` for none."""
+    error = feed.last_error
+    if error is None:
+        return None
+    recovered_at_s = error.recovered_at_s
+    since_s = None if recovered_at_s is None else round(feed.clock.seconds() - recovered_at_s, 3)
+    return {"why": error.why, "at": timestamp(error.at), "recovered_since_s": since_s}
 
 
 def _whole(value: float | None) -> int | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from livefeed.cli.desk_text import HIDING, STATES, UNKNOWN_STATE, notes, short, version
 from livefeed.cli.tables import Cell, Painter, count, duration, printable
+from livefeed.cli.times import clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,7 +93,10 @@ def _notes(feed: dict[str, Any], painter: Painter, now: datetime) -> Iterator[st
         colour = "warning" if state == "live" else STATES.get(state, UNKNOWN_STATE)
         yield "  " + painter.paint(printable(str(reason)), colour)
     elif error:
-        yield "  " + painter.paint(printable(f"last error at {error.get('at')}: {error.get('why')}"), "faint")
+        since_s = error.get("recovered_since_s")
+        recovered = "" if since_s is None else f"recovered {duration(since_s)} ago; "
+        text = f"{recovered}last error at {clock(error.get('at'), now)}: {short(error.get('why'))}"
+        yield "  " + painter.paint(text, "faint")
     for text, colour in about_desk:
         yield "  " + painter.paint(text, colour)
 

@@ -175,7 +175,7 @@ class Feed(Transitions):
         now_s = self.clock.seconds()
         self._heard_at = now_s if at_s is None else at_s
         self.confirmed = self._moment_of(now_s) if confirmed is None else confirmed
-        self._lapsed, self._failing = False, None
+        self._note_good_pull()
         if not is_watched:
             self._watch()
         self._retell()

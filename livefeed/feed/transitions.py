@@ -9,7 +9,7 @@ Rule: each change of the state is told to observers before anything is pushed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -43,10 +43,12 @@ class LastError:
 
     :ivar why: the reason, without credentials.
     :ivar at: when it failed, for display: in seconds since 1970.
+    :ivar recovered_at_s: when the next pull was good, by the feed's clock; ``None`` if none has been.
     """
 
     why: str
     at: float
+    recovered_at_s: float | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -174,6 +176,15 @@ class Transitions(Freshness):
             self._notify_observers()
             self.fanout.push_state(to_all=False)
 
+    def _note_good_pull(self) -> None:
+        """Takes note that the source works."""
+        self._lapsed = False
+        if self._failing is None:
+            return
+        self._failing = None
+        if self.last_error is not None:
+            self.last_error = replace(self.last_error, recovered_at_s=self.clock.seconds())
+
     # States
 
     def decide(self, decision: State | None) -> None:
@@ -233,7 +244,7 @@ class Transitions(Freshness):
         """
         before = self._standing
         self._heard_at = self.clock.seconds() if at_s is None else at_s
-        self._lapsed, self._failing = False, None
+        self._note_good_pull()
         if self.freshness is State.STALE and self.snapshot is not None:
             self._enter(State.LIVE)
         self._change_freshness_if_due()

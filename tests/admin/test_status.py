@@ -111,11 +111,15 @@ class StatusTests(SynchronousTestCase):
         self.published.feed.mark_stale("redis: connection refused")
         (feed,) = self.report()["feeds"]
         self.assertEqual((feed["state"], feed["reason"]), ("stale", "redis: connection refused"))
+        self.assertIsNone(feed["last_error"]["recovered_since_s"])
         self.clock.advance(1)
         publish(self.published.feed, b"[1]")
+        self.clock.advance(2.5)
+        publish(self.published.feed, b"[2]")
         (feed,) = self.report()["feeds"]
         self.assertEqual((feed["state"], feed["reason"]), ("live", None))
-        self.assertEqual(feed["last_error"], {"why": "redis: connection refused", "at": "2023-11-14T22:13:20.000Z"})
+        error = {"why": "redis: connection refused", "at": "2023-11-14T22:13:20.000Z", "recovered_since_s": 2.5}
+        self.assertEqual(feed["last_error"], error)
 
     def test_desk(self) -> None:
         """The decision, the document that waits and the alarms of a feed that is pulled here."""

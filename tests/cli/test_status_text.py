@@ -5,16 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from livefeed.cli.status_text import status_lines
 from livefeed.cli.tables import Painter
 from tests.helpers.status_reports import feed, report
+from tests.helpers.zones import ZoneTestCase
 
 NOW = datetime(2026, 11, 3, 20, tzinfo=UTC)
 
 
-class StatusTests(SynchronousTestCase):
+class StatusTests(ZoneTestCase):
     """Reports as people read them."""
 
     def lines(self, *feeds: dict[str, Any], rate: float | None = None, colour: bool = False, **more: Any) -> list[str]:
@@ -44,11 +43,16 @@ class StatusTests(SynchronousTestCase):
     def test_reasons(self) -> None:
         """A state has its reason below it, and an error of the past its time."""
         bad = feed(state="stale", reason="redis: away\x1b[2J", version=None, age_s=None)
-        mended = feed(last_error={"why": "redis: away", "at": "2026-11-03T19:00:00.000Z"})
-        lines = self.lines(bad, mended, ready=False, not_ready_because=['feed "results" is stale: x', "canary: late"])
+        error = {"why": "redis: away\x1b", "at": "2026-11-03T19:00:00.000Z"}
+        earlier = feed(last_error=error)
+        mended = feed(last_error={**error, "recovered_since_s": 20.0})
+        lines = self.lines(
+            bad, earlier, mended, ready=False, not_ready_because=['feed "results" is stale: x', "canary: late"]
+        )
         self.assertIn("not ready", lines[0])
         self.assertEqual(lines[4], "  redis: away\\x1b[2J")
-        self.assertEqual(lines[6], "  last error at 2026-11-03T19:00:00.000Z: redis: away")
+        self.assertEqual(lines[6], "  last error at 20:00:00 CET: redis: away\\x1b")
+        self.assertEqual(lines[8], "  recovered 20.0 s ago; last error at 20:00:00 CET: redis: away\\x1b")
         self.assertEqual(lines[-1], "not ready    canary: late")
         self.assertEqual(sum("is stale" in line for line in lines), 0)
 

@@ -391,7 +391,8 @@ class ErrorTests(FeedTestCase):
         self.clock.advance(1)
         publish(feed, b"1")
         feed.mark_stale()
-        self.assertEqual((feed.last_error, error), (LastError("redis: away", self.clock.seconds() - 1), error))
+        self.assertEqual(error, LastError("redis: away", self.clock.seconds() - 1))
+        self.assertEqual(feed.last_error, LastError("redis: away", self.clock.seconds() - 1, self.clock.seconds()))
 
 
 class ExpiryTests(FeedTestCase):
