@@ -81,6 +81,7 @@ def done_lines(report: dict[str, Any], painter: Painter, now: datetime, undo: st
     lines += [f"The rule {name} holds nothing until {until}." for name, until in _released(report, now)]
     if isinstance(decision, dict):
         lines.append(f"Decision: {decision_text(decision, now).removesuffix('.')}.")
+    lines += _passed_over(report, end)
     if (failing := failing_text(report)) is not None:
         lines.append(painter.paint(f"Source: {failing.removesuffix('.')}.", "bad"))
     if report.get("warning"):
@@ -93,6 +94,19 @@ def done_lines(report: dict[str, Any], painter: Painter, now: datetime, undo: st
         release = f"livefeed ctl release {short(report.get('feed'))}{end}"
         lines.append(f"If it is right all the same, show it: {painter.paint(release, 'strong')}")
     return lines
+
+
+def _passed_over(report: dict[str, Any], end: str) -> Iterator[str]:
+    """Gives the number of versions that a rollback has passed over, and the way to them."""
+    passed = report.get("passed_over")
+    if not isinstance(passed, int) or passed < 1:
+        return
+    name = short(report.get("feed"))
+    versions = "1 version was" if passed == 1 else f"{count(passed)} versions were"
+    yield (
+        f"Passed over: {versions} left by a rollback before. `livefeed ctl desk {name}{end}` lists them, and "
+        f"`livefeed ctl pin {name} VERSION{end}` shows one."
+    )
 
 
 def _effect_of(undo: str, waiting: object) -> Iterator[str]:
@@ -336,10 +350,18 @@ def _proposals(report: dict[str, Any], name: str) -> Iterator[tuple[str, str]]:
             yield f"release {name}", "watchers are shown the newest document again"
     else:
         yield f"hold {name}", "watchers keep the version that they have, whatever comes"
-        if any(each.get("version") != report.get("version") for each in report.get("versions") or []):
-            yield f"rollback {name}", "watchers are shown the version before, and newer ones wait"
+    yield from _ways_back(report, name)
     if report.get("version"):
         yield f"withdraw {name}", "watchers are shown no document"
+
+
+def _ways_back(report: dict[str, Any], name: str) -> Iterator[tuple[str, str]]:
+    """Gives the commands that show an earlier version, with their effects."""
+    if report.get("rollback_to"):
+        effect = f"watchers are shown version {version(report['rollback_to'])}, and newer ones wait"
+        yield f"rollback {name}", effect
+    if any(each.get("version") != report.get("version") for each in report.get("versions") or []):
+        yield f"pin {name} VERSION", "watchers are shown that one of the versions above, and newer ones wait"
 
 
 def _colour(state: str) -> Colour:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from livefeed.document.timestamps import timestamp
+from livefeed.exceptions import CommandError
 from livefeed.feed.state import State
 
 if TYPE_CHECKING:
@@ -112,11 +113,23 @@ def report_of(desk: Reported) -> dict[str, Any]:
         "rules": rules_of(desk),
         "alarms": alarms_of(desk),
         "overlay": desk.overlay.report(),
+        "rollback_to": _rollback_to(desk),
         "versions": [
             {"version": each.version, "sequence": each.sequence, "at": timestamp(each.at.displayed(now))}
             for each in desk.archive.recent()
         ],
     }
+
+
+def _rollback_to(desk: Reported) -> str | None:
+    """Gives the version to which ``rollback`` would lead; ``None`` for none."""
+    snapshot = desk.feed.snapshot
+    if snapshot is None:
+        return None
+    try:
+        return desk.archive.before(snapshot.version).version
+    except CommandError:
+        return None
 
 
 def failing_of(feed: Feed) -> dict[str, Any] | None:

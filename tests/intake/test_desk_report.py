@@ -56,6 +56,7 @@ class ReportTests(SynchronousTestCase):
             ],
             "alarms": [],
             "overlay": [],
+            "rollback_to": None,
             "versions": [],
         }
         self.assertEqual(report_of(self.desk), expected | rest)
