@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from livefeed.cli.bench_text import Progress, summary_lines
-from livefeed.cli.tables import Painter, printable, wants_colour
+from livefeed.cli.tables import Painter, columns_of, printable, wants_colour
 from livefeed.cli.token_file import token_in
 from livefeed.client.token import Token
 from livefeed.exceptions import FollowError, LivefeedError, shown
@@ -183,7 +183,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _measure(options: argparse.Namespace, plan: Plan, setup: Setup) -> int:
-    progress = Progress(sys.stderr, sys.stderr.isatty() and os.environ.get("TERM") != "dumb", setup)
+    is_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    progress = Progress(sys.stderr, is_terminal, setup, columns_of(sys.stderr))
     interruption: Interrupted | None = None
     with Fleet(divided(plan, setup.processes)) as fleet:
         try:
@@ -209,7 +210,7 @@ def _measure(options: argparse.Namespace, plan: Plan, setup: Setup) -> int:
     if options.json:
         print(json.dumps(summary_of(setup, result, missed, is_interrupted=interruption is not None)))
     else:
-        painter = Painter(wants_colour(sys.stdout, os.environ))
+        painter = Painter(wants_colour(sys.stdout, os.environ), columns_of(sys.stdout))
         print("\n".join(summary_lines(painter, setup, result, missed)))
     if options.plot is not None:
         _write_plot(options.plot, setup, result)

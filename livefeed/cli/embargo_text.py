@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 CLOCKS_DIFFER_S = 5.0
 """Seconds by which two clocks may differ without a warning. An answer takes less."""
 
+_HEADS = ("ID", "FEED", "WHAT", "BYTES", "AT", "IN", "BY")
+_DISPENSABLE = ("BYTES", "BY", "IN")
+"""The columns that a narrow terminal does without, in this order."""
+
+_CHOICE = "POSSIBLE NOW"
+
 
 def set_aside_lines(
     report: dict[str, Any], painter: Painter, now: datetime, end: str = "", *, is_far: bool = False
@@ -63,25 +69,27 @@ def embargo_lines(report: Iterable[dict[str, Any]], painter: Painter, now: datet
     entries = list(report)
     if not entries:
         return ["nothing waits for its time"]
-    heads = [Cell(name, "faint", name == "IN") for name in ("ID", "FEED", "WHAT", "AT", "IN", "BY")]
+    heads = [Cell(name, "faint", name in ("BYTES", "IN")) for name in _HEADS]
     rows = [
         [
             Cell(short(each.get("id")), "strong"),
             Cell(short(each.get("feed"))),
-            Cell(_what(each)),
+            Cell(_subject(each)),
+            Cell(count(each.get("bytes")) if each.get("kind") == "publish" else "", is_right=True),
             Cell(clock(each.get("at"), now)),
             Cell("FAILED" if each.get("failed") else duration(each.get("in_s")), _colour(each), is_right=True),
             Cell(short(each.get("by"))),
         ]
         for each in entries
     ]
-    table = painter.table(heads, rows)
+    table = painter.table(heads, rows, [_HEADS.index(name) for name in _DISPENSABLE])
     lines = [table[0]]
     for each, line in zip(entries, table[1:], strict=True):
         lines.append(line)
-        lines += [f"  {text}" for text in _notes(each, painter)]
+        lines += _notes(each, painter)
     choice = f"livefeed ctl embargo cancel ID{end}, or livefeed ctl embargo publish ID{end} (now)"
-    return [*lines, "", f"{painter.paint('POSSIBLE NOW', 'faint')}  {choice}"]
+    first, *others = painter.fold(f"{_CHOICE}  {choice}", indent=len(_CHOICE) + 2)
+    return [*lines, "", first.replace(_CHOICE, painter.paint(_CHOICE, "faint"), 1), *others]
 
 
 def embargo_text(entry: dict[str, Any], now: datetime) -> str:
@@ -93,20 +101,25 @@ def embargo_text(entry: dict[str, Any], now: datetime) -> str:
 
 
 def _what(entry: dict[str, Any]) -> str:
+    subject = _subject(entry)
+    return f"{subject}, {count(entry.get('bytes'))} bytes" if entry.get("kind") == "publish" else subject
+
+
+def _subject(entry: dict[str, Any]) -> str:
     if entry.get("kind") == "release":
         return "end of the hold"
     if entry.get("kind") != "publish":
         return short(entry.get("kind"))
-    return f"document {version(entry.get('version'))}, {count(entry.get('bytes'))} bytes"
+    return f"document {version(entry.get('version'))}"
 
 
 def _notes(entry: dict[str, Any], painter: Painter) -> Iterator[str]:
     if entry.get("failed"):
-        yield painter.paint(f"NOT carried out: {short(entry['failed'])}", "bad")
+        yield from painter.fold(f"  NOT carried out: {short(entry['failed'])}", "bad", 2)
     if conditions := list(_conditions(entry)):
-        yield f"only if {' and '.join(conditions)}"
+        yield from painter.fold(f"  only if {' and '.join(conditions)}", indent=2)
     if entry.get("reason"):
-        yield short(entry["reason"])
+        yield from painter.fold(f"  {short(entry['reason'])}", indent=2)
 
 
 def _conditions(entry: dict[str, Any]) -> Iterator[str]:
