@@ -27,7 +27,7 @@ from livefeed.load.kinds import EXPLAINED, POLLERS, Kind, MixError, mix_of, shar
 from livefeed.load.limits import MAX_CONNECTIONS, MAX_PROCESSES, check_open_files
 from livefeed.load.plan import Plan, divided
 from livefeed.load.plot import plot
-from livefeed.load.probe import Probed, ask_once
+from livefeed.load.probe import Probed, ask_once, listed_feeds
 from livefeed.load.summary import Setup, summary_of
 from livefeed.load.thresholds import Thresholds, TimeTextError, seconds_of
 
@@ -58,6 +58,9 @@ ARRIVALS_PER_S = 1000
 
 MAX_WAIT_S = 3600
 """The longest time in seconds that long polls may ask to wait."""
+
+MAX_LISTED = 10
+"""The feeds of a livefeed that a message names."""
 
 MAX_DURATION_S = 86_400.0
 MAX_REQUESTS = 10**12
@@ -172,9 +175,12 @@ def run(options: argparse.Namespace) -> int:
         _warn("the certificate is NOT checked: the figures may be those of anybody on the way")
     previous = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        probed = ask_once(plan, address)
+        plan, address, probed = _document(plan, address)
         plan, setup = _with_probe(options, plan, address, probed)
         return _measure(options, plan, setup)
+    except UsageError as error:
+        print(f"livefeed bench: {error}", file=sys.stderr)
+        return USAGE
     except Interrupted as interruption:
         return _SIGNALLED + interruption.number
     finally:
@@ -264,6 +270,23 @@ def _plan(options: argparse.Namespace, address: Address, target: Target) -> Plan
         time_pointer=options.time_at,
         sources=sources,
     )
+
+
+def _document(plan: Plan, address: Address) -> tuple[Plan, Address, Probed]:
+    """Asks once for the document, which is the only feed for a user who names the start page of a livefeed.
+
+    :raises UsageError: if the URL is that of another page of a livefeed, or it has several feeds.
+    :raises FollowError: if there is no answer, or it is a refusal.
+    """
+    probed = ask_once(plan, address)
+    paths = listed_feeds(plan, address) if probed.is_page else []
+    if not paths:
+        return plan, address, probed
+    if len(paths) == 1 and address.target == "/":
+        plan, address = replace(plan, target=replace(plan.target, path=paths[0])), replace(address, target=paths[0])
+        return plan, address, ask_once(plan, address)
+    found = ", ".join(replace(address, target=path).url for path in paths[:MAX_LISTED])
+    raise UsageError(f"{address.url} is a page of livefeed, and no document: name one of its feeds: {found}")
 
 
 def _with_probe(options: argparse.Namespace, plan: Plan, address: Address, probed: Probed) -> tuple[Plan, Setup]:

@@ -243,8 +243,36 @@ class BenchTests(CertificateTestCase):
         self.assertTrue(self.planned("--mix", "ws", head=head).has_reference)
         self.assertFalse(self.planned("--mix", "ws-delta2", head=head).has_reference)
 
+    def page(self, path: str, content: bytes) -> int:
+        """Runs the command on a page of a server, whose list of feeds has a content, and gives the exit code."""
+
+        def reply(head: bytes, number: int) -> bytes:
+            if head.startswith(b"GET /-/feeds.json "):
+                return answer(content)
+            return answer() if head.startswith(b"GET /a ") else answer(b"<p>", "Content-Type: text/html")
+
+        with Answering(reply) as server:
+            self.at = f"http://{HOST}:{server.port}"
+            return main(["bench", f"{self.at}{path}", "-n", "4", "-c", "2", "-k", "--json", "--quiet"])
+
+    def test_page_of_the_only_feed(self) -> None:
+        """The start page of a livefeed stands for its only feed, as for livefeed watch."""
+        self.assertEqual(self.page("/", b'{"feeds": [{"path": "/a"}]}'), 0)
+        self.assertEqual(json.loads(self.stdout.getvalue())["url"], f"{self.at}/a")
+
+    def test_pages_of_livefeed(self) -> None:
+        """Other pages are no documents, and the message names the feeds."""
+        for path, content, named in (
+            ("/", b'{"feeds": [{"path": "/a"}, {"path": "/b"}]}', ["/a", "/b"]),
+            ("/a.html", b'{"feeds": [{"path": "/a"}]}', ["/a"]),
+        ):
+            self.stderr.truncate(self.stderr.seek(0))
+            self.assertEqual(self.page(path, content), 2)
+            message = f"{self.at}{path} is a page of livefeed, and no document: name one of its feeds: "
+            self.assertIn(message + ", ".join(f"{self.at}{each}" for each in named), self.stderr.getvalue())
+
     def test_pages(self) -> None:
-        """The URL of a page is a mistake that is told."""
+        """A page of another server can be loaded, and a note asks whether it is meant."""
         self.bench("-n", "1", "-c", "1", "-k", reply=answer(b"<p>", "Content-Type: text/html"))
         self.assertIn("note         the answer is a page", self.stdout.getvalue())
 
