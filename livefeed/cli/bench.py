@@ -44,11 +44,12 @@ DESCRIPTION = (
     "Puts many watchers on a feed, or on any document of any server, and shows how many answers and deliveries they "
     "get, and how fast. Without --rate, each poller asks again as soon as it has an answer (a closed loop). With it, "
     "requests fall due at a fixed rate, and latency counts from then, whether the server kept up or not (an open "
-    "loop). The exit code is 0; 1 if a limit is missed, or the run cannot be made; 2 for a wrong command line; 130 "
+    "loop). A time T has a unit: us, ms, s, m (minutes) or h, such as 250ms, 0.2s or 2m. A rate R is a number per "
+    "second. The exit code is 0; 1 if a limit is missed, or the run cannot be made; 2 for a wrong command line; 130 "
     "after Ctrl-C, which shows the figures so far."
 )
-_KINDS = "\n".join(["kinds of watchers:", *(f"  {kind:<12} {text}" for kind, text in EXPLAINED.items())])
 _WIDTH = 78
+_KINDS = "\n".join(["kinds of watchers:", *(f"  {kind:<12} {text}" for kind, text in EXPLAINED.items())])
 
 DEFAULT_S = 10.0
 """The time in seconds of a run without ``-n`` and ``--duration``."""
@@ -122,10 +123,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     watchers.add_argument(
         "--wait",
-        type=_whole(MAX_WAIT_S),
+        type=_wait,
         default=25,
-        metavar="S",
-        help="seconds for which long polls wait (default: 25)",
+        metavar="T",
+        help="for which long polls wait, in whole seconds (default: 25s)",
     )
     watchers.add_argument("--verify", action="store_true", help="compare each document with its version")
     watchers.add_argument(
@@ -143,8 +144,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     requests.add_argument("--insecure", action="store_true", help="do not check the server's certificate")
     requests.add_argument("--no-resume", action="store_true", help="make a full TLS handshake for each connection")
     limits = parser.add_argument_group("limits that make the exit code 1")
-    limits.add_argument("--max-p99", type=_time, metavar="T", help="99 of 100 answers take no longer, such as 250ms")
-    limits.add_argument("--max-delay-p99", type=_time, metavar="T", help="99 of 100 deliveries come no later")
+    limits.add_argument(
+        "--max-p99", type=_time, metavar="T", help="99 of 100 answers to each kind of watcher take no longer"
+    )
+    limits.add_argument(
+        "--max-delay-p99", type=_time, metavar="T", help="99 of 100 deliveries to each kind come no later"
+    )
     limits.add_argument("--min-rate", type=_rate, metavar="R", help="answers and deliveries per second")
     limits.add_argument("--max-errors", type=_count, metavar="N", help="errors, and answers with a status from 400 on")
     output = parser.add_argument_group("output")
@@ -162,15 +167,14 @@ def run(options: argparse.Namespace) -> int:
     :raises LivefeedError: if the server does not answer, or a file cannot be read or written.
     """
     try:
-        address = address_of(options.url)
+        address = _address(options.url)
         target = resolved(address)
         _check_permission(options, target)
         plan = _plan(options, address, target)
         if options.plot is not None:
             _check_plot(options.plot)
     except UsageError as error:
-        print(f"livefeed bench: {error}", file=sys.stderr)
-        return USAGE
+        return _wrong_use(error)
     if options.insecure and target.is_secure:
         _warn("the certificate is NOT checked: the figures may be those of anybody on the way")
     previous = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -179,13 +183,28 @@ def run(options: argparse.Namespace) -> int:
         plan, setup = _with_probe(options, plan, address, probed)
         return _measure(options, plan, setup)
     except UsageError as error:
-        print(f"livefeed bench: {error}", file=sys.stderr)
-        return USAGE
+        return _wrong_use(error)
     except Interrupted as interruption:
         return _SIGNALLED + interruption.number
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _wrong_use(error: UsageError) -> int:
+    print(f"livefeed bench: {error}", file=sys.stderr)
+    return USAGE
+
+
+def _address(url: str) -> Address:
+    """Reads the URL.
+
+    :raises UsageError: if it is none.
+    """
+    try:
+        return address_of(url)
+    except FollowError as error:
+        raise UsageError(str(error)) from None
 
 
 def _measure(options: argparse.Namespace, plan: Plan, setup: Setup) -> int:
@@ -353,6 +372,8 @@ def _check_plot(path: Path) -> None:
 
     :raises UsageError: if it could not.
     """
+    if path.suffix != ".svg":
+        raise UsageError(f"--plot: {path}: the picture is an SVG: name a file that ends in .svg")
     if path.is_dir() or not path.parent.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
         raise UsageError(f"--plot: {path}: cannot be written")
 
@@ -382,6 +403,13 @@ def _time(text: str) -> float:
     if seconds > MAX_DURATION_S:
         raise argparse.ArgumentTypeError(f"{text} is more than a day")
     return seconds
+
+
+def _wait(text: str) -> int:
+    seconds = _time(text)
+    if seconds != int(seconds) or seconds > MAX_WAIT_S:
+        raise argparse.ArgumentTypeError(f"{text} is no whole number of seconds up to {MAX_WAIT_S}s")
+    return int(seconds)
 
 
 def _mix(text: str) -> dict[Kind, int]:

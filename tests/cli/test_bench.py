@@ -172,6 +172,7 @@ class BenchTests(CertificateTestCase):
     def test_usage(self) -> None:
         """Each mistake is told with what is allowed."""
         url = f"http://{HOST}:1/feed"
+        (self.folder / "d.svg").mkdir()
         for arguments, said in (
             (["-n", "0"], "no whole number from 1 to"),
             (["-c", "x"], "no whole number from 1 to"),
@@ -188,7 +189,13 @@ class BenchTests(CertificateTestCase):
             (["-c", "1", "-t", "2"], "-t 2 is more than the 1 watchers"),
             (["-c", "1000000"], "use -t"),
             (["--plot", "/nowhere/a.svg"], "cannot be written"),
-            (["--plot", "/"], "cannot be written"),
+            (["--plot", str(self.folder / "d.svg")], "cannot be written"),
+            (["--plot", "a.png"], "--plot: a.png: the picture is an SVG: name a file that ends in .svg"),
+            (["--max-p99", "5"], "argument --max-p99: '5' has no unit: write 5ms, 5s or 5m"),
+            (["--max-delay-p99", "0.2"], "has no unit"),
+            (["--wait", "9"], "has no unit"),
+            (["--wait", "1.5s"], "no whole number of seconds up to 3600s"),
+            (["--wait", "2h"], "no whole number of seconds up to 3600s"),
             (["--colour"], "there is no argument"),
         ):
             with self.subTest(arguments):
@@ -196,6 +203,10 @@ class BenchTests(CertificateTestCase):
                 message = self.usage(url, *arguments)
                 self.assertIn(said, message)
                 self.assertNotIn("secret", message)
+
+    def test_wrong_url(self) -> None:
+        """A URL without a scheme is a mistake of the command line."""
+        self.assertIn("'localhost:8080/feed': is no URL", self.usage("localhost:8080/feed"))
 
     def test_too_many_ports(self) -> None:
         """Connections to another machine are limited by its ports."""
@@ -221,7 +232,7 @@ class BenchTests(CertificateTestCase):
         token = self.folder / "token"
         token.write_text("abc.def")
         plan = self.planned(
-            "-c", "10", "--mix", "poll=8,ws=2", "--rate", "100", "--ramp", "2s", "--timeout", "3s", "--wait", "9",
+            "-c", "10", "--mix", "poll=8,ws=2", "--rate", "100", "--ramp", "2s", "--timeout", "3s", "--wait", "9s",
             "--verify", "--time-at", "/at", "--header", "X: y", "--origin", "https://a.test", "--no-resume", "-k",
             "--token-file", str(token),
         )  # fmt: skip
