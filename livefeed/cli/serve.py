@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from livefeed.cli.server_options import add_server_options, given_options
-from livefeed.exceptions import ConfigurationError, shown
+from livefeed.exceptions import ConfigurationError, MissingExtraError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,8 +72,8 @@ def run(options: argparse.Namespace) -> int:
         check(arguments)
     except (ConfigurationError, SystemExit) as error:
         why = str(error).removeprefix("livefeed: ")
-        # Otherwise the message begins with the variable or the file.
-        if why.partition(":")[0] in arguments:
+        # Otherwise the message begins with the variable or the file, or a package is missing.
+        if why.partition(":")[0] in arguments and not isinstance(error.__context__, MissingExtraError):
             options.fail(why)
         raise
     if options.port:

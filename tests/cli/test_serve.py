@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.cli import serve
 from livefeed.cli.main import main
-from livefeed.exceptions import ConfigurationError
+from livefeed.exceptions import ConfigurationError, MissingExtraError
 from livefeed.tap import Options
 
 
@@ -158,6 +158,19 @@ class RunTests(ServeTestCase):
         end = self.assertRaises(SystemExit, main, ["serve"])
         self.assertIn("livefeed: LIVEFEED_INTERVAL: ", str(end.code))
         self.assertEqual(output.getvalue(), "")
+
+    def test_missing_package(self) -> None:
+        """The command line is not to blame for a package that is not installed."""
+
+        def check(_: object) -> None:
+            error = ConfigurationError("mongodb:// needs pymongo", "source")
+            error.__context__ = MissingExtraError("mongodb:// needs pymongo")
+            raise error
+
+        self.patch(serve, "check", check)
+        self.patch(sys, "stderr", errors := io.StringIO())
+        self.assertEqual(main(["serve", "mongodb://h/db/c"]), 1)
+        self.assertEqual(errors.getvalue(), "livefeed: --source: mongodb:// needs pymongo\n")
 
 
 class PortTests(SynchronousTestCase):
