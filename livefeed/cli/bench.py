@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
+    from livefeed.cli.tables import Colour
     from livefeed.client.address import Address
     from livefeed.load.addresses import Target
     from livefeed.load.fleet import Result
@@ -176,7 +177,7 @@ def run(options: argparse.Namespace) -> int:
     except UsageError as error:
         return _wrong_use(error)
     if options.insecure and target.is_secure:
-        _warn("the certificate is NOT checked: the figures may be those of anybody on the way")
+        _tell("the certificate is NOT checked: the figures may be those of anybody on the way", "bad")
     previous = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         plan, address, probed = _document(plan, address)
@@ -192,7 +193,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _wrong_use(error: UsageError) -> int:
-    print(f"livefeed bench: {error}", file=sys.stderr)
+    _tell(str(error), "plain")
     return USAGE
 
 
@@ -385,9 +386,9 @@ def _write_plot(path: Path, setup: Setup, result: Result) -> None:
         raise LivefeedError(f"{path}: {error.strerror}") from None
 
 
-def _warn(text: str) -> None:
-    painter = Painter(wants_colour(sys.stderr, os.environ))
-    print(painter.paint(f"livefeed bench: {text}", "bad"), file=sys.stderr)
+def _tell(text: str, colour: Colour) -> None:
+    painter = Painter(wants_colour(sys.stderr, os.environ), columns_of(sys.stderr))
+    print("\n".join(painter.fold(f"livefeed bench: {text}", colour, indent=2)), file=sys.stderr)
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:

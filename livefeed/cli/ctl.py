@@ -141,7 +141,7 @@ def _status_code(report: Any) -> int:
 def _watch(client: OperatorClient, options: argparse.Namespace) -> int:
     """Shows the status each second. A livefeed that is started again is shown again."""
     is_terminal = sys.stdout.isatty()
-    painter = Painter(wants_colour(sys.stdout, os.environ))
+    painter = Painter(wants_colour(sys.stdout, os.environ), columns_of(sys.stdout))
     answered: tuple[float, float] | None = None  # when, and how many requests were answered until then
     due = time.monotonic()
     while True:

@@ -32,7 +32,7 @@ def set_aside_lines(
     :param end: the end of the command line that is proposed, with the options that choose this livefeed.
     :param is_far: whether livefeed runs on another machine, perhaps.
     """
-    feed, name = painter.paint(short(report.get("feed")), "strong"), short(report.get("id"))
+    feed, name = short(report.get("feed")), short(report.get("id"))
     when = f"{_moment(report.get('at'))}, in {duration(report.get('in_s'))}"
     if report.get("version"):
         until, then = (
@@ -42,10 +42,14 @@ def set_aside_lines(
     else:
         what = "the end of a hold is set for" if report.get("warning") else "the hold goes on until"
         until, then = f"{what} {when}", "Then watchers are shown what waits."
-    lines = [f"{feed}: {until} (embargo {name}). {then}"]
+    first, *others = painter.fold(f"{feed}: {until} (embargo {name}). {then}")
+    lines = [first.replace(feed, painter.paint(feed, "strong"), 1), *others]
     if conditions := list(_conditions(report)):
-        lines.append(f"It happens only if {' and '.join(conditions)} then; otherwise it is kept, and reported.")
-    lines += [painter.paint(f"Warning: {each}", "warning") for each in _warnings(report, now)]
+        lines += painter.fold(
+            f"It happens only if {' and '.join(conditions)} then; otherwise it is kept, and reported."
+        )
+    for each in _warnings(report, now):
+        lines += painter.fold(f"Warning: {each}", "warning")
     where = ", on the machine of livefeed" if is_far else ""
     lines.append(f"Cancel{where}: {painter.paint(f'livefeed ctl embargo cancel {name}{end}', 'strong')}")
     return lines

@@ -16,6 +16,9 @@ _SOON_DAYS = 14
 _DAY_S = 86_400
 _NEAR = 0.9
 
+_WAYS = (7, 6, 5)
+"""The columns of the ways to follow, which a narrow terminal does without: the watchers of all ways are in another."""
+
 
 def status_lines(
     report: dict[str, Any], painter: Painter, now: datetime, answers_per_s: float | None = None
@@ -40,6 +43,7 @@ def status_lines(
             Cell("LONG POLLS", "faint", is_right=True),
         ],
         [_feed_row(feed) for feed in feeds],
+        _WAYS,
     )
     lines.append(table[0])
     for feed, line in zip(feeds, table[1:], strict=True):

@@ -30,6 +30,15 @@ class SetAsideTests(ZoneTestCase):
         )
         self.assertIn("Cancel, on the machine of livefeed:", set_aside_lines(embargo(), PLAIN, NOW, is_far=True)[1])
 
+    def test_eighty_columns(self) -> None:
+        """On a narrow terminal, sentences end at words, and the command to copy stays whole."""
+        painter = Painter(in_colour=True, columns=80)
+        first, *others, command = set_aside_lines(embargo(if_match=["9a8b"]), painter, NOW, " --runtime-dir /a" * 5)
+        self.assertTrue(first.startswith("\x1b[1mresults\x1b[0m: version 9a8b77665544 is set aside until"))
+        self.assertLessEqual(max(map(len, others)), 80)
+        self.assertIn("--runtime-dir /a", command)
+        self.assertGreater(len(command), 80)
+
     def test_release(self) -> None:
         """It says what watchers are shown then."""
         first, *_ = set_aside_lines(release(), PLAIN, NOW)
