@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from livefeed.cli.tables import Cell, Painter, printable
+from livefeed.load.histogram import together
 from livefeed.load.kinds import POLLERS
 from livefeed.load.summary import PERCENTILES, is_limit
-from livefeed.load.thresholds import errors_of, rate_of, together
+from livefeed.load.thresholds import errors_of, rate_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from livefeed.exceptions import LivefeedError, shown
-from livefeed.load.histogram import Histogram
 from livefeed.load.kinds import POLLERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from livefeed.load.fleet import Result
+    from livefeed.load.histogram import Histogram
     from livefeed.load.kinds import Kind
 
 _TIME = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(us|µs|ms|s|m|h)?", re.ASCII)
@@ -85,14 +85,6 @@ def _missed_times(name: str, limit_s: float | None, histograms: dict[Kind, Histo
         if measured_ns is not None and measured_ns > limit_s * 1e9:
             why = f"; {OWN_PACE}" if name == "delay" and kind in POLLERS else ""
             yield f"the p99 of {name} of {kind} is {measured_ns / 1e6:.3g} ms, {allowed}{why}"
-
-
-def together(histograms: list[Histogram]) -> Histogram:
-    """Gives the durations of several histograms as one."""
-    whole = Histogram()
-    for each in histograms:
-        whole.merge(each.filled(), each.longest_ns)
-    return whole
 
 
 def rate_of(result: Result) -> float:
