@@ -15,7 +15,7 @@ from livefeed.cli import audit_commands, desk_commands, embargo_commands, overla
 from livefeed.cli.operator_client import Answer, NotRunningError, OperatorClient, find_socket
 from livefeed.cli.operator_options import DONE, FAILED, add_instance_arguments, add_timeout_argument, exit_code_of
 from livefeed.cli.status_text import status_lines
-from livefeed.cli.tables import Cell, Painter, count, duration, outline, wants_colour
+from livefeed.cli.tables import Cell, Painter, columns_of, count, duration, outline, wants_colour
 from livefeed.cli.trace_text import trace_lines
 from livefeed.exceptions import CommandError
 
@@ -109,7 +109,7 @@ def _run_once(client: OperatorClient, options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(report, indent=2))
     else:
-        painter = Painter(wants_colour(sys.stdout, os.environ))
+        painter = Painter(wants_colour(sys.stdout, os.environ), columns_of(sys.stdout))
         if group is None:
             print("\n".join(_LINES[options.ctl_command](report, painter)))
         else:
@@ -141,7 +141,7 @@ def _status_code(report: Any) -> int:
 def _watch(client: OperatorClient, options: argparse.Namespace) -> int:
     """Shows the status each second. A livefeed that is started again is shown again."""
     is_terminal = sys.stdout.isatty()
-    painter = Painter(wants_colour(sys.stdout, os.environ))
+    painter = Painter(wants_colour(sys.stdout, os.environ), columns_of(sys.stdout))
     answered: tuple[float, float] | None = None  # when, and how many requests were answered until then
     due = time.monotonic()
     while True:

@@ -52,7 +52,7 @@ class NotRunningError(CommandError):
 
 
 class ChoiceError(CommandError):
-    """Several instances run, and none was chosen."""
+    """The command line is wrong, such as when several instances run, and none was chosen."""
 
 
 class _Connection(http.client.HTTPConnection):
@@ -243,7 +243,7 @@ class TokenClient(Client):
 def parse_base(url: str) -> SplitResult:
     """Reads the URL of an endpoint of the operator's port.
 
-    :raises CommandError: if it is none, or would send the token through a network without TLS.
+    :raises ChoiceError: if it is none, or would send the token through a network without TLS.
     """
     try:
         parts = urlsplit(url)
@@ -251,11 +251,11 @@ def parse_base(url: str) -> SplitResult:
     except ValueError:
         parts, port = SplitResult("", "", "", "", ""), None
     if parts.scheme not in ("http", "https") or not parts.hostname or port is None or "@" in parts.netloc:
-        raise CommandError("--url takes https://HOST:PORT, and no user or password")
+        raise ChoiceError("--url takes https://HOST:PORT, and no user or password")
     if parts.path.strip("/") or parts.query or parts.fragment:
-        raise CommandError("--url takes https://HOST:PORT, and nothing behind it; --feed names the feed")
+        raise ChoiceError("--url takes https://HOST:PORT, and nothing behind it; --feed names the feed")
     if parts.scheme == "http" and not _is_loopback(parts.hostname):
-        raise CommandError("--url: the token would be sent without TLS; use https://, or http:// for 127.0.0.1")
+        raise ChoiceError("--url: the token would be sent without TLS; use https://, or http:// for 127.0.0.1")
     return parts
 
 

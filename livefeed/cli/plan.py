@@ -74,18 +74,23 @@ def run(options: argparse.Namespace) -> int:
     """Prints the estimate.
 
     :raises MissingFiguresError: if there are no figures.
-    :raises ConfigurationError: if the mix is not one, or the file cannot be read.
+    :raises ConfigurationError: if the file cannot be read.
     """
     model = Model.of(Figures.read())
     if options.ways:
         for way in model.ways.values():
             print(f"{way.name:<16}{way.text}")
         return 0
+    try:
+        # Before a document is asked for.
+        mix = mix_of(options.mix, model)
+    except ConfigurationError as error:
+        options.fail(str(error))
     demand = Demand(
         watchers=options.watchers,
         document_bytes=options.bytes or _document_bytes(options),
         interval_s=options.interval,
-        mix=mix_of(options.mix, model),
+        mix=mix,
         change=options.change / _WHOLE,
         hours=options.hours,
     )

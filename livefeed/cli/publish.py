@@ -34,7 +34,7 @@ from livefeed.cli.operator_options import (
     exit_code_of,
     same_livefeed,
 )
-from livefeed.cli.tables import Painter, wants_colour
+from livefeed.cli.tables import Painter, columns_of, wants_colour
 from livefeed.cli.times import here
 from livefeed.exceptions import CommandError, first_line
 
@@ -162,7 +162,7 @@ def _show(answer: Answer, options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(report), flush=True)
     elif options.at is not None:
-        painter = Painter(wants_colour(sys.stdout, os.environ))
+        painter = Painter(wants_colour(sys.stdout, os.environ), columns_of(sys.stdout))
         is_far, end = options.url is not None, same_livefeed(options)
         print("\n".join(set_aside_lines(report, painter, here(), end, is_far=is_far)), flush=True)
     else:

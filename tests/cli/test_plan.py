@@ -93,9 +93,10 @@ class PlanTests(SynchronousTestCase):
             self.assertIn(why, str(error))
 
     def test_wrong_mix(self) -> None:
-        """One line, and 1."""
-        code, text = self.error("--bytes", "5", "--mix", "x")
-        self.assertEqual((code, text.startswith("livefeed: --mix: 'x': there is no such way")), (1, True))
+        """It is a mistake of the command line, and is told before a document is asked for."""
+        for arguments in (["--mix", "x"], ["--bytes", "5", "--mix", "x"]):
+            code, text = self.error(*arguments)
+            self.assertEqual((code, "error: --mix: 'x': there is no such way" in text), (2, True))
 
     def test_wrong_numbers(self) -> None:
         """They are refused with the reason."""

@@ -40,6 +40,17 @@ class StatusTests(ZoneTestCase):
         lines = self.lines(feed(source=None), listen=[])
         self.assertEqual((lines[3][-3:], lines[5].split()[0]), ("  -", "connections"))
 
+    def test_narrow_terminal(self) -> None:
+        """All watchers are one number there, and not one for each way to follow."""
+        lines = status_lines({"feeds": [feed()]}, Painter(in_colour=False, columns=50), NOW)
+        self.assertEqual(
+            lines[2:4],
+            [
+                "FEED     STATE    AGE  VERSION       WATCHERS",
+                "results  live   0.4 s  0123456789ab    10,006",
+            ],
+        )
+
     def test_reasons(self) -> None:
         """A state has its reason below it, and an error of the past its time."""
         bad = feed(state="stale", reason="redis: away\x1b[2J", version=None, age_s=None)
