@@ -22,7 +22,6 @@ from livefeed.cli.operator_client import (
     ChoiceError,
     OperatorClient,
     TokenClient,
-    find_socket,
     parse_base,
     read_token,
 )
@@ -31,6 +30,7 @@ from livefeed.cli.operator_options import (
     FAILED,
     add_instance_arguments,
     add_timeout_argument,
+    chosen_socket,
     exit_code_of,
     same_livefeed,
 )
@@ -119,7 +119,7 @@ def _client(options: argparse.Namespace) -> Client:
         except (OSError, ValueError) as error:
             raise CommandError(f"{options.cacert}: cannot be read as a PEM file: {first_line(error)}") from None
         return TokenClient(parse_base(options.url), options.timeout, read_token(options.token_file), context)
-    path = find_socket(os.environ, os.geteuid(), instance=options.instance, runtime_dir=options.runtime_dir)
+    path = chosen_socket(options)
     return OperatorClient(path, options.timeout)
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from livefeed import __version__, clocks
-from livefeed.cli.operator_client import OperatorClient, find_socket
-from livefeed.cli.operator_options import FAILED, WRONG_USE, add_instance_arguments, exit_code_of
+from livefeed.cli.operator_client import OperatorClient
+from livefeed.cli.operator_options import FAILED, WRONG_USE, add_instance_arguments, chosen_socket, exit_code_of
 from livefeed.cli.record_session import Session
 from livefeed.cli.tables import count, duration, printable
 from livefeed.cli.token_file import token_in
@@ -135,7 +135,7 @@ def _address(options: argparse.Namespace) -> tuple[str, str, bool]:
     if "://" in options.feed:
         address = Address.of(options.feed)
         return address.url, address.path.rpartition("/")[2] or address.host, not options.insecure
-    path = find_socket(os.environ, os.geteuid(), instance=options.instance, runtime_dir=options.runtime_dir)
+    path = chosen_socket(options)
     report = OperatorClient(path, _STATUS_S).get("/status").report()
     names = [str(each.get("name")) for each in report.get("feeds", [])]
     if options.feed not in names:
