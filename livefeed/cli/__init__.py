@@ -10,6 +10,7 @@
 - ``ctl``: the subcommand that talks to a running livefeed: its options, and its exit codes.
 - ``desk_commands``: the commands of ``livefeed ctl`` that decide which document watchers see.
 - ``desk_text``: the text about decisions, waiting documents and alarms.
+- ``document_file``: the document of a command line, and the refusal of a file of settings in its place.
 - ``doctor``: the subcommand that shows what will limit livefeed on this machine.
 - ``doctor_text``: the text of it.
 - ``embargo_commands``: the subcommand of ``ctl`` about everything that is to happen at a time, and the option ``--at``.
