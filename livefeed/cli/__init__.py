@@ -15,7 +15,8 @@
 - ``doctor_text``: the text of it.
 - ``embargo_commands``: the subcommand of ``ctl`` about everything that is to happen at a time, and the option ``--at``.
 - ``embargo_text``: the text about that.
-- ``explain``: the subcommand that says what a problem or a setting means.
+- ``explain``: the subcommand that says what a problem, a setting or another name means.
+- ``explained``: the meanings of alarms, states, metrics, close codes and log lines.
 - ``feed_choice``: the choice of a feed of a file of settings.
 - ``keys``: the subcommand that makes and rotates the keys of statements.
 - ``main``: the choice of the subcommand, errors and exit codes.
