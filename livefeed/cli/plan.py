@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from livefeed.cli.document_file import read_document
-from livefeed.cli.numbers import number_from, size_of, watchers_of
+from livefeed.cli.numbers import MAX_DOCUMENT_BYTES, number_from, size_of, watchers_of
 from livefeed.cli.plan_text import estimate_lines
 from livefeed.document.gate import check_document
 from livefeed.exceptions import CommandError, ConfigurationError, DocumentError, closest, shown
@@ -29,9 +29,6 @@ DESCRIPTION = (
 
 DEFAULT_MIX = "ws-v2-deflated=90,poll-br=10"
 """Pages with livefeed.js, of which one in ten is behind something that lets no WebSocket through."""
-
-MAX_DOCUMENT_BYTES = 256 * 1024 * 1024
-"""Size of the largest document that is read. No feed can have a larger one."""
 
 MAX_HOURS = 24 * 366
 MAX_INTERVAL_S = 3600.0

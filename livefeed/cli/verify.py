@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from livefeed.cli.connect_option import add_connect_option
 from livefeed.client.actions import Failed
 from livefeed.client.address import Address
 from livefeed.client.failures import tls_context
@@ -72,6 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help=f"seconds by which the clocks of this machine and of the signer may differ [default: {TOLERANCE_S:g}]",
     )
+    add_connect_option(parser)
     parser.add_argument("--cacert", type=Path, metavar="FILE", help="PEM file of the authorities that are trusted")
 
 
@@ -85,7 +87,7 @@ def _seconds(text: str) -> float:
 def run(options: argparse.Namespace) -> int:
     """Verifies the document, and gives the exit code."""
     try:
-        address = Address.of(options.url)
+        address = Address.of(options.url, connect=options.connect)
         checking = Checking(address, options.cacert)
         chosen_trust(Trust({}, ""), address, is_part="#" in options.url)
     except FollowError as error:
@@ -168,7 +170,10 @@ class Checking:
         return answer
 
     def _content(self, url: str) -> bytes:
-        answer = self._ask(Address.of(url))
+        address = Address.of(url)
+        if (address.host, address.port) == (self.address.host, self.address.port):
+            address = replace(address, connect_to=self.address.connect_to)
+        answer = self._ask(address)
         if answer.status != 200:  # noqa: PLR2004
             raise NoAnswerError(f"{url} is answered with status {answer.status}: there are no keys")
         return answer.content
@@ -188,7 +193,7 @@ def _follow(options: argparse.Namespace, trust: Trust) -> int:
         from livefeed.client.asyncio import follow  # noqa: PLC0415 - only this way of use needs it
 
     async def watch() -> int:
-        async with follow(options.url, cacert=options.cacert, keys=trust) as feed:
+        async with follow(options.url, cacert=options.cacert, keys=trust, connect=options.connect) as feed:
             watching = asyncio.ensure_future(watch_all(feed))
             loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM):

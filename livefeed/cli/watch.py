@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from livefeed.cli.changes import changes, text_of
+from livefeed.cli.connect_option import add_connect_option
 from livefeed.cli.tables import duration, held_back, printable
 from livefeed.cli.token_file import token_in
 from livefeed.cli.until import Condition, ConditionError
@@ -110,6 +111,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--wait", action="store_true", help="go on trying if the server cannot be reached at first")
     parser.add_argument("--json", action="store_true", help="print lines of JSON on a terminal, too")
     parser.add_argument("--poll", action="store_true", help="poll, without a WebSocket")
+    add_connect_option(parser)
     parser.add_argument("--cacert", type=Path, metavar="FILE", help="PEM file of the authorities that are trusted")
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="file with the token for a protected feed")
     parser.add_argument("--insecure", action="store_true", help="do not check the server's certificate")
@@ -121,7 +123,7 @@ def run(options: argparse.Namespace) -> int:
     :raises LivefeedError: if the feed cannot be followed, or a package is missing.
     """
     try:
-        address = Address.of(options.url)
+        address = Address.of(options.url, connect=options.connect)
     except FollowError as error:
         print(f"livefeed: {error}", file=sys.stderr)
         return _USAGE
@@ -157,6 +159,7 @@ async def _follow(url: str, options: argparse.Namespace, output: Output) -> int:
                 verify=not options.insecure,
                 websocket=not options.poll,
                 token=None if options.token_file is None else partial(token_in, options.token_file),
+                connect=options.connect,
             ),
             options,
             output,
@@ -203,7 +206,7 @@ def _only_feed(server: Address, options: argparse.Namespace) -> Address:
     if len(paths) != 1:
         found = ", ".join(printable(f"{server.url}{path.removeprefix('/')}") for path in paths[:MAX_LISTED])
         raise FollowError(f"{server.url} has {len(paths)} feeds: {found}")
-    return Address.of(f"{server.url}{paths[0].removeprefix('/')}")
+    return Address.of(f"{server.url}{paths[0].removeprefix('/')}", connect=options.connect)
 
 
 async def _watch(feed: Any, options: argparse.Namespace, output: Output) -> int:

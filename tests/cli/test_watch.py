@@ -235,6 +235,20 @@ class ServerTests(WatchTestCase):
         main(["watch", "http://h:8080/", "--once"])
         return str(self.asked.get("url")) if self.asked else self.errors.getvalue()
 
+    def test_other_endpoint(self) -> None:
+        """The list of feeds and the feed are asked for there."""
+        endpoints = []
+
+        def get(requests: Requests, fields: dict[str, str]) -> Answer:
+            endpoints.append((requests.address.authority, requests.address.endpoint))
+            return Answer(200, {}, b'{"feeds": [{"path": "/results"}]}')
+
+        self.patch(Requests, "get", get)
+        self.url = "https://example.org/"
+        self.assertEqual(self.watch([shown("[1]")], "--once", "--connect", "127.0.0.1:8443"), 0)
+        self.assertEqual(endpoints, [("example.org", ("127.0.0.1", 8443))])
+        self.assertEqual((self.asked["url"], self.asked["connect"]), ("https://example.org/results", "127.0.0.1:8443"))
+
     def test_only_feed(self) -> None:
         """The only feed of a server is followed; of several the user chooses."""
         listed = [{"path": "/results"}, {"path": "/turnout"}]
