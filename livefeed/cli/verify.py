@@ -7,6 +7,7 @@ import asyncio
 import signal
 import sys
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +94,10 @@ def run(options: argparse.Namespace) -> int:
     except FollowError as error:
         print(f"livefeed: {error}", file=sys.stderr)
         return WRONG_USE
+    if options.follow:
+        # Before a server is asked: what is missing here is missing whatever it answers.
+        with needed_extra("client", "livefeed verify --follow"):
+            import_module("livefeed.client.asyncio")
     try:
         trust = checking.trust(options.keys, options.feed, options.tolerance)
         print(checking.once(trust), flush=True)
@@ -189,8 +194,7 @@ def _read(path: Path) -> bytes:
 
 def _follow(options: argparse.Namespace, trust: Trust) -> int:
     """Follows the document until something cannot be verified, and gives the exit code."""
-    with needed_extra("client", "livefeed verify --follow"):
-        from livefeed.client.asyncio import follow  # noqa: PLC0415 - only this way of use needs it
+    from livefeed.client.asyncio import follow  # noqa: PLC0415 - only this way of use needs it
 
     async def watch() -> int:
         async with follow(options.url, cacert=options.cacert, keys=trust, connect=options.connect) as feed:

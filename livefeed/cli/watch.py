@@ -13,6 +13,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -127,12 +128,18 @@ def run(options: argparse.Namespace) -> int:
     except FollowError as error:
         print(f"livefeed: {error}", file=sys.stderr)
         return _USAGE
+    is_screen = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not options.json
+    # Before a server is asked: what is missing here is missing whatever it answers.
+    with needed_extra("cli", "livefeed watch"):
+        import_module("livefeed.client.asyncio")
+    if is_screen:
+        with needed_extra("cli", "livefeed watch without --json"):
+            import_module("livefeed.cli.screen")
     if address.target == "/":
         address = _only_feed(address, options)
     if options.token_file is not None:
         # Before anything is shown: a wrong file is a mistake of the command line.
         Token.of(token_in(options.token_file), address)
-    is_screen = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not options.json
     output = _screen(address.url, options) if is_screen else Lines(sys.stdout, is_diff=options.diff)
     if options.insecure and address.is_secure:
         print("livefeed: the certificate is not checked: anybody on the way can change the document", file=sys.stderr)
@@ -148,8 +155,8 @@ def run(options: argparse.Namespace) -> int:
 
 async def _follow(url: str, options: argparse.Namespace, output: Output) -> int:
     """Follows the feed until it ends, a condition holds, the time is over, or a signal comes."""
-    with needed_extra("cli", "livefeed watch"):
-        from livefeed.client.asyncio import follow  # noqa: PLC0415
+    from livefeed.client.asyncio import follow  # noqa: PLC0415 - the module takes long to import
+
     watching = asyncio.ensure_future(
         _watch(
             follow(
@@ -385,10 +392,10 @@ def _facts(update: Update[Any]) -> tuple[object, ...]:
 
 
 def _screen(url: str, options: argparse.Namespace) -> Output:
-    with needed_extra("cli", "livefeed watch without --json"):
-        from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415 - the same
 
-        from livefeed.cli.screen import Screen  # noqa: PLC0415
+    from livefeed.cli.screen import Screen  # noqa: PLC0415 - the same
+
     return Redrawn(Screen(url, Console(highlight=False, emoji=False, markup=False)), options.once, options.diff)
 
 

@@ -164,6 +164,7 @@ class VerifyTests(SynchronousTestCase):
         with missing("websockets", *(f"livefeed.client.{name}" for name in ("asyncio", "driver", "websocket"))):
             _, errors = self.with_file("--follow", code=1)
         self.assertRegex(errors, r"^livefeed: livefeed verify --follow needs .*livefeed\[client\]")
+        self.assertEqual(self.asked, [])
 
     def test_follow(self) -> None:
         """Each version and state is a line; the end is what cannot be verified, or Ctrl-C."""

@@ -194,6 +194,21 @@ class LinesTests(WatchTestCase):
             self.assertEqual(main(["watch", self.url, "--json"]), 1)
         self.assertRegex(self.errors.getvalue(), r"^livefeed: livefeed watch needs .*livefeed\[cli\]")
 
+    def test_missing_package_before_the_server(self) -> None:
+        """A package that is missing is told before a server is asked which feeds it has."""
+
+        def get(*_: object) -> Answer:
+            raise AssertionError("the server is asked")
+
+        self.patch(Requests, "get", get)
+        with missing("websockets", *(f"livefeed.client.{name}" for name in ("asyncio", "driver", "websocket"))):
+            self.assertEqual(main(["watch", "http://h/", "--json"]), 1)
+        self.assertIn("livefeed watch needs ", self.errors.getvalue())
+        self.url, self.output = "http://h/", Terminal()
+        with missing("rich", "livefeed.cli.screen"):
+            self.assertEqual(self.watch([]), 1)
+        self.assertIn("livefeed watch without --json needs ", self.errors.getvalue())
+
     def test_token(self) -> None:
         """The file is read anew for each connection. A wrong one is told first, and its content never."""
         with tempfile.NamedTemporaryFile() as file:
