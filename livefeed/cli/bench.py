@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from livefeed.cli.bench_text import Progress, summary_lines
+from livefeed.cli.connect_option import add_connect_option
 from livefeed.cli.tables import Painter, columns_of, printable, wants_colour
 from livefeed.cli.token_file import token_in
 from livefeed.client.token import Token
@@ -141,6 +142,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     requests.add_argument("--origin", type=_origin, metavar="ORIGIN", help="the origin of the page that asks")
     requests.add_argument("--token-file", type=Path, metavar="FILE", help="file with the token for a protected feed")
+    add_connect_option(requests)
     requests.add_argument("--cacert", type=Path, metavar="FILE", help="PEM file of the authorities that are trusted")
     requests.add_argument("--insecure", action="store_true", help="do not check the server's certificate")
     requests.add_argument("--no-resume", action="store_true", help="make a full TLS handshake for each connection")
@@ -168,7 +170,7 @@ def run(options: argparse.Namespace) -> int:
     :raises LivefeedError: if the server does not answer, or a file cannot be read or written.
     """
     try:
-        address = _address(options.url)
+        address = _address(options)
         target = resolved(address)
         _check_permission(options, target)
         plan = _plan(options, address, target)
@@ -197,13 +199,13 @@ def _wrong_use(error: UsageError) -> int:
     return USAGE
 
 
-def _address(url: str) -> Address:
-    """Reads the URL.
+def _address(options: argparse.Namespace) -> Address:
+    """Reads the URL, and the place to connect to.
 
     :raises UsageError: if it is none.
     """
     try:
-        return address_of(url)
+        return address_of(options.url, options.connect)
     except FollowError as error:
         raise UsageError(str(error)) from None
 

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from livefeed import __version__, clocks
-from livefeed.cli.operator_client import OperatorClient, find_socket
-from livefeed.cli.operator_options import FAILED, WRONG_USE, add_instance_arguments, exit_code_of
+from livefeed.cli.connect_option import add_connect_option
+from livefeed.cli.operator_client import OperatorClient
+from livefeed.cli.operator_options import FAILED, WRONG_USE, add_instance_arguments, chosen_socket, exit_code_of
 from livefeed.cli.record_session import Session
 from livefeed.cli.tables import count, duration, printable
 from livefeed.cli.token_file import token_in
@@ -66,6 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-bytes", type=_bytes, default=MAX_BYTES, metavar="N", help="end at this size [default: 16 GiB]"
     )
     parser.add_argument("--poll", action="store_true", help="poll, without a WebSocket: versions can be missed")
+    add_connect_option(parser)
     parser.add_argument("--cacert", type=Path, metavar="FILE", help="PEM file of the authorities that are trusted")
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="file with the token for a protected feed")
     parser.add_argument("--insecure", action="store_true", help="do not check the server's certificate")
@@ -98,7 +100,7 @@ def run(options: argparse.Namespace) -> int:
         url, name, verify = _address(options)
         if options.token_file is not None:
             # Before a file is made: a wrong file of the token is a mistake of the command line.
-            Token.of(token_in(options.token_file), Address.of(url))
+            Token.of(token_in(options.token_file), Address.of(url, connect=options.connect))
         recorder = Recorder(options.file)
         if options.append and os.path.lexists(options.file):
             recorder.resume(name)
@@ -135,7 +137,7 @@ def _address(options: argparse.Namespace) -> tuple[str, str, bool]:
     if "://" in options.feed:
         address = Address.of(options.feed)
         return address.url, address.path.rpartition("/")[2] or address.host, not options.insecure
-    path = find_socket(os.environ, os.geteuid(), instance=options.instance, runtime_dir=options.runtime_dir)
+    path = chosen_socket(options)
     report = OperatorClient(path, _STATUS_S).get("/status").report()
     names = [str(each.get("name")) for each in report.get("feeds", [])]
     if options.feed not in names:
@@ -170,6 +172,7 @@ async def _record(url: str, options: argparse.Namespace, session: Session, displ
         verify=verify,
         max_bytes=MAX_DOCUMENT_BYTES,
         websocket=not options.poll,
+        connect=options.connect,
         token=None if options.token_file is None else partial(token_in, options.token_file),
     )
     feed.observe(session.take)

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from livefeed.cli.document_file import read_document
 from livefeed.cli.server_options import add_server_options, given_options
+from livefeed.config.layers import MAX_FILE_BYTES
 from livefeed.exceptions import ConfigurationError, MissingExtraError, shown
 
 if TYPE_CHECKING:
@@ -142,9 +144,14 @@ def source_of(text: str) -> str:
 
     :param text: a path, or a source with its scheme.
     :raises ConfigurationError: if it has no scheme, and there is no such file.
+    :raises CommandError: if the file cannot be read, or is a file of settings.
     """
     path = Path(text)
     if path.is_file():
+        # A document of any size, which may be wrong for the moment, is the business of the feed.
+        read_document(
+            text, MAX_FILE_BYTES, f"to serve what it says, write {command()} serve --config {shlex.quote(text)}"
+        )
         return f"file:{quote(text)}"
     if _SCHEME.match(text):
         return text

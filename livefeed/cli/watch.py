@@ -13,10 +13,12 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from livefeed.cli.changes import changes, text_of
+from livefeed.cli.connect_option import add_connect_option
 from livefeed.cli.tables import duration, held_back, printable
 from livefeed.cli.token_file import token_in
 from livefeed.cli.until import Condition, ConditionError
@@ -110,6 +112,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--wait", action="store_true", help="go on trying if the server cannot be reached at first")
     parser.add_argument("--json", action="store_true", help="print lines of JSON on a terminal, too")
     parser.add_argument("--poll", action="store_true", help="poll, without a WebSocket")
+    add_connect_option(parser)
     parser.add_argument("--cacert", type=Path, metavar="FILE", help="PEM file of the authorities that are trusted")
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="file with the token for a protected feed")
     parser.add_argument("--insecure", action="store_true", help="do not check the server's certificate")
@@ -121,16 +124,22 @@ def run(options: argparse.Namespace) -> int:
     :raises LivefeedError: if the feed cannot be followed, or a package is missing.
     """
     try:
-        address = Address.of(options.url)
+        address = Address.of(options.url, connect=options.connect)
     except FollowError as error:
         print(f"livefeed: {error}", file=sys.stderr)
         return _USAGE
+    is_screen = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not options.json
+    # Before a server is asked: what is missing here is missing whatever it answers.
+    with needed_extra("cli", "livefeed watch"):
+        import_module("livefeed.client.asyncio")
+    if is_screen:
+        with needed_extra("cli", "livefeed watch without --json"):
+            import_module("livefeed.cli.screen")
     if address.target == "/":
         address = _only_feed(address, options)
     if options.token_file is not None:
         # Before anything is shown: a wrong file is a mistake of the command line.
         Token.of(token_in(options.token_file), address)
-    is_screen = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not options.json
     output = _screen(address.url, options) if is_screen else Lines(sys.stdout, is_diff=options.diff)
     if options.insecure and address.is_secure:
         print("livefeed: the certificate is not checked: anybody on the way can change the document", file=sys.stderr)
@@ -146,8 +155,8 @@ def run(options: argparse.Namespace) -> int:
 
 async def _follow(url: str, options: argparse.Namespace, output: Output) -> int:
     """Follows the feed until it ends, a condition holds, the time is over, or a signal comes."""
-    with needed_extra("cli", "livefeed watch"):
-        from livefeed.client.asyncio import follow  # noqa: PLC0415
+    from livefeed.client.asyncio import follow  # noqa: PLC0415 - the module takes long to import
+
     watching = asyncio.ensure_future(
         _watch(
             follow(
@@ -157,6 +166,7 @@ async def _follow(url: str, options: argparse.Namespace, output: Output) -> int:
                 verify=not options.insecure,
                 websocket=not options.poll,
                 token=None if options.token_file is None else partial(token_in, options.token_file),
+                connect=options.connect,
             ),
             options,
             output,
@@ -203,7 +213,7 @@ def _only_feed(server: Address, options: argparse.Namespace) -> Address:
     if len(paths) != 1:
         found = ", ".join(printable(f"{server.url}{path.removeprefix('/')}") for path in paths[:MAX_LISTED])
         raise FollowError(f"{server.url} has {len(paths)} feeds: {found}")
-    return Address.of(f"{server.url}{paths[0].removeprefix('/')}")
+    return Address.of(f"{server.url}{paths[0].removeprefix('/')}", connect=options.connect)
 
 
 async def _watch(feed: Any, options: argparse.Namespace, output: Output) -> int:
@@ -382,10 +392,10 @@ def _facts(update: Update[Any]) -> tuple[object, ...]:
 
 
 def _screen(url: str, options: argparse.Namespace) -> Output:
-    with needed_extra("cli", "livefeed watch without --json"):
-        from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415 - the same
 
-        from livefeed.cli.screen import Screen  # noqa: PLC0415
+    from livefeed.cli.screen import Screen  # noqa: PLC0415 - the same
+
     return Redrawn(Screen(url, Console(highlight=False, emoji=False, markup=False)), options.once, options.diff)
 
 

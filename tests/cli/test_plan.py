@@ -63,7 +63,15 @@ class PlanTests(SynchronousTestCase):
             self.assertEqual(self.report(str(file))["demand"]["document_bytes"], 6)
             self.assertEqual(self.report(str(file), "--bytes", "70")["demand"]["document_bytes"], 70)
             code, text = self.error(str(file.with_name("none")))
-        self.assertEqual((code, text.endswith("No such file or directory\n")), (1, True))
+            self.assertEqual((code, text.endswith("No such file or directory\n")), (1, True))
+            for content, why in (
+                ('source = "demo:"\n', "a.json: is a file of settings (TOML), and no document (JSON); plan takes"),
+                ("votes: 1\n", "a.json: the document is not JSON: "),
+                ("", "a.json: the document is empty"),
+            ):
+                file.write_text(content)
+                code, text = self.error(str(file))
+                self.assertEqual((code, why in text), (1, True), text)
 
     def test_nothing_is_named(self) -> None:
         """The command says what it needs."""

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.cli import serve
 from livefeed.cli.main import main
-from livefeed.exceptions import ConfigurationError, MissingExtraError
+from livefeed.exceptions import CommandError, ConfigurationError, MissingExtraError
 from livefeed.tap import Options
 
 
@@ -52,6 +52,12 @@ class ArgumentTests(ServeTestCase):
         ):
             self.assertEqual(self.arguments(given)[:2], ["--source", source])
         self.assertNotIn("--source", self.arguments())
+
+    def test_settings(self) -> None:
+        """A file of settings is no document; the message has the option for it."""
+        self.file.write_text('source = "demo:"\n')
+        error = self.assertRaises(CommandError, self.arguments, str(self.file))
+        self.assertIn(f"serve --config {self.file}", str(error))
 
     def test_missing_file(self) -> None:
         """A path with a typing error is told at once."""

@@ -6,7 +6,7 @@ import gzip
 import http.client
 import io
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -15,6 +15,10 @@ from livefeed.client.actions import Failed
 from livefeed.client.address import Address
 from livefeed.client.answers import Answer
 from livefeed.client.http import Requests
+from tests.helpers.threaded_server import ThreadedServer
+
+if TYPE_CHECKING:
+    import socket
 
 DOCUMENT = b'{"seats": 42}'
 
@@ -156,6 +160,25 @@ class RequestsTests(SynchronousTestCase):
         self.requests.get({})
         self.assertIsInstance(self.requests.get({}), Answer)
         self.assertTrue(first.is_closed)
+
+    def test_other_endpoint(self) -> None:
+        """The server there is asked for the host of the URL."""
+        heads: list[bytes] = []
+
+        def serve(sock: socket.socket) -> None:
+            heads.append(sock.recv(10_000))
+            sock.sendall(answer_of(DOCUMENT, "Connection: close"))
+
+        with ThreadedServer(serve) as server:
+            for url, host in (
+                ("http://example.org/feed", b"example.org"),
+                ("http://example.org:81/", b"example.org:81"),
+            ):
+                requests = Requests(Address.of(url, connect=f"127.0.0.1:{server.port}"), None, 1000)
+                answer = requests.get({})
+                assert isinstance(answer, Answer), answer
+                self.assertEqual(answer.content, DOCUMENT)
+                self.assertIn(b"\r\nHost: %b\r\n" % host, heads.pop())
 
     def test_failures(self) -> None:
         """A failure is a value with a reason, and never an exception."""
