@@ -104,6 +104,22 @@ class TrafficTests(SynchronousTestCase):
         self.traffic.sample(self.connections, SAMPLES_S)
         self.assertEqual([each() for each in ended], [None] * 4)
 
+    def test_descriptors_are_freed_as_objects(self) -> None:
+        """Those that are left of a round hold no integers: each would keep its page of the heap."""
+
+        freed = []
+
+        class Descriptor(int):
+            """An integer whose end can be seen."""
+
+            def __del__(self) -> None:
+                freed.append(int(self))
+
+        self.connections[Descriptor(2**20)] = None
+        self.traffic.sample(self.connections, 0.0)
+        self.connections.clear()
+        self.assertEqual(freed, [2**20])
+
     def test_sockets_without_counts(self) -> None:
         """Unix sockets have none, and a closed one has none any more."""
         one, other = socket.socketpair()
