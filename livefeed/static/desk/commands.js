@@ -46,7 +46,9 @@ export function whyNot(kind, report) {
   if (made === "end" || (isClosed && kind !== "rollback" && kind !== "pin")) return "closed";
   if (kind === "rollback") {
     if (!shown) return "none";
-    return versions.some((each) => each.version !== shown.version) ? null : "rollback";
+    // An older livefeed does not say where it would lead.
+    const leads = report.rollback_to === undefined ? versions.some((each) => each.version !== shown.version) : report.rollback_to;
+    return leads ? null : "rollback";
   }
   if (kind === "end") return shown ? null : "none";
   if (made === "pin" && kind !== "pin") return "pinned";

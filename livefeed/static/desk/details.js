@@ -84,11 +84,12 @@ export class Details {
     this.seen = element("p", { id: "seen" });
     this.decision = element("p", { class: "decision" });
     this.why = element("p", { class: "why-held" });
+    this.failing = element("p", { class: "why-held" });
     this.edited = element("p", { class: "note" });
     this.next = element("p", { class: "next" });
     this.warning = element("p", { class: "why" });
     this.alarms = element("ul", { class: "alarms" });
-    this.head = element("div", { class: "head" }, element("div", { class: "title" }, this.name, this.badge), this.seen, this.decision, this.why, this.alarms, this.next, this.edited, this.warning);
+    this.head = element("div", { class: "head" }, element("div", { class: "title" }, this.name, this.badge), this.seen, this.decision, this.why, this.failing, this.alarms, this.next, this.edited, this.warning);
     this.shown = new Facts(strings.shown, ["version", "sequence", "confirmed", "size"]);
     this.waiting = new Facts(strings.waiting, ["version", "since", "rule", "pulls", "release", "size"]);
     this.sides = element("div", { class: "sides" }, this.shown.element, this.waiting.element);
@@ -128,7 +129,7 @@ export class Details {
 
   // elapsed: the seconds since the report was made. due: what is to happen at a time, in all feeds; null if unknown.
   update(report, elapsed, due) {
-    const { feed, state, decision, shown, waiting, alarms = [], warning } = report;
+    const { feed, state, decision, shown, waiting, failing, alarms = [], warning } = report;
     write(this.name, feed);
     this.badge.dataset.state = state;
     write(this.badge, strings.states[state] ?? String(state));
@@ -138,6 +139,8 @@ export class Details {
     const why = waiting?.rule ? `${strings.heldBy(waiting.rule)} ${waiting.why ?? ""}`.trim() : "";
     write(this.why, why);
     this.why.hidden = why === "";
+    write(this.failing, failing ? strings.failing(failing.for_s + elapsed, failing.why) : "");
+    this.failing.hidden = !failing;
     write(this.warning, warning ? strings.restart(warning) : "");
     this.warning.hidden = !warning;
     this.sayAlarms(alarms);

@@ -87,6 +87,7 @@ export const strings = {
   restart: (warning) => `Beware: ${warning}.`,
 
   shown: "Watchers see",
+  failing: (seconds, why) => `Pulls have failed for ${counting(seconds)}: ${why}`,
   waiting: "Waiting",
   nothingShown: "No document",
   hidden: (version, time) => `No document. The last one was version ${short(version)} of ${time}.`,

@@ -25,6 +25,8 @@ test("commands that can be given", () => {
     [{ shown: null, versions: [] }, ["hold", "withdraw"]],
     [{ versions: [{ version: "b" }] }, ["hold", "withdraw", "end"]],
     [{ versions: undefined }, ["hold", "withdraw", "end"]],
+    [{ rollback_to: null }, ["hold", "withdraw", "end"]],
+    [{ rollback_to: "a" }, ["hold", "rollback", "withdraw", "end"]],
   ]) {
     assert.deepEqual(possible(report), expected, JSON.stringify(report));
   }
