@@ -16,6 +16,7 @@
 - ``embargo_text``: the text about that.
 - ``explain``: the subcommand that says what a problem or a setting means.
 - ``feed_choice``: the choice of a feed of a file of settings.
+- ``feed_url``: the URL of a feed, or of a server with one feed.
 - ``keys``: the subcommand that makes and rotates the keys of statements.
 - ``main``: the choice of the subcommand, errors and exit codes.
 - ``numbers``: numbers on the command line.

@@ -60,15 +60,17 @@ def tls_context(address: Address, cacert: str | Path | None = None, *, verify: b
 
     :param cacert: a PEM file with the authorities that are trusted, instead of those of the system.
     :param verify: whether the certificate is checked. Without that, anybody on the way can change the document.
-    :raises FollowError: if the file cannot be read.
+    :raises FollowError: if the file cannot be read, also where it is not needed.
     """
-    if not address.is_secure:
+    if not address.is_secure and cacert is None:
         return None
     try:
         context = ssl.create_default_context(cafile=None if cacert is None else str(cacert))
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
         raise FollowError(f"{cacert}: cannot be read as a PEM file of certificates: {why}") from None
+    if not address.is_secure:
+        return None
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

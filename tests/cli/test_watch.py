@@ -220,7 +220,7 @@ class LinesTests(WatchTestCase):
 class ServerTests(WatchTestCase):
     """The URL of a server in place of that of a feed."""
 
-    def named(self, answer: Answer | Failed) -> str:
+    def named(self, answer: Answer | Failed, fragment: str = "") -> str:
         """Gives the URL that is followed, or the error."""
         self.patch(Requests, "get", lambda requests, fields: answer)
         self.patch(sys, "stdout", self.output)
@@ -232,27 +232,24 @@ class ServerTests(WatchTestCase):
             return FakeFeed([shown("[1]")], more["parse"])
 
         self.patch(client_asyncio, "follow", follow)
-        main(["watch", "http://h:8080/", "--once"])
+        main(["watch", f"http://h:8080/{fragment}", "--once"])
         return str(self.asked.get("url")) if self.asked else self.errors.getvalue()
 
     def test_only_feed(self) -> None:
-        """The only feed of a server is followed; of several the user chooses."""
-        listed = [{"path": "/results"}, {"path": "/turnout"}]
-        for feeds, found in (
-            (listed[:1], "http://h:8080/results"),
-            (listed, "has 2 feeds: http://h:8080/results, http://h:8080/turnout"),
-            ([], "has 0 feeds"),
-        ):
-            self.assertIn(found, self.named(Answer(200, {}, json.dumps({"feeds": feeds}).encode())))
+        """The only feed of a server is followed, or a part of it."""
+        listed = Answer(200, {}, b'{"feeds": [{"path": "/results"}]}')
+        self.assertEqual(self.named(listed), "http://h:8080/results")
+        self.assertEqual(self.named(listed, "#/n"), "http://h:8080/results/n")
+        self.assertIn("nothing listens", self.named(Failed("nothing listens at h:8080")))
 
-    def test_other_servers(self) -> None:
-        """A server without a list, or that cannot be reached, is an error."""
-        for answer, why in (
-            (Answer(404, {}, b"<html>"), "has no list of feeds"),
-            (Answer(200, {}, b'{"feeds": [1]}'), "has no list of feeds"),
-            (Failed("nothing listens at h:8080"), "nothing listens at h:8080"),
-        ):
-            self.assertIn(why, self.named(answer))
+    def test_interrupted(self) -> None:
+        """Ctrl-C ends the search for the feed."""
+
+        def interrupt(*_: object) -> Answer:
+            raise KeyboardInterrupt
+
+        self.patch(Requests, "get", interrupt)
+        self.assertEqual(main(["watch", "http://h/", "--wait"]), 130)
 
 
 class TerminalTests(WatchTestCase):

@@ -63,3 +63,4 @@ class ReasonTests(SynchronousTestCase):
             error = self.assertRaises(FollowError, tls_context, ADDRESS, path)
             self.assertIn(why, str(error))
             self.assertIn(str(path), str(error))
+            self.assertRaises(FollowError, tls_context, Address.of("http://h/feed"), path)

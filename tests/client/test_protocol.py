@@ -549,6 +549,22 @@ class PollTests(ProtocolTestCase):
         self.answer(304, {"etag": '"1"'})
         self.assert_shows(A, State.UNKNOWN, Line.POLLING)
 
+    def test_page(self) -> None:
+        """A page is not taken for a document: it ends a client at first, and later the document stays."""
+        page = (200, {"content-type": "text/html; charset=utf-8"}, b"<!doctype html>")
+        (*_, stop) = self.answer(*page)
+        assert isinstance(stop, Stop)
+        self.assertEqual(
+            str(stop.error), "http://h/feed is a page, not a document: name the feed, such as http://h/feed"
+        )
+        self.setUp()
+        self.answer(200, fields_of(A), A.encode())
+        self.poll()
+        self.answer(*page)
+        self.assert_shows(A, State.LIVE, Line.OFFLINE)
+        self.assertIn("is a page", self.shown.problem if self.shown else "")
+        self.wait_for(Get)
+
     def test_failures(self) -> None:
         """A server that cannot be reached is asked less and less often; meanwhile the document becomes stale."""
         self.answer(200, fields_of(A), A.encode())
