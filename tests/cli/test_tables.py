@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.cli.tables import Cell, Painter, count, duration, held_back, outline, printable, wants_colour
+from livefeed.cli.tables import Cell, Painter, count, counted, duration, held_back, outline, printable, wants_colour
 
 
 class _Terminal(io.StringIO):
@@ -50,6 +50,9 @@ class ValueTests(SynchronousTestCase):
     def test_counts(self) -> None:
         """Thousands are separated."""
         self.assertEqual([count(each) for each in (0, 1234.0, None)], ["0", "1,234", "-"])
+        self.assertEqual(
+            [counted(each, "version") for each in (0, 1, 1234)], ["0 versions", "1 version", "1,234 versions"]
+        )
 
     def test_documents_that_are_held_back(self) -> None:
         """The time, the reason, both or none of them."""
