@@ -299,6 +299,7 @@ class Redrawn:
 
     # internal state
     _live: Any = None
+    _drawn: Any = ""
     _last: Update[Any] | None = None
 
     def show(self, update: Update[Any], feed: Followed) -> None:
@@ -322,13 +323,17 @@ class Redrawn:
 
             self._live = Live(console=self.screen.console, screen=True, auto_refresh=False)
             self._live.start()
-        self._live.update(self._rendered(feed, self.screen.console.height), refresh=True)
+        self._drawn = self._rendered(feed, self.screen.console.height)
+        self._live.update(self._drawn, refresh=True)
 
     def close(self) -> None:
         """Output API."""
         if self._live is not None:
             self._live.stop()
             self._live = None
+            if self._last is not None and self._last.state is not State.WAITING:
+                # The screen of its own is gone: the last state stays, below what is there.
+                self.screen.console.print(self._drawn)
 
     def _rendered(self, feed: Followed, height: int | None) -> Any:
         return self.screen.render(feed.age_s, feed.received_bytes, time.monotonic(), height, feed.waiting_s)

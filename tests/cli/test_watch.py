@@ -267,7 +267,13 @@ class TerminalTests(WatchTestCase):
         text = self.output.getvalue()
         self.assertTrue(text.startswith("\x1b[?1049h"), text[:40])
         self.assertIn("\x1b[?1049l", text)
-        self.assertIn("ended", text)
+        # The last state stays.
+        self.assertRegex(text.rpartition("\x1b[?1049l")[2], r'ended(?s:.*)"a"')
+
+    def test_nothing_to_keep(self) -> None:
+        """A screen without a document leaves nothing."""
+        self.assertEqual(self.watch([Shown(), FollowError("no feed")]), 1)
+        self.assertNotIn("connecting", self.output.getvalue().rpartition("\x1b[?1049l")[2])
 
     def test_once(self) -> None:
         """The document is printed below what is there."""
