@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from livefeed.document.pointer import PointerError, tokens_of
@@ -25,12 +25,15 @@ class Address:
     :ivar host: its name or address, without the brackets of IPv6.
     :ivar port: its port.
     :ivar target: path and query of the document, as a request has them.
+    :ivar form: the end of the path that was given and that names another form of the feed, such as ``.json``; ``""`` if
+        none was.
     """
 
     is_secure: bool
     host: str
     port: int
     target: str
+    form: str = field(default="", compare=False)
 
     @classmethod
     def of(cls, url: str, pointer: str = "") -> Address:
@@ -57,9 +60,9 @@ class Address:
         if pointer and parts.fragment:
             raise FollowError(f"{shown(url)}: has a pointer already, {shown(unquote(parts.fragment))}")
         is_secure = _SCHEMES[parts.scheme]
-        path = _path(parts, pointer or unquote(parts.fragment))
+        path, form = _path(parts, pointer or unquote(parts.fragment))
         target = f"{path}?{parts.query}" if parts.query else path
-        return cls(is_secure, parts.hostname, port or _PORTS[is_secure], target)
+        return cls(is_secure, parts.hostname, port or _PORTS[is_secure], target, form)
 
     @property
     def authority(self) -> str:
@@ -88,13 +91,15 @@ class Address:
         return f"{'wss' if self.is_secure else 'ws'}://{self.authority}{target}"
 
 
-def _path(parts: SplitResult, pointer: str) -> str:
-    """Gives the path of the document, or of a part of it."""
-    path = quote(parts.path, safe="/%~!$&'()*+,;=:@") or "/"
+def _path(parts: SplitResult, pointer: str) -> tuple[str, str]:
+    """Gives the path of the document, or of a part of it, and the form at the end of the path that was given."""
+    given = quote(parts.path, safe="/%~!$&'()*+,;=:@") or "/"
+    path = given
     for form in _FORMS:
         path = path.removesuffix(form)
+    form = given[len(path) :]
     if not pointer:
-        return path
+        return path, form
     if not pointer.startswith("/"):
         raise FollowError(f"{shown(pointer)}: a JSON Pointer begins with a slash, such as #/results/0")
     try:
@@ -102,4 +107,4 @@ def _path(parts: SplitResult, pointer: str) -> str:
     except PointerError as error:
         raise FollowError(f"{shown(pointer)}: {error}") from None
     segments = [quote(segment, safe="~") for segment in pointer[1:].split("/")]
-    return "/".join([path.rstrip("/"), *segments])
+    return "/".join([path.rstrip("/"), *segments]), form

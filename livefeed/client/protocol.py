@@ -386,7 +386,10 @@ class Protocol:
             return self._stop(FollowError(self._with_page(failure), status))
         if status == 404:  # noqa: PLR2004
             if not self._has_base:
-                return self._stop(FollowError(self._with_page(failure), status))
+                form = self.address.form
+                # Also where a file of another server was meant, whose name ends so.
+                hint = f" (the URL without {form}, which stands for a form of the feed)" if form else ""
+                return self._stop(FollowError(f"{self._with_page(failure)}{hint}", status))
             self.item.miss()
             delay_s = max(wait_s, self._interval_s, RETURN_S * (1 + self.part()) / 2)
             return self._wait_for_document(now, why, delay_s)

@@ -92,7 +92,11 @@ class ScreenTests(SynchronousTestCase):
     def test_changes_far_from_each_other(self) -> None:
         """Lines with changes are shown with what was left out between them; each member has its turn."""
         screen = self.screen(70, color_system=None)
-        document = {"updated": 1, "totals": [[each, [0]] for each in range(60)], "districts": [[0, [0]]] * 300}
+        document: dict[str, Any] = {
+            "updated": 1,
+            "totals": [[each, [0]] for each in range(60)],
+            "districts": [[0, [0]]] * 300,
+        }
 
         def take(now: float) -> list[str]:
             screen.take(update_of(json.dumps(document)), now)

@@ -603,6 +603,17 @@ class PollTests(ProtocolTestCase):
         assert isinstance(stop, Stop)
         self.assertEqual(str(stop.error), "http://h/feed: There is nothing at this path.")
 
+    def test_file_of_another_server(self) -> None:
+        """The message about a URL with a form of a feed says that the form was left out."""
+        self.protocol = Protocol(Address.of("http://h/results.json"), can_push=False)
+        self.after(self.protocol.start(self.now))
+        (*_, stop) = self.answer(404, {})
+        assert isinstance(stop, Stop)
+        self.assertEqual(
+            str(stop.error),
+            "http://h/results is answered with status 404 (the URL without .json, which stands for a form of the feed)",
+        )
+
     def test_moved(self) -> None:
         """The new place of a feed is told, and not followed: the user decides whom to trust."""
         (*_, stop) = self.answer(301, {"location": "https://other/feed"})
