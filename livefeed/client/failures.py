@@ -68,9 +68,7 @@ def tls_context(address: Address, cacert: str | Path | None = None, *, verify: b
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
         raise FollowError(f"{cacert}: cannot be read as a PEM file of certificates: {why}") from None
-    if not address.is_secure:
-        return None
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    return context
+    return context if address.is_secure else None

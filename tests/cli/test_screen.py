@@ -126,6 +126,21 @@ class ScreenTests(SynchronousTestCase):
         document["totals"] = []
         self.assertIn("lines", take(300.0)[-1])
 
+    def test_changes_close_to_each_other(self) -> None:
+        """All of them are shown in one window, which stays where it is as long as it has them."""
+        screen = self.screen(40, color_system=None)
+        numbers = [[number, [0]] for number in range(50)]
+        screen.take(update_of(str(numbers)), 100.0)
+        numbers[20][1] = [1]
+        screen.take(update_of(str(numbers)), 101.0)
+        first = self.text(screen, 101.0, 20)
+        numbers[21][1] = [2]
+        screen.take(update_of(str(numbers)), 102.0)
+        second = self.text(screen, 102.0, 20)
+        self.assertEqual(first[-1], second[-1])
+        self.assertIn("[1]", "".join(second))
+        self.assertIn("[2]", "".join(second))
+
     def test_narrow_facts(self) -> None:
         """The URL stays on 80 columns: bytes go first, then the delay and the version."""
         screen = self.screen(80, color_system=None)
