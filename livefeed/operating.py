@@ -103,6 +103,7 @@ class Operating:
             lambda: reactor.seconds() - started_s,
             self.certificates,
             desks=self.pulled,
+            certificate_refusals=self.figures.certificate_refusals,
             listen=settings.listen,
         )
         with settings.named():

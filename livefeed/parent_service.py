@@ -135,6 +135,7 @@ def make_parent(  # noqa: PLR0915 - the wiring of one process
                 serving.site,
                 settings.place("listen"),
                 partial(describe_feeds, [feed.feed for feed in settings.feeds]),
+                certificates.host_of(each.group.description),
             )
             for each in endpoints
         ]

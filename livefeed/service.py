@@ -92,7 +92,7 @@ def make_service(
     endpoint_of = partial(make_endpoint, certificate=certificate, served=certificates)
     with settings.named():
         watched += (
-            _feed_listener(settings, each, endpoint_of(*serving.listens_on(each)), serving.site)
+            _feed_listener(settings, each, endpoint_of(*serving.listens_on(each)), serving.site, certificates)
             for each in settings.listen
         )
         listeners = [*watched, *operating.listeners(partial(endpoint_of, reactor, setting="admin"))]
@@ -178,7 +178,10 @@ def _make_notify(feeds: FeedsService[PulledFeedService], drain: Drain, reactor: 
     return Notify(NotifySocket.take(os.environ), is_ready, status, reactor)
 
 
-def _feed_listener(settings: Settings, description: str, endpoint: IStreamServerEndpoint, site: Site) -> Listener:
+def _feed_listener(
+    settings: Settings, description: str, endpoint: IStreamServerEndpoint, site: Site, certificates: ServedCertificates
+) -> Listener:
     """Makes a listener of the feeds."""
     names = [feed.feed for feed in settings.feeds]
-    return Listener(description, endpoint, site, settings.place("listen"), partial(describe_feeds, names))
+    host = certificates.host_of(description)
+    return Listener(description, endpoint, site, settings.place("listen"), partial(describe_feeds, names), host)

@@ -229,6 +229,7 @@ class Serving:
             certificates.tickets.is_shared,
             clocks.wall(),
             self.lines,
+            lambda: certificates.refusals,
         )
 
     def process_services(self, drain: Drain) -> tuple[IService, Collector]:

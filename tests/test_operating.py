@@ -74,7 +74,8 @@ class OperatingTests(SynchronousTestCase):
         request(self.figures.site, b"GET / HTTP/1.1")
         handed = {sample.name for sample in operating.handover()}
         self.assertTrue(handed)
-        self.assertEqual({sample.name for sample in operating.samples()} - handed, {"build_info", "start_time_seconds"})
+        own = {"build_info", "start_time_seconds", "certificates_refused"}
+        self.assertEqual({sample.name for sample in operating.samples()} - handed, own)
 
     def test_curves(self) -> None:
         """They have the watchers and deliveries of this process and of the workers, if the operator shows them."""

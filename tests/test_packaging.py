@@ -114,7 +114,7 @@ class ContentTests(SynchronousTestCase):
         """The package with its page and its types, and the plugin that makes twistd find it."""
         names = self.wheel_names()
         # The figures for `livefeed plan` are in docs/ in a clone, and in the sdist.
-        for wanted in (*WANTED, "livefeed/data/benchmarks.json"):
+        for wanted in (*WANTED, "livefeed/data/benchmarks.json", "livefeed/data/explained.json"):
             self.assertIn(wanted, names)
         self.assertIn(f"livefeed-{__version__}.dist-info/licenses/LICENSE", names)
 

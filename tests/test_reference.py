@@ -14,7 +14,7 @@ from livefeed.config.setting_texts import TEXTS
 from livefeed.feed.state import State
 from livefeed.web.operator_problems import ALL
 from tests.helpers.regions import fill_regions, names_of_regions
-from tests.reference import javascript, log_lines, options, settings, wire
+from tests.reference import explained, javascript, log_lines, options, settings, wire
 from tests.reference.pages import KIND, PARTS, ROOT, fill, pages
 from tests.reference.tables import linked_from, table
 
@@ -27,6 +27,16 @@ class PageTests(SynchronousTestCase):
         for path in pages():
             text = path.read_text("utf-8")
             self.assertEqual(fill(text), text, f"{path.relative_to(ROOT)}: run `make reference`")
+
+    def test_explanations_are_as_the_code(self) -> None:
+        """The file of `livefeed explain` is made together with the pages, and leads to headings that there are."""
+        self.assertEqual(explained.FILE.read_text("utf-8"), explained.explained(), "run `make reference`")
+        for entry in json.loads(explained.explained()):
+            path, _, anchor = entry["page"].partition("#")
+            headings = re.findall(r"^#+ (.*)$", (ROOT / path).read_text("utf-8"), re.MULTILINE)
+            anchors = ["", *(re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings)]
+            self.assertIn(anchor, anchors, entry)
+            self.assertTrue(entry["texts"], entry)
 
     def test_each_part_is_on_one_page(self) -> None:
         """None is forgotten, and none stands twice."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from livefeed.delivery.published_feed import PublishedFeed
+    from livefeed.feed.feed import Feed
     from livefeed.web.request import Request
 
 
@@ -43,11 +44,18 @@ class Health:
         feeds = [each.published.feed for each in self.feeds]
         # A decision is no fault of the process. Of an ended feed, pulls do not matter any more.
         reasons = [
-            f'feed "{feed.name}" is {feed.freshness.value}: {feed.reason}'
+            f'feed "{feed.name}" is {_standing_of(feed)}: {feed.why_not_live()}'
             for feed in feeds
             if feed.freshness is not State.LIVE and feed.decision is not State.ENDED
         ]
         return reasons + [reason for obstacle in self.obstacles if (reason := obstacle()) is not None]
+
+
+def _standing_of(feed: Feed) -> str:
+    """Gives the state that follows from pulls, and the one that hides it if there is such a decision."""
+    if feed.state is feed.freshness:
+        return feed.state.value
+    return f"{feed.state.value}, and would be {feed.freshness.value}"
 
 
 class LiveResource(Reading):

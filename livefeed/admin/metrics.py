@@ -21,7 +21,7 @@ from livefeed.feed.tally import DropReason, RefusalReason
 from livefeed.web.answers import answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from livefeed.admin.exposition import Exposition
     from livefeed.delivery.published_feed import PublishedFeed
@@ -68,6 +68,7 @@ class Figures:
         TLS.
     :ivar started_at: when the process was started, in seconds since 1970.
     :ivar lines: writes the access log; ``None`` if there is none.
+    :ivar certificate_refusals: gives the reasons why changed files of certificates cannot be used.
     """
 
     served: Iterable[ServedFeed]
@@ -81,13 +82,14 @@ class Figures:
     tickets_shared: Callable[[], bool | None] = lambda: None
     started_at: float = 0.0
     lines: LineWriter | None = None
+    certificate_refusals: Callable[[], Sequence[str]] = tuple
 
     def samples(self) -> list[Sample]:
         """Gives all samples, as of now."""
         return [
             *self._of_process(),
             *(sample for each in self.served for sample in _of_served(each.published)),
-            *(sample for each in self.pulled for sample in _of_puller(each.published.feed.name, each.puller)),
+            *(sample for each in self.pulled for sample in _of_puller(each.published.feed, each.puller)),
         ]
 
     def _of_process(self) -> Iterator[Sample]:
@@ -98,6 +100,7 @@ class Figures:
         for validity in self.certificates:
             labels = (("file", str(validity.file)),)
             yield Sample("certificate_not_after_timestamp_seconds", labels, validity.not_after)
+        yield Sample("certificates_refused", (), len(self.certificate_refusals()))
         if (is_shared := self.tickets_shared()) is not None:
             yield Sample("session_tickets_shared", (), is_shared)
         if self.pool is not None:
@@ -181,11 +184,12 @@ def _of_watchers(feed: Feed, labels: Labels) -> Iterator[Sample]:
         yield Sample("refusals_total", (*labels, ("reason", refused)), tally.refused[refused])
 
 
-def _of_puller(name: str, puller: Puller) -> Iterator[Sample]:
+def _of_puller(feed: Feed, puller: Puller) -> Iterator[Sample]:
     """Gives the samples of a feed that this process pulls."""
-    labels: Labels = (("feed", name),)
+    labels: Labels = (("feed", feed.name),)
     yield Sample("good_pulls_total", labels, puller.good)
     yield Sample("failed_pulls_total", labels, puller.failed)
+    yield Sample("source_failing_seconds", labels, feed.failing_s())
     times = puller.times
     yield Sample("not_due_pulls_total", labels, times.not_due)
     yield Sample("pull_seconds_total", labels, times.pulls_s)

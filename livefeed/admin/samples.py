@@ -78,6 +78,10 @@ _OF_PARENT = _families(
         "versions_total{feed}": "Number of versions since the start.",
         "good_pulls_total{feed}": "Number of pulls that gave the document.",
         "failed_pulls_total{feed}": "Number of pulls that failed, or gave a document that was refused.",
+        "source_failing_seconds{feed}": (
+            "Seconds for which pulls have failed, or none has ended, whatever was decided; 0 if the last one was good, "
+            "or if the feed has ended."
+        ),
         "not_due_pulls_total{feed}": (
             "Number of ticks at which the source was not asked, since its last answer still held."
         ),
@@ -95,6 +99,9 @@ _OF_PARENT = _families(
         "waiting_seconds{feed}": "Seconds for which a newer document has been held back; 0 if none is.",
         "rule_violations_total{feed,rule,action}": (
             "Number of documents that violated a rule which holds them back (hold), or only raises an alarm (alarm)."
+        ),
+        "certificates_refused": (
+            "Number of reasons why changed files of certificates cannot be used, so that those of before are served."
         ),
         "max_subscribers{feed}": "Largest number of subscribers; 0 for no limit.",
         "workers{state}": "Number of workers, by state.",

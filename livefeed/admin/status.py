@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from livefeed import __version__
+from livefeed.admin.desk import DeskFeed
 from livefeed.admin.reports import Reading, json_answer
 from livefeed.admin.samples import total_of
 from livefeed.document.timestamps import timestamp
-from livefeed.intake.desk_report import alarms_of, decision_of, waiting_of
+from livefeed.intake.desk_report import alarms_of, decision_of, failing_of, waiting_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from livefeed.admin.desk import DeskFeed
     from livefeed.admin.health import Health, ServedFeed
     from livefeed.admin.samples import Sample
+    from livefeed.feed.feed import Feed
     from livefeed.tls.options import Validity
     from livefeed.web.request import Request
 
 WAYS = ("websocket", "events", "waiting")
 """The ways to follow a feed, as the metrics name them."""
+
+
+class SourcedFeed(DeskFeed, Protocol):
+    """A feed that this process pulls."""
+
+    @property
+    def source_name(self) -> str:
+        """The name of the source, without credentials."""
 
 
 @dataclass(slots=True)
@@ -39,7 +48,8 @@ class Status:
     :ivar workers: gives a report of each worker: an object with ``index``, ``state``, ``restarts``, ``canary_s`` and
         any other members that JSON has.
     :ivar is_draining: tells whether a drain has begun.
-    :ivar desks: the feeds with desks, by their names; read again at each request.
+    :ivar desks: the feeds that this process pulls, by their names; read again at each request.
+    :ivar certificate_refusals: gives the reasons why changed files of certificates cannot be used.
     :ivar listen: the descriptions of the endpoints for watchers, as the settings have them.
     """
 
@@ -52,7 +62,8 @@ class Status:
     certificates: Iterable[Validity] = ()
     workers: Callable[[], list[Any]] = field(default=list)
     is_draining: Callable[[], bool] = field(default=lambda: False)
-    desks: Mapping[str, DeskFeed] = field(default_factory=dict)
+    desks: Mapping[str, SourcedFeed] = field(default_factory=dict)
+    certificate_refusals: Callable[[], Sequence[str]] = tuple
     listen: Sequence[str] = ()
 
     def report(self) -> dict[str, Any]:
@@ -80,15 +91,17 @@ class Status:
             "certificates": [
                 {"file": str(each.file), "expires_at": timestamp(each.not_after)} for each in self.certificates
             ],
+            "certificate_refusals": list(self.certificate_refusals()),
         }
 
     def _desk(self, name: str) -> dict[str, Any]:
         found = self.desks.get(name)
         if found is None:
-            return {"decision": None, "waiting": None, "alarms": [], "overlay": None}
+            return {"source": None, "decision": None, "waiting": None, "alarms": [], "overlay": None}
         desk = found.desk
         overlay = desk.overlay
         return {
+            "source": found.source_name,
             "decision": decision_of(desk.decision),
             "waiting": waiting_of(desk),
             "alarms": alarms_of(desk),
@@ -101,11 +114,11 @@ class Status:
     def _feed(self, served: ServedFeed, samples: Sequence[Sample]) -> dict[str, Any]:
         feed = served.published.feed
         snapshot = feed.snapshot
-        error = feed.last_error
         return {
             "name": feed.name,
             "state": feed.state.value,
             "reason": feed.reason or None,
+            "failing": failing_of(feed),
             "version": None if snapshot is None else snapshot.version,
             "sequence": None if snapshot is None else str(snapshot.sequence),
             "bytes": None if snapshot is None else len(snapshot.data),
@@ -114,10 +127,20 @@ class Status:
             "interval_s": feed.interval_s,
             "versions": feed.versions,
             **self._desk(feed.name),
-            "last_error": None if error is None else {"why": error.why, "at": timestamp(error.at)},
+            "last_error": _last_error(feed),
             "watchers": {way: _whole(total_of(samples, "subscribers", feed=feed.name, by=way)) or 0 for way in WAYS},
             "max_subscribers": served.published.max_subscribers or None,
         }
+
+
+def _last_error(feed: Feed) -> dict[str, Any] | None:
+    """Gives the last error of the source, with the seconds since a pull was good again; ``None`` for none."""
+    error = feed.last_error
+    if error is None:
+        return None
+    recovered_at_s = error.recovered_at_s
+    since_s = None if recovered_at_s is None else round(feed.clock.seconds() - recovered_at_s, 3)
+    return {"why": error.why, "at": timestamp(error.at), "recovered_since_s": since_s}
 
 
 def _whole(value: float | None) -> int | None:

@@ -7,14 +7,17 @@
 - ``changes``: the differences between two versions, and the lines of a document.
 - ``check``: the subcommand that does all checks of a start.
 - ``completion``: the subcommand that prints the script with which a shell completes the command line.
+- ``connect_option``: the option of commands that connects to another place than the URL's.
 - ``ctl``: the subcommand that talks to a running livefeed: its options, and its exit codes.
 - ``desk_commands``: the commands of ``livefeed ctl`` that decide which document watchers see.
 - ``desk_text``: the text about decisions, waiting documents and alarms.
+- ``document_file``: the document of a command line, and the refusal of a file of settings in its place.
 - ``doctor``: the subcommand that shows what will limit livefeed on this machine.
 - ``doctor_text``: the text of it.
 - ``embargo_commands``: the subcommand of ``ctl`` about everything that is to happen at a time, and the option ``--at``.
 - ``embargo_text``: the text about that.
-- ``explain``: the subcommand that says what a problem or a setting means.
+- ``explain``: the subcommand that says what a problem, a setting or another name means.
+- ``explained``: the meanings of alarms, states, metrics, close codes and log lines.
 - ``feed_choice``: the choice of a feed of a file of settings.
 - ``feed_url``: the URL of a feed, or of a server with one feed.
 - ``keys``: the subcommand that makes and rotates the keys of statements.

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from livefeed.cli.bench_text import Progress, summary_lines
-from livefeed.cli.tables import Painter, printable, wants_colour
+from livefeed.cli.connect_option import add_connect_option
+from livefeed.cli.tables import Painter, columns_of, printable, wants_colour
 from livefeed.cli.token_file import token_in
 from livefeed.client.token import Token
 from livefeed.exceptions import FollowError, LivefeedError, shown
@@ -27,7 +28,7 @@ from livefeed.load.kinds import EXPLAINED, POLLERS, Kind, MixError, mix_of, shar
 from livefeed.load.limits import MAX_CONNECTIONS, MAX_PROCESSES, check_open_files
 from livefeed.load.plan import Plan, divided
 from livefeed.load.plot import plot
-from livefeed.load.probe import Probed, ask_once
+from livefeed.load.probe import Probed, ask_once, listed_feeds
 from livefeed.load.summary import Setup, summary_of
 from livefeed.load.thresholds import Thresholds, TimeTextError, seconds_of
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
+    from livefeed.cli.tables import Colour
     from livefeed.client.address import Address
     from livefeed.load.addresses import Target
     from livefeed.load.fleet import Result
@@ -44,11 +46,12 @@ DESCRIPTION = (
     "Puts many watchers on a feed, or on any document of any server, and shows how many answers and deliveries they "
     "get, and how fast. Without --rate, each poller asks again as soon as it has an answer (a closed loop). With it, "
     "requests fall due at a fixed rate, and latency counts from then, whether the server kept up or not (an open "
-    "loop). The exit code is 0; 1 if a limit is missed, or the run cannot be made; 2 for a wrong command line; 130 "
+    "loop). A time T has a unit: us, ms, s, m (minutes) or h, such as 250ms, 0.2s or 2m. A rate R is a number per "
+    "second. The exit code is 0; 1 if a limit is missed, or the run cannot be made; 2 for a wrong command line; 130 "
     "after Ctrl-C, which shows the figures so far."
 )
-_KINDS = "\n".join(["kinds of watchers:", *(f"  {kind:<12} {text}" for kind, text in EXPLAINED.items())])
 _WIDTH = 78
+_KINDS = "\n".join(["kinds of watchers:", *(f"  {kind:<12} {text}" for kind, text in EXPLAINED.items())])
 
 DEFAULT_S = 10.0
 """The time in seconds of a run without ``-n`` and ``--duration``."""
@@ -58,6 +61,9 @@ ARRIVALS_PER_S = 1000
 
 MAX_WAIT_S = 3600
 """The longest time in seconds that long polls may ask to wait."""
+
+MAX_LISTED = 10
+"""The feeds of a livefeed that a message names."""
 
 MAX_DURATION_S = 86_400.0
 MAX_REQUESTS = 10**12
@@ -119,10 +125,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     watchers.add_argument(
         "--wait",
-        type=_whole(MAX_WAIT_S),
+        type=_wait,
         default=25,
-        metavar="S",
-        help="seconds for which long polls wait (default: 25)",
+        metavar="T",
+        help="for which long polls wait, in whole seconds (default: 25s)",
     )
     watchers.add_argument("--verify", action="store_true", help="compare each document with its version")
     watchers.add_argument(
@@ -136,12 +142,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     requests.add_argument("--origin", type=_origin, metavar="ORIGIN", help="the origin of the page that asks")
     requests.add_argument("--token-file", type=Path, metavar="FILE", help="file with the token for a protected feed")
+    add_connect_option(requests)
     requests.add_argument("--cacert", type=Path, metavar="FILE", help="PEM file of the authorities that are trusted")
     requests.add_argument("--insecure", action="store_true", help="do not check the server's certificate")
     requests.add_argument("--no-resume", action="store_true", help="make a full TLS handshake for each connection")
     limits = parser.add_argument_group("limits that make the exit code 1")
-    limits.add_argument("--max-p99", type=_time, metavar="T", help="99 of 100 answers take no longer, such as 250ms")
-    limits.add_argument("--max-delay-p99", type=_time, metavar="T", help="99 of 100 deliveries come no later")
+    limits.add_argument(
+        "--max-p99", type=_time, metavar="T", help="99 of 100 answers to each kind of watcher take no longer"
+    )
+    limits.add_argument(
+        "--max-delay-p99", type=_time, metavar="T", help="99 of 100 deliveries to each kind come no later"
+    )
     limits.add_argument("--min-rate", type=_rate, metavar="R", help="answers and deliveries per second")
     limits.add_argument("--max-errors", type=_count, metavar="N", help="errors, and answers with a status from 400 on")
     output = parser.add_argument_group("output")
@@ -159,22 +170,23 @@ def run(options: argparse.Namespace) -> int:
     :raises LivefeedError: if the server does not answer, or a file cannot be read or written.
     """
     try:
-        address = address_of(options.url)
+        address = _address(options)
         target = resolved(address)
         _check_permission(options, target)
         plan = _plan(options, address, target)
         if options.plot is not None:
             _check_plot(options.plot)
     except UsageError as error:
-        print(f"livefeed bench: {error}", file=sys.stderr)
-        return USAGE
+        return _wrong_use(error)
     if options.insecure and target.is_secure:
-        _warn("the certificate is NOT checked: the figures may be those of anybody on the way")
+        _tell("the certificate is NOT checked: the figures may be those of anybody on the way", "bad")
     previous = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        probed = ask_once(plan, address)
+        plan, address, probed = _document(plan, address)
         plan, setup = _with_probe(options, plan, address, probed)
         return _measure(options, plan, setup)
+    except UsageError as error:
+        return _wrong_use(error)
     except Interrupted as interruption:
         return _SIGNALLED + interruption.number
     finally:
@@ -182,8 +194,25 @@ def run(options: argparse.Namespace) -> int:
             signal.signal(number, handler)
 
 
+def _wrong_use(error: UsageError) -> int:
+    _tell(str(error), "plain")
+    return USAGE
+
+
+def _address(options: argparse.Namespace) -> Address:
+    """Reads the URL, and the place to connect to.
+
+    :raises UsageError: if it is none.
+    """
+    try:
+        return address_of(options.url, options.connect)
+    except FollowError as error:
+        raise UsageError(str(error)) from None
+
+
 def _measure(options: argparse.Namespace, plan: Plan, setup: Setup) -> int:
-    progress = Progress(sys.stderr, sys.stderr.isatty() and os.environ.get("TERM") != "dumb", setup)
+    is_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    progress = Progress(sys.stderr, is_terminal, setup, columns_of(sys.stderr))
     interruption: Interrupted | None = None
     with Fleet(divided(plan, setup.processes)) as fleet:
         try:
@@ -209,7 +238,7 @@ def _measure(options: argparse.Namespace, plan: Plan, setup: Setup) -> int:
     if options.json:
         print(json.dumps(summary_of(setup, result, missed, is_interrupted=interruption is not None)))
     else:
-        painter = Painter(wants_colour(sys.stdout, os.environ))
+        painter = Painter(wants_colour(sys.stdout, os.environ), columns_of(sys.stdout))
         print("\n".join(summary_lines(painter, setup, result, missed)))
     if options.plot is not None:
         _write_plot(options.plot, setup, result)
@@ -263,6 +292,23 @@ def _plan(options: argparse.Namespace, address: Address, target: Target) -> Plan
         time_pointer=options.time_at,
         sources=sources,
     )
+
+
+def _document(plan: Plan, address: Address) -> tuple[Plan, Address, Probed]:
+    """Asks once for the document, which is the only feed for a user who names the start page of a livefeed.
+
+    :raises UsageError: if the URL is that of another page of a livefeed, or it has several feeds.
+    :raises FollowError: if there is no answer, or it is a refusal.
+    """
+    probed = ask_once(plan, address)
+    paths = listed_feeds(plan, address) if probed.is_page else []
+    if not paths:
+        return plan, address, probed
+    if len(paths) == 1 and address.target == "/":
+        plan, address = replace(plan, target=replace(plan.target, path=paths[0])), replace(address, target=paths[0])
+        return plan, address, ask_once(plan, address)
+    found = ", ".join(replace(address, target=path).url for path in paths[:MAX_LISTED])
+    raise UsageError(f"{address.url} is a page of livefeed, and no document: name one of its feeds: {found}")
 
 
 def _with_probe(options: argparse.Namespace, plan: Plan, address: Address, probed: Probed) -> tuple[Plan, Setup]:
@@ -329,6 +375,8 @@ def _check_plot(path: Path) -> None:
 
     :raises UsageError: if it could not.
     """
+    if path.suffix != ".svg":
+        raise UsageError(f"--plot: {path}: the picture is an SVG: name a file that ends in .svg")
     if path.is_dir() or not path.parent.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
         raise UsageError(f"--plot: {path}: cannot be written")
 
@@ -340,9 +388,9 @@ def _write_plot(path: Path, setup: Setup, result: Result) -> None:
         raise LivefeedError(f"{path}: {error.strerror}") from None
 
 
-def _warn(text: str) -> None:
-    painter = Painter(wants_colour(sys.stderr, os.environ))
-    print(painter.paint(f"livefeed bench: {text}", "bad"), file=sys.stderr)
+def _tell(text: str, colour: Colour) -> None:
+    painter = Painter(wants_colour(sys.stderr, os.environ), columns_of(sys.stderr))
+    print("\n".join(painter.fold(f"livefeed bench: {text}", colour, indent=2)), file=sys.stderr)
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
@@ -358,6 +406,13 @@ def _time(text: str) -> float:
     if seconds > MAX_DURATION_S:
         raise argparse.ArgumentTypeError(f"{text} is more than a day")
     return seconds
+
+
+def _wait(text: str) -> int:
+    seconds = _time(text)
+    if seconds != int(seconds) or seconds > MAX_WAIT_S:
+        raise argparse.ArgumentTypeError(f"{text} is no whole number of seconds up to {MAX_WAIT_S}s")
+    return int(seconds)
 
 
 def _mix(text: str) -> dict[Kind, int]:

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from livefeed.cli.tables import Cell, Painter, printable
+from livefeed.load.histogram import together
 from livefeed.load.kinds import POLLERS
 from livefeed.load.summary import PERCENTILES, is_limit
-from livefeed.load.thresholds import errors_of, rate_of, together
+from livefeed.load.thresholds import errors_of, rate_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from typing import TextIO
 
+    from livefeed.cli.tables import Colour
     from livefeed.load.figures import Figures
     from livefeed.load.fleet import Result
     from livefeed.load.histogram import Histogram
@@ -21,11 +23,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_DISPENSABLE = ("bytes each", "p99.9", "p90", "watchers")
+"""The columns that a narrow terminal does without, in this order. ``--json`` has all figures."""
+
 BAR = 24
 """The characters of the bar."""
 
 MAX_ERRORS = 8
 """The number of kinds of errors in a summary, the most frequent first."""
+
+_NAME = 13
+"""The characters of the name of a fact, in front of its text."""
 
 _MS_NS, _S_NS = 1_000_000, 1_000_000_000
 
@@ -56,12 +64,15 @@ class Progress:
 
     :param stream: where it is written.
     :param is_terminal: whether the line can be written anew.
+    :param columns: the largest number of characters of the line; ``None`` for any. A longer one could not be written
+        anew, since a terminal folds it.
     """
 
     # required parameters
     stream: TextIO
     is_terminal: bool
     setup: Setup
+    columns: int | None = None
 
     # internal state
     _last: int = 0
@@ -83,8 +94,8 @@ class Progress:
         setup = self.setup
         if not result.measured_s:
             done = result.arrived / max(setup.connections, 1)
-            return (
-                f"{self._bar(done)}{result.arrived:,} of {setup.connections:,} watchers have arrived{_errors(result)}"
+            return self._fitting(
+                done, f"{result.arrived:,} of {setup.connections:,} watchers have arrived{_errors(result)}"
             )
         done = min(result.measured_s / setup.duration_s, 1.0) if setup.duration_s else 0.0
         count = sum(each.answers or each.deliveries for each in result.figures.values())
@@ -99,7 +110,14 @@ class Progress:
         parts = [f"{result.measured_s:.0f} s", f"{rate:,.0f}/s"]
         parts += [f"p99 {time_text(latency)}"] if latency is not None else []
         parts += [f"delay p99 {time_text(delay)}"] if delay is not None else []
-        return f"{self._bar(done)}{'   '.join(parts)}   {result.open:,} open{_errors(result)}"
+        return self._fitting(done, f"{'   '.join(parts)}   {result.open:,} open{_errors(result)}")
+
+    def _fitting(self, done: float, text: str) -> str:
+        whole = f"{self._bar(done)}{text}"
+        if self.columns is None or len(whole) < self.columns:
+            return whole
+        # The last column stays empty: some terminals begin the next line with it.
+        return text[: self.columns - 1]
 
     def _bar(self, done: float) -> str:
         if not self.is_terminal:
@@ -115,18 +133,16 @@ def _errors(result: Result) -> str:
 
 def summary_lines(painter: Painter, setup: Setup, result: Result, missed: list[str]) -> list[str]:
     """Gives the lines of the summary."""
-    lines = [
-        painter.paint(
-            printable(" ".join(filter(None, [setup.url, f"({setup.server})" * bool(setup.server)]))), "strong"
-        )
-    ]
-    lines.append(_conditions(setup, result))
+    server = f"({setup.server})" * bool(setup.server)
+    lines = painter.fold(printable(" ".join(filter(None, [setup.url, server]))), "strong")
+    lines += painter.fold(_conditions(setup, result))
     if any(each.answers for each in result.figures.values()):
         lines += ["", *_table(painter, "answers", setup, result, is_delay=False)]
     if any(each.deliveries for each in result.figures.values()):
         lines += ["", *_table(painter, "deliveries", setup, result, is_delay=True)]
     lines += ["", *_facts(painter, setup, result)]
-    lines += [painter.paint(f"missed: {sentence}", "bad") for sentence in missed]
+    for sentence in missed:
+        lines += painter.fold(f"missed: {sentence}", "bad", len("missed: "))
     return lines
 
 
@@ -152,7 +168,8 @@ def _table(painter: Painter, title: str, setup: Setup, result: Result, *, is_del
         cells = [f"{setup.watchers.get(kind, 0):,}", f"{count:,}", f"{count / (result.measured_s or 1):,.0f}"]
         cells += [*_percentiles(histogram), bytes_text(size)]
         rows.append([Cell(str(kind)), *(Cell(text, is_right=True) for text in cells)])
-    return painter.table([Cell(text, "faint", is_right=bool(text)) for text in heads], rows)
+    dispensable = [heads.index(text) for text in _DISPENSABLE]
+    return painter.table([Cell(text, "faint", is_right=bool(text)) for text in heads], rows, dispensable)
 
 
 def _percentiles(histogram: Histogram) -> list[str]:
@@ -163,33 +180,46 @@ def _percentiles(histogram: Histogram) -> list[str]:
 
 
 def _facts(painter: Painter, setup: Setup, result: Result) -> list[str]:
+    lines = []
+    for name, text, colour in _named_facts(setup, result):
+        lines += painter.fold(f"{name:{_NAME}}{text}", colour, _NAME)
+    return lines
+
+
+def _named_facts(setup: Setup, result: Result) -> Iterator[tuple[str, str, Colour]]:
+    """Gives the facts that are in no table: the name, the text and the colour of each."""
     figures = list(result.figures.values())
-    lines = [f"connections  {_connections(figures)}"]
+    yield "connections", _connections(figures), "plain"
     statuses = _added(each.statuses for each in figures)
     if statuses:
-        lines.append(
-            f"statuses     {', '.join(f'{status}: {number:,}' for status, number in sorted(statuses.items()))}"
-        )
+        yield "statuses", ", ".join(f"{status}: {number:,}" for status, number in sorted(statuses.items())), "plain"
     unanswered = sum(each.unanswered for each in figures)
     if unanswered:
-        lines.append(
-            f"unanswered   {unanswered:,} of the due requests, at the end; the time that they have waited counts"
+        yield (
+            "unanswered",
+            f"{unanswered:,} of the due requests, at the end; the time that they have waited counts",
+            "plain",
         )
-    errors = errors_of(result)
+    yield _errors_fact(result)
+    verified, unverified = sum(each.verified for each in figures), sum(each.unverified for each in figures)
+    if verified or unverified:
+        more = f"; {unverified:,} could not be compared with a version" * bool(unverified)
+        yield "verified", f"{verified:,} documents have the hash of their version{more}", "plain"
+    if any(each.delay.count for each in figures):
+        yield "clock", _clock(setup), "plain"
+    yield _load(setup, result)
+    for note in setup.notes:
+        yield "note", note, "warning"
+
+
+def _errors_fact(result: Result) -> tuple[str, str, Colour]:
+    figures = list(result.figures.values())
     named = sorted(_added(each.errors for each in figures).items(), key=lambda item: -item[1])
     said = ", ".join(f"{printable(kind)}: {number:,}" for kind, number in named[:MAX_ERRORS])
     refused = sum(each.refusals for each in figures)
     parts = [each for each in (said, f"status from 400 on: {refused:,}" * bool(refused)) if each]
     parts += [f"{result.lost_processes} processes have ended too early"] if result.lost_processes else []
-    lines.append(painter.paint(f"errors       {'; '.join(parts)}", "bad") if errors else "errors       none")
-    verified, unverified = sum(each.verified for each in figures), sum(each.unverified for each in figures)
-    if verified or unverified:
-        more = f"; {unverified:,} could not be compared with a version" * bool(unverified)
-        lines.append(f"verified     {verified:,} documents have the hash of their version{more}")
-    if any(each.delay.count for each in figures):
-        lines.append(f"clock        {_clock(setup)}")
-    lines.append(_load(painter, setup, result))
-    return [*lines, *(painter.paint(f"note         {note}", "warning") for note in setup.notes)]
+    return ("errors", "; ".join(parts), "bad") if errors_of(result) else ("errors", "none", "plain")
 
 
 def _connections(figures: list[Figures]) -> str:
@@ -213,14 +243,12 @@ def _clock(setup: Setup) -> str:
     )
 
 
-def _load(painter: Painter, setup: Setup, result: Result) -> str:
+def _load(setup: Setup, result: Result) -> tuple[str, str, Colour]:
     late = f", requests up to {time_text(result.late_ns)} late" if setup.rate is not None else ""
-    text = f"load         the busiest process took {result.busy:.0%} of a core{late}"
+    text = f"the busiest process took {result.busy:.0%} of a core{late}"
     if not is_limit(setup, result):
-        return text
-    return painter.paint(
-        f"{text}: the load tester was the limit; use more processes (-t), or another machine", "warning"
-    )
+        return "load", text, "plain"
+    return "load", f"{text}: the load tester was the limit; use more processes (-t), or another machine", "warning"
 
 
 def _added(counts: Iterable[dict[T, int]]) -> dict[T, int]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from livefeed.tls.development import NAMES, default_directory, development_certificate
-
-if TYPE_CHECKING:
-    import argparse
+from livefeed.exceptions import ConfigurationError
+from livefeed.tls.development import NAMES, default_directory, development_certificate, normalised_name
 
 HELP = "make a development CA and the certificate of a server"
 DESCRIPTION = (
@@ -28,10 +26,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--name",
         action="append",
         dest="names",
+        type=_name,
         metavar="NAME",
         help=f"host name or IP address of the certificate, repeatable [default: {' '.join(NAMES)}]",
     )
     parser.add_argument("--force", action="store_true", help="make all files anew, the CA too")
+
+
+def _name(text: str) -> str:
+    try:
+        return normalised_name(text)
+    except ConfigurationError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def run(options: argparse.Namespace) -> None:

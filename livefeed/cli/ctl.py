@@ -12,10 +12,18 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from livefeed.cli import audit_commands, desk_commands, embargo_commands, overlay_commands, playback_commands
-from livefeed.cli.operator_client import Answer, NotRunningError, OperatorClient, find_socket
-from livefeed.cli.operator_options import DONE, FAILED, add_instance_arguments, add_timeout_argument, exit_code_of
+from livefeed.cli.operator_client import Answer, NotRunningError, OperatorClient
+from livefeed.cli.operator_options import (
+    DONE,
+    FAILED,
+    add_instance_arguments,
+    add_timeout_argument,
+    chosen_socket,
+    exit_code_of,
+    timeout_of,
+)
 from livefeed.cli.status_text import status_lines
-from livefeed.cli.tables import Cell, Painter, count, duration, outline, wants_colour
+from livefeed.cli.tables import Cell, Painter, columns_of, count, duration, outline, wants_colour
 from livefeed.cli.trace_text import trace_lines
 from livefeed.exceptions import CommandError
 
@@ -25,9 +33,10 @@ if TYPE_CHECKING:
 HELP = "ask a running livefeed for its state, and give it commands"
 DESCRIPTION = (
     "Talks to the operator's socket of a livefeed on this machine. If one instance runs, that is the one; --instance "
-    "or --runtime-dir choose another, as do the variables LIVEFEED_INSTANCE and LIVEFEED_RUNTIME_DIR. Exit codes: "
-    "0 done; 1 the command failed, with the reason on standard error; 2 the command line is wrong, or several "
-    "instances run; 3 no livefeed runs there; 4 (status) a feed is not live."
+    "or --runtime-dir choose another, as do the variables LIVEFEED_INSTANCE and LIVEFEED_RUNTIME_DIR. The options "
+    "below may stand before the command or after it. Exit codes: 0 done; 1 the command failed, with the reason on "
+    "standard error; 2 the command line is wrong, or several instances run; 3 no livefeed runs there; 4 (status) a "
+    "feed is not live."
 )
 
 NOT_LIVE = 4
@@ -57,14 +66,17 @@ _COMMANDS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the commands and their options."""
+    _add_shared(parser, None)
+    parser.add_argument(
+        "--timeout", type=timeout_of, metavar="SECONDS", help="seconds to wait for the answer [default: the command's]"
+    )
     shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--json", action="store_true", help="print the report as livefeed gives it, in JSON")
-    which = shared.add_mutually_exclusive_group()
-    add_instance_arguments(which)
+    # An option that is not given after the command leaves the value from before it.
+    _add_shared(shared, argparse.SUPPRESS)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="ctl_command")
     for name, (text, timeout_s) in _COMMANDS.items():
         command = commands.add_parser(name, parents=[shared], help=text, description=f"{text[0].upper()}{text[1:]}.")
-        add_timeout_argument(command, timeout_s)
+        _add_timeout(command, timeout_s)
         if name == "status":
             command.add_argument("--watch", action="store_true", help="show it again each second, until Ctrl-C")
         if name == "drain":
@@ -78,7 +90,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if name == "trace":
             command.add_argument("version", metavar="VERSION", help="a version, its beginning, a sequence, or newest")
     for group in _GROUPS:
-        group.add_commands(commands, shared, add_timeout_argument)
+        group.add_commands(commands, shared, _add_timeout)
+
+
+def _add_shared(parser: argparse.ArgumentParser, default: Any) -> None:
+    parser.add_argument(
+        "--json", action="store_true", default=default, help="print the report as livefeed gives it, in JSON"
+    )
+    add_instance_arguments(parser.add_mutually_exclusive_group(), default)
+
+
+def _add_timeout(command: argparse.ArgumentParser, default_s: float) -> None:
+    # The same: a default here would replace the value from before the command.
+    add_timeout_argument(command, default_s).default = argparse.SUPPRESS
+    command.set_defaults(default_timeout_s=default_s)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -87,8 +112,8 @@ def run(options: argparse.Namespace) -> int:
     :returns: the exit code.
     """
     try:
-        path = find_socket(os.environ, os.geteuid(), instance=options.instance, runtime_dir=options.runtime_dir)
-        client = OperatorClient(path, options.timeout)
+        timeout_s = options.default_timeout_s if options.timeout is None else options.timeout
+        client = OperatorClient(chosen_socket(options), timeout_s)
         if options.ctl_command == "status" and options.watch:
             return _watch(client, options)
         return _run_once(client, options)
@@ -109,7 +134,7 @@ def _run_once(client: OperatorClient, options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(report, indent=2))
     else:
-        painter = Painter(wants_colour(sys.stdout, os.environ))
+        painter = Painter(wants_colour(sys.stdout, os.environ), columns_of(sys.stdout))
         if group is None:
             print("\n".join(_LINES[options.ctl_command](report, painter)))
         else:
@@ -141,7 +166,7 @@ def _status_code(report: Any) -> int:
 def _watch(client: OperatorClient, options: argparse.Namespace) -> int:
     """Shows the status each second. A livefeed that is started again is shown again."""
     is_terminal = sys.stdout.isatty()
-    painter = Painter(wants_colour(sys.stdout, os.environ))
+    painter = Painter(wants_colour(sys.stdout, os.environ), columns_of(sys.stdout))
     answered: tuple[float, float] | None = None  # when, and how many requests were answered until then
     due = time.monotonic()
     while True:

@@ -46,6 +46,9 @@ _WITH_DOCUMENT = {
     "held": "Watchers keep {version}, marked held",
     "ended": "Watchers keep {version} as the last one, and stop asking",
 }
+HIDING = ("held", "withdrawn", "ended")
+"""The states that follow from a decision or a rule: they do not show whether the source works."""
+
 _WIDTH = len("decision")
 
 
@@ -78,6 +81,9 @@ def done_lines(report: dict[str, Any], painter: Painter, now: datetime, undo: st
     lines += [f"The rule {name} holds nothing until {until}." for name, until in _released(report, now)]
     if isinstance(decision, dict):
         lines.append(f"Decision: {decision_text(decision, now).removesuffix('.')}.")
+    lines += _passed_over(report, end)
+    if (failing := failing_text(report)) is not None:
+        lines.append(painter.paint(f"Source: {failing.removesuffix('.')}.", "bad"))
     if report.get("warning"):
         lines.append(painter.paint(f"Warning: {short(report['warning'])}", "warning"))
     if undo:
@@ -88,6 +94,19 @@ def done_lines(report: dict[str, Any], painter: Painter, now: datetime, undo: st
         release = f"livefeed ctl release {short(report.get('feed'))}{end}"
         lines.append(f"If it is right all the same, show it: {painter.paint(release, 'strong')}")
     return lines
+
+
+def _passed_over(report: dict[str, Any], end: str) -> Iterator[str]:
+    """Gives the number of versions that a rollback has passed over, and the way to them."""
+    passed = report.get("passed_over")
+    if not isinstance(passed, int) or passed < 1:
+        return
+    name = short(report.get("feed"))
+    versions = "1 version was" if passed == 1 else f"{count(passed)} versions were"
+    yield (
+        f"Passed over: {versions} left by a rollback before. `livefeed ctl desk {name}{end}` lists them, and "
+        f"`livefeed ctl pin {name} VERSION{end}` shows one."
+    )
 
 
 def _effect_of(undo: str, waiting: object) -> Iterator[str]:
@@ -118,6 +137,17 @@ def watchers_see(report: dict[str, Any], now: datetime) -> str:
     if state in _WITH_DOCUMENT:
         return _WITH_DOCUMENT[state].format(version=text)
     return f"Watchers are shown {text}, marked {printable(state)}"
+
+
+def failing_text(report: dict[str, Any]) -> str | None:
+    """Gives for how long pulls have failed, and the reason; ``None`` if they are good.
+
+    :param report: the report of the status about a feed, the report of its desk, or the answer to a command.
+    """
+    failing = report.get("failing")
+    if not isinstance(failing, dict):
+        return None
+    return f"pulls fail for {duration(failing.get('for_s'))}: {short(failing.get('why'))}"
 
 
 def waiting_text(waiting: dict[str, Any], decision: object = None) -> str:
@@ -178,8 +208,11 @@ def alarm_text(alarm: dict[str, Any], now: datetime) -> str:
 def notes(feed: dict[str, Any], now: datetime) -> Iterator[tuple[str, Colour]]:
     """Gives the lines of the status about the desk of a feed, with their colours."""
     decision, waiting = feed.get("decision"), feed.get("waiting")
+    state = str(feed.get("state"))
     if isinstance(decision, dict):
-        yield f"decision: {decision_text(decision, now)}", _colour(str(feed.get("state")))
+        yield f"decision: {decision_text(decision, now)}", _colour(state)
+    if state in HIDING and (failing := failing_text(feed)) is not None:
+        yield f"source: {failing}", "bad"
     if isinstance(waiting, dict):
         yield f"waiting: {waiting_text(waiting, decision)}", "warning"
         for text in _release_texts(waiting):
@@ -250,14 +283,24 @@ def _facts(report: dict[str, Any], now: datetime) -> Iterator[tuple[str, str, Co
         yield "waiting", waiting_text(waiting, decision), "warning"
         for text in _release_texts(waiting):
             yield "", f"{text[0].lower()}{text[1:]}", "plain"
-    if report.get("reason") and decision is None and waiting is None:
-        yield "reason", short(report["reason"]), _colour(str(report.get("state")))
+    yield from _reasons(report)
     for alarm in report.get("alarms") or []:
         yield "alarm", alarm_text(alarm, now), "warning"
     for entry in report.get("overlay") or []:
         yield "overlay", *overlay_text(entry)
     if report.get("warning"):
         yield "warning", short(report["warning"]), "warning"
+
+
+def _reasons(report: dict[str, Any]) -> Iterator[tuple[str, str, Colour]]:
+    """Gives the reason of the state, unless a decision or a waiting document tells it, and why pulls fail."""
+    state = str(report.get("state"))
+    is_explained = report.get("decision") is not None or report.get("waiting") is not None
+    if report.get("reason") and not is_explained:
+        yield "reason", short(report["reason"]), _colour(state)
+    # Of the other states, that is the reason.
+    if (is_explained or state in HIDING) and (failing := failing_text(report)) is not None:
+        yield "source", failing, "bad"
 
 
 def _rules(report: dict[str, Any], painter: Painter, now: datetime) -> list[str]:
@@ -307,10 +350,18 @@ def _proposals(report: dict[str, Any], name: str) -> Iterator[tuple[str, str]]:
             yield f"release {name}", "watchers are shown the newest document again"
     else:
         yield f"hold {name}", "watchers keep the version that they have, whatever comes"
-        if any(each.get("version") != report.get("version") for each in report.get("versions") or []):
-            yield f"rollback {name}", "watchers are shown the version before, and newer ones wait"
+    yield from _ways_back(report, name)
     if report.get("version"):
         yield f"withdraw {name}", "watchers are shown no document"
+
+
+def _ways_back(report: dict[str, Any], name: str) -> Iterator[tuple[str, str]]:
+    """Gives the commands that show an earlier version, with their effects."""
+    if report.get("rollback_to"):
+        effect = f"watchers are shown version {version(report['rollback_to'])}, and newer ones wait"
+        yield f"rollback {name}", effect
+    if any(each.get("version") != report.get("version") for each in report.get("versions") or []):
+        yield f"pin {name} VERSION", "watchers are shown that one of the versions above, and newer ones wait"
 
 
 def _colour(state: str) -> Colour:

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 CLOCKS_DIFFER_S = 5.0
 """Seconds by which two clocks may differ without a warning. An answer takes less."""
 
+_HEADS = ("ID", "FEED", "WHAT", "BYTES", "AT", "IN", "BY")
+_DISPENSABLE = ("BYTES", "BY", "IN")
+"""The columns that a narrow terminal does without, in this order."""
+
+_CHOICE = "POSSIBLE NOW"
+
 
 def set_aside_lines(
     report: dict[str, Any], painter: Painter, now: datetime, end: str = "", *, is_far: bool = False
@@ -26,7 +32,7 @@ def set_aside_lines(
     :param end: the end of the command line that is proposed, with the options that choose this livefeed.
     :param is_far: whether livefeed runs on another machine, perhaps.
     """
-    feed, name = painter.paint(short(report.get("feed")), "strong"), short(report.get("id"))
+    feed, name = short(report.get("feed")), short(report.get("id"))
     when = f"{_moment(report.get('at'))}, in {duration(report.get('in_s'))}"
     if report.get("version"):
         until, then = (
@@ -36,10 +42,14 @@ def set_aside_lines(
     else:
         what = "the end of a hold is set for" if report.get("warning") else "the hold goes on until"
         until, then = f"{what} {when}", "Then watchers are shown what waits."
-    lines = [f"{feed}: {until} (embargo {name}). {then}"]
+    first, *others = painter.fold(f"{feed}: {until} (embargo {name}). {then}")
+    lines = [first.replace(feed, painter.paint(feed, "strong"), 1), *others]
     if conditions := list(_conditions(report)):
-        lines.append(f"It happens only if {' and '.join(conditions)} then; otherwise it is kept, and reported.")
-    lines += [painter.paint(f"Warning: {each}", "warning") for each in _warnings(report, now)]
+        lines += painter.fold(
+            f"It happens only if {' and '.join(conditions)} then; otherwise it is kept, and reported."
+        )
+    for each in _warnings(report, now):
+        lines += painter.fold(f"Warning: {each}", "warning")
     where = ", on the machine of livefeed" if is_far else ""
     lines.append(f"Cancel{where}: {painter.paint(f'livefeed ctl embargo cancel {name}{end}', 'strong')}")
     return lines
@@ -63,25 +73,27 @@ def embargo_lines(report: Iterable[dict[str, Any]], painter: Painter, now: datet
     entries = list(report)
     if not entries:
         return ["nothing waits for its time"]
-    heads = [Cell(name, "faint", name == "IN") for name in ("ID", "FEED", "WHAT", "AT", "IN", "BY")]
+    heads = [Cell(name, "faint", name in ("BYTES", "IN")) for name in _HEADS]
     rows = [
         [
             Cell(short(each.get("id")), "strong"),
             Cell(short(each.get("feed"))),
-            Cell(_what(each)),
+            Cell(_subject(each)),
+            Cell(count(each.get("bytes")) if each.get("kind") == "publish" else "", is_right=True),
             Cell(clock(each.get("at"), now)),
             Cell("FAILED" if each.get("failed") else duration(each.get("in_s")), _colour(each), is_right=True),
             Cell(short(each.get("by"))),
         ]
         for each in entries
     ]
-    table = painter.table(heads, rows)
+    table = painter.table(heads, rows, [_HEADS.index(name) for name in _DISPENSABLE])
     lines = [table[0]]
     for each, line in zip(entries, table[1:], strict=True):
         lines.append(line)
-        lines += [f"  {text}" for text in _notes(each, painter)]
+        lines += _notes(each, painter)
     choice = f"livefeed ctl embargo cancel ID{end}, or livefeed ctl embargo publish ID{end} (now)"
-    return [*lines, "", f"{painter.paint('POSSIBLE NOW', 'faint')}  {choice}"]
+    first, *others = painter.fold(f"{_CHOICE}  {choice}", indent=len(_CHOICE) + 2)
+    return [*lines, "", first.replace(_CHOICE, painter.paint(_CHOICE, "faint"), 1), *others]
 
 
 def embargo_text(entry: dict[str, Any], now: datetime) -> str:
@@ -93,20 +105,25 @@ def embargo_text(entry: dict[str, Any], now: datetime) -> str:
 
 
 def _what(entry: dict[str, Any]) -> str:
+    subject = _subject(entry)
+    return f"{subject}, {count(entry.get('bytes'))} bytes" if entry.get("kind") == "publish" else subject
+
+
+def _subject(entry: dict[str, Any]) -> str:
     if entry.get("kind") == "release":
         return "end of the hold"
     if entry.get("kind") != "publish":
         return short(entry.get("kind"))
-    return f"document {version(entry.get('version'))}, {count(entry.get('bytes'))} bytes"
+    return f"document {version(entry.get('version'))}"
 
 
 def _notes(entry: dict[str, Any], painter: Painter) -> Iterator[str]:
     if entry.get("failed"):
-        yield painter.paint(f"NOT carried out: {short(entry['failed'])}", "bad")
+        yield from painter.fold(f"  NOT carried out: {short(entry['failed'])}", "bad", 2)
     if conditions := list(_conditions(entry)):
-        yield f"only if {' and '.join(conditions)}"
+        yield from painter.fold(f"  only if {' and '.join(conditions)}", indent=2)
     if entry.get("reason"):
-        yield short(entry["reason"])
+        yield from painter.fold(f"  {short(entry['reason'])}", indent=2)
 
 
 def _conditions(entry: dict[str, Any]) -> Iterator[str]:

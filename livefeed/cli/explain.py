@@ -1,9 +1,10 @@
-"""``livefeed explain``: what a problem or a setting means, without a server and without the manual."""
+"""``livefeed explain``: what a name means that livefeed shows or takes, without a server and without the manual."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from livefeed.cli.explained import entries, found_in
 from livefeed.config.setting_texts import TEXTS
 from livefeed.exceptions import LivefeedError, closest, shown
 from livefeed.web.operator_problems import ALL
@@ -12,49 +13,66 @@ from livefeed.web.problem_type import FOLDER
 if TYPE_CHECKING:
     import argparse
 
-HELP = "say what a problem or a setting means"
+HELP = "say what a problem, a setting, a state, an alarm or a line of the log means"
 DESCRIPTION = (
     "Says what a problem means, and what client and operator should do, or what a setting does, and which values it "
-    "takes. Problems are named as in the type of an answer, also with the path. Without NAME, lists all problems."
+    "takes. Problems are named as in the type of an answer, also with the path, or by the status. States of feeds, the "
+    "alarms of the shipped rules for Prometheus, metrics, close codes and lines of the log are explained in a few "
+    "lines, with the page of the documentation. Without NAME, lists all problems."
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the argument of the subcommand."""
-    parser.add_argument("name", nargs="?", metavar="NAME", help="a problem, such as expired, or a setting")
+    parser.add_argument(
+        "name", nargs="*", metavar="NAME", help="such as expired, max_bytes, LivefeedIsDown, or a line of the log"
+    )
 
 
 def run(options: argparse.Namespace) -> None:
     """Prints the explanation.
 
-    :raises LivefeedError: if there is neither a problem nor a setting of the name.
+    :raises LivefeedError: if nothing has the name.
     """
-    print(explanation_of(options.name) if options.name else list_of_problems(), end="")
+    print(explanation_of(" ".join(options.name)) if options.name else list_of_problems(), end="")
 
 
-def list_of_problems() -> str:
-    """Gives a line for each problem."""
-    width = max(len(kind.name) for kind in ALL)
-    return "".join(f"{kind.status}  {kind.name:{width}}  {kind.title}\n" for kind in ALL)
+def list_of_problems(status: str = "") -> str:
+    """Gives a line for each problem.
+
+    :param status: the status of those that are listed; empty for all.
+    """
+    listed = [kind for kind in ALL if status in ("", str(kind.status))]
+    width = max((len(kind.name) for kind in listed), default=0)
+    return "".join(f"{kind.status}  {kind.name:{width}}  {kind.title}\n" for kind in listed)
 
 
 def explanation_of(name: str) -> str:
-    """Gives the text about a problem or a setting.
+    """Gives the text about everything that has a name.
 
-    :param name: the name of a problem, also with the path of its page; or a setting, also as an option.
-    :raises LivefeedError: if there is neither.
+    :param name: the name of a problem, also with the path of its page, or a status; a setting, also as an option or a
+        variable; a state, an alarm, a metric, a close code, or a line of the log.
+    :raises LivefeedError: if there is nothing of the name.
     """
     named = name.removeprefix(FOLDER)
-    for kind in ALL:
-        if kind.name == named:
-            return kind.as_text()
     setting = name.lower().removeprefix("livefeed_").removeprefix("--").replace("-", "_")
-    if setting not in TEXTS:
-        hint = closest(named, [*(kind.name for kind in ALL), *TEXTS])
-        raise LivefeedError(f"there is no problem and no setting {shown(name)}{hint}")
-    text = TEXTS[setting]
+    known = entries()
+    found = [kind.as_text() for kind in ALL if kind.name == named]
+    found += [text for text in (list_of_problems(name),) if text]
+    if setting in TEXTS:
+        found.append(_setting(setting))
+    found += [each.as_text() for each in found_in(known, name)]
+    if not found:
+        names = [*(kind.name for kind in ALL), *TEXTS, *(each.name for each in known if each.kind != "log line")]
+        kinds = "problem, setting, state, alarm, metric, close code or line of the log"
+        raise LivefeedError(f"there is no {kinds} {shown(name)}{closest(named, names)}")
+    return "\n".join(found)
+
+
+def _setting(name: str) -> str:
+    text = TEXTS[name]
     lines = [
-        f"{setting}, --{setting.replace('_', '-')}, LIVEFEED_{setting.upper()}",
+        f"{name}, --{name.replace('_', '-')}, LIVEFEED_{name.upper()}",
         f"{text.help[:1].upper()}{text.help[1:]}.",
         f"Allowed is {text.allowed}. {'A reload' if text.is_reloaded else 'A restart'} changes it.",
     ]

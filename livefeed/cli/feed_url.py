@@ -33,18 +33,18 @@ def feed_address(
     """Gives the address of a feed, for a user who names its URL or that of a server with one feed. May block.
 
     :param url: the URL, whose fragment may be a JSON Pointer.
-    :param address: the same, as it was read.
+    :param address: the same, as it was read, with the place to connect to if another one was named.
     :param cacert: a PEM file with the authorities that are trusted, instead of those of the system.
     :param verify: whether the server's certificate is checked.
     :param wait_s: seconds for which a server that cannot be reached is asked again.
     :raises FollowError: if the server has several feeds, has no list of them, or cannot be reached.
     """
     place, _, fragment = url.partition("#")
-    server = Address.of(place)
+    server = replace(Address.of(place), connect_to=address.connect_to)
     if server.target != "/":
         return address
     feed = _only_feed(server, cacert, verify=verify, wait_s=wait_s)
-    return Address.of(f"{feed}#{fragment}")
+    return replace(Address.of(f"{feed}#{fragment}"), connect_to=address.connect_to)
 
 
 def _only_feed(server: Address, cacert: Path | None, *, verify: bool, wait_s: float) -> str:

@@ -33,7 +33,8 @@ _SUBCOMMANDS = (
 )
 """The modules of the subcommands, each with ``HELP``, ``DESCRIPTION``, ``add_arguments`` and ``run``.
 
-``run`` gives the exit code, or ``None`` for 0.
+``run`` takes the parsed options, whose ``given`` has all arguments as they were given. It gives the exit code, or
+``None`` for 0.
 """
 
 
@@ -66,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     # Only the module that is needed: that of certs takes a quarter of a second to import.
     parser = make_parser([each for each in _SUBCOMMANDS if given[:1] == [each]] or _SUBCOMMANDS)
-    options, unknown = parser.parse_known_args(given)
+    options, unknown = parser.parse_known_args(given, argparse.Namespace(given=given))
     if unknown:
         # Not by the parser of all commands, whose usage says nothing about the options of this one.
         options.fail(f"there is no argument {' '.join(map(shown, unknown))}; --help lists all of them")

@@ -10,6 +10,7 @@ import http.client
 import json
 import os
 import re
+import shlex
 import socket
 import ssl
 from abc import ABC, abstractmethod
@@ -26,7 +27,7 @@ from livefeed.web.operator_problems import ALL
 from livefeed.web.problem_type import FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 """Size of the largest answer that is read. The status of 64 feeds and 64 workers has 100 KB."""
@@ -52,7 +53,7 @@ class NotRunningError(CommandError):
 
 
 class ChoiceError(CommandError):
-    """Several instances run, and none was chosen."""
+    """The command line is wrong, such as when several instances run, and none was chosen."""
 
 
 class _Connection(http.client.HTTPConnection):
@@ -243,7 +244,7 @@ class TokenClient(Client):
 def parse_base(url: str) -> SplitResult:
     """Reads the URL of an endpoint of the operator's port.
 
-    :raises CommandError: if it is none, or would send the token through a network without TLS.
+    :raises ChoiceError: if it is none, or would send the token through a network without TLS.
     """
     try:
         parts = urlsplit(url)
@@ -251,11 +252,11 @@ def parse_base(url: str) -> SplitResult:
     except ValueError:
         parts, port = SplitResult("", "", "", "", ""), None
     if parts.scheme not in ("http", "https") or not parts.hostname or port is None or "@" in parts.netloc:
-        raise CommandError("--url takes https://HOST:PORT, and no user or password")
+        raise ChoiceError("--url takes https://HOST:PORT, and no user or password")
     if parts.path.strip("/") or parts.query or parts.fragment:
-        raise CommandError("--url takes https://HOST:PORT, and nothing behind it; --feed names the feed")
+        raise ChoiceError("--url takes https://HOST:PORT, and nothing behind it; --feed names the feed")
     if parts.scheme == "http" and not _is_loopback(parts.hostname):
-        raise CommandError("--url: the token would be sent without TLS; use https://, or http:// for 127.0.0.1")
+        raise ChoiceError("--url: the token would be sent without TLS; use https://, or http:// for 127.0.0.1")
     return parts
 
 
@@ -282,7 +283,12 @@ def read_token(path: Path) -> str:
 
 
 def find_socket(
-    environment: Mapping[str, str], uid: int, *, instance: str | None = None, runtime_dir: Path | None = None
+    environment: Mapping[str, str],
+    uid: int,
+    *,
+    instance: str | None = None,
+    runtime_dir: Path | None = None,
+    command: Sequence[str] = ("livefeed", "ctl", "status"),
 ) -> Path:
     """Gives the operator's socket of the livefeed that a command is for.
 
@@ -292,6 +298,7 @@ def find_socket(
     :param uid: the effective user.
     :param instance: the name of the instance that was chosen; ``None`` for the only one that runs.
     :param runtime_dir: the runtime directory that was chosen.
+    :param command: the command line, which a message shows with a choice.
     :raises NotRunningError: if none runs.
     :raises ChoiceError: if several run, and none was chosen.
     """
@@ -315,9 +322,18 @@ def find_socket(
         looked = ", ".join(map(str, bases))
         raise NotRunningError(f"no livefeed runs; looked for its socket in {looked}; --runtime-dir names another place")
     if len(found) > 1:
-        names = ", ".join(f"{path.parent.name} ({path.parent})" for path in found)
-        raise ChoiceError(f"several livefeeds run; choose one with --instance or --runtime-dir: {names}")
+        raise ChoiceError(_how_to_choose([path.parent for path in found], command))
     return found[0]
+
+
+def _how_to_choose(folders: Sequence[Path], command: Sequence[str]) -> str:
+    """Gives the message about several livefeeds, with a command line that chooses one of them."""
+    first, names = folders[0], [each.name for each in folders]
+    # Two places may have instances of one name.
+    choice = ("--instance", first.name) if names.count(first.name) == 1 else ("--runtime-dir", str(first))
+    listed = ", ".join(f"{each.name} ({each})" for each in folders)
+    example = shlex.join([*command, *choice])
+    return f"several livefeeds run: {listed}; choose one with --instance or --runtime-dir, such as `{example}`"
 
 
 def _is_trusted(base: Path, uid: int) -> bool:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from livefeed.cli.numbers import number_from, size_of, watchers_of
+from livefeed.cli.document_file import read_document
+from livefeed.cli.numbers import MAX_DOCUMENT_BYTES, number_from, size_of, watchers_of
 from livefeed.cli.plan_text import estimate_lines
-from livefeed.exceptions import ConfigurationError, closest, shown
+from livefeed.document.gate import check_document
+from livefeed.exceptions import CommandError, ConfigurationError, DocumentError, closest, shown
 from livefeed.planning.estimate import Demand, estimate
 from livefeed.planning.figures import Figures
 from livefeed.planning.model import CHANGE, Model
@@ -22,7 +24,7 @@ HELP = "estimate the network, processors and memory that a feed will take"
 DESCRIPTION = (
     "Estimates what livefeed will send, and how many processors and how much memory it will take, for a number of "
     "watchers, from the figures of its benchmarks. Each figure is a range, and each assumption is named. Nothing on "
-    "this machine is looked at: `livefeed doctor` does that."
+    "this machine or in settings is looked at: `livefeed doctor` does that."
 )
 
 DEFAULT_MIX = "ws-v2-deflated=90,poll-br=10"
@@ -36,8 +38,12 @@ _WHOLE = 100.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the subcommand."""
-    parser.add_argument("document", nargs="?", metavar="FILE", help="a document of the feed, whose size counts")
-    parser.add_argument("--bytes", type=size_of, metavar="N", help="the size of the document [default: that of FILE]")
+    parser.add_argument(
+        "document", nargs="?", metavar="DOCUMENT", help="a document of the feed (JSON), whose size counts"
+    )
+    parser.add_argument(
+        "--bytes", type=size_of, metavar="N", help="the size of the document [default: that of DOCUMENT]"
+    )
     parser.add_argument("--watchers", type=watchers_of, default=10_000, metavar="N", help="watchers [default: 10000]")
     parser.add_argument(
         "--interval",
@@ -74,18 +80,23 @@ def run(options: argparse.Namespace) -> int:
     """Prints the estimate.
 
     :raises MissingFiguresError: if there are no figures.
-    :raises ConfigurationError: if the mix is not one, or the file cannot be read.
+    :raises CommandError: if the file cannot be read, or has no document.
     """
     model = Model.of(Figures.read())
     if options.ways:
         for way in model.ways.values():
             print(f"{way.name:<16}{way.text}")
         return 0
+    try:
+        # Before a document is asked for.
+        mix = mix_of(options.mix, model)
+    except ConfigurationError as error:
+        options.fail(str(error))
     demand = Demand(
         watchers=options.watchers,
         document_bytes=options.bytes or _document_bytes(options),
         interval_s=options.interval,
-        mix=mix_of(options.mix, model),
+        mix=mix,
         change=options.change / _WHOLE,
         hours=options.hours,
     )
@@ -101,14 +112,21 @@ def run(options: argparse.Namespace) -> int:
 def _document_bytes(options: argparse.Namespace) -> int:
     """Gives the size of the document.
 
-    :raises ConfigurationError: if the file cannot be read.
+    :raises CommandError: if the file cannot be read, or has no document.
     """
-    if options.document is None:
+    name = options.document
+    if name is None:
         options.fail("name a document, or its size with --bytes")
+    instead = (
+        "plan takes a document of the feed, or its size with --bytes; "
+        f"`livefeed doctor {shlex.quote(name)}` takes settings"
+    )
+    data = read_document(name, MAX_DOCUMENT_BYTES, instead)
     try:
-        return max(Path(options.document).stat().st_size, 1)
-    except OSError as error:
-        raise ConfigurationError(f"{shown(options.document)}: {error.strerror}") from None
+        check_document(data, max_bytes=MAX_DOCUMENT_BYTES)
+    except DocumentError as error:
+        raise CommandError(f"{name}: {error}") from None
+    return len(data)
 
 
 def mix_of(text: str, model: Model) -> Mapping[str, float]:

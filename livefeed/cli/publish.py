@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shlex
 import ssl
 import sys
 import time
@@ -16,13 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from livefeed.cli.document_file import read_document
 from livefeed.cli.embargo_commands import add_time, check_supported, tell_note
 from livefeed.cli.embargo_text import set_aside_lines
 from livefeed.cli.operator_client import (
     ChoiceError,
     OperatorClient,
     TokenClient,
-    find_socket,
     parse_base,
     read_token,
 )
@@ -31,10 +32,11 @@ from livefeed.cli.operator_options import (
     FAILED,
     add_instance_arguments,
     add_timeout_argument,
+    chosen_socket,
     exit_code_of,
     same_livefeed,
 )
-from livefeed.cli.tables import Painter, wants_colour
+from livefeed.cli.tables import Painter, columns_of, wants_colour
 from livefeed.cli.times import here
 from livefeed.exceptions import CommandError, first_line
 
@@ -119,7 +121,7 @@ def _client(options: argparse.Namespace) -> Client:
         except (OSError, ValueError) as error:
             raise CommandError(f"{options.cacert}: cannot be read as a PEM file: {first_line(error)}") from None
         return TokenClient(parse_base(options.url), options.timeout, read_token(options.token_file), context)
-    path = find_socket(os.environ, os.geteuid(), instance=options.instance, runtime_dir=options.runtime_dir)
+    path = chosen_socket(options)
     return OperatorClient(path, options.timeout)
 
 
@@ -162,7 +164,7 @@ def _show(answer: Answer, options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(report), flush=True)
     elif options.at is not None:
-        painter = Painter(wants_colour(sys.stdout, os.environ))
+        painter = Painter(wants_colour(sys.stdout, os.environ), columns_of(sys.stdout))
         is_far, end = options.url is not None, same_livefeed(options)
         print("\n".join(set_aside_lines(report, painter, here(), end, is_far=is_far)), flush=True)
     else:
@@ -181,16 +183,9 @@ def _text(report: dict[str, Any]) -> str:
 def _read(name: str) -> bytes:
     """Reads the document.
 
-    :raises CommandError: if it cannot be read, or is too large.
+    :raises CommandError: if it cannot be read, is too large, or is a file of settings.
     """
-    try:
-        if name == "-":
-            data = sys.stdin.buffer.read(MAX_DOCUMENT_BYTES + 1)
-        else:
-            with Path(name).open("rb") as file:
-                data = file.read(MAX_DOCUMENT_BYTES + 1)
-    except OSError as error:
-        raise CommandError(f"{name}: {error.strerror}") from None
+    data = read_document(name, MAX_DOCUMENT_BYTES, f"`livefeed check {shlex.quote(name)}` takes settings")
     if len(data) > MAX_DOCUMENT_BYTES:
         raise CommandError(f"{name}: has more than {MAX_DOCUMENT_BYTES} bytes")
     return data

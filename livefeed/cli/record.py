@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from livefeed import __version__, clocks
+from livefeed.cli.connect_option import add_connect_option
 from livefeed.cli.feed_url import feed_address
-from livefeed.cli.operator_client import OperatorClient, find_socket
-from livefeed.cli.operator_options import FAILED, WRONG_USE, add_instance_arguments, exit_code_of
+from livefeed.cli.operator_client import OperatorClient
+from livefeed.cli.operator_options import FAILED, WRONG_USE, add_instance_arguments, chosen_socket, exit_code_of
 from livefeed.cli.record_session import Session
 from livefeed.cli.tables import count, counted, duration, printable
 from livefeed.cli.token_file import token_in
@@ -69,6 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-bytes", type=_bytes, default=MAX_BYTES, metavar="N", help="end at this size [default: 16 GiB]"
     )
     parser.add_argument("--poll", action="store_true", help="poll, without a WebSocket: versions can be missed")
+    add_connect_option(parser)
     parser.add_argument("--cacert", type=Path, metavar="FILE", help="PEM file of the authorities that are trusted")
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="file with the token for a protected feed")
     parser.add_argument("--insecure", action="store_true", help="do not check the server's certificate")
@@ -99,7 +101,7 @@ def run(options: argparse.Namespace) -> int:
         import_module("livefeed.client.asyncio")
     try:
         url, verify = _url(options)
-        address = Address.of(url)
+        address = Address.of(url, connect=options.connect)
         if options.token_file is not None:
             # Before a file is made: a wrong file of the token is a mistake of the command line.
             Token.of(token_in(options.token_file), address)
@@ -150,7 +152,7 @@ def _url(options: argparse.Namespace) -> tuple[str, bool]:
     if "://" in options.feed:
         Address.of(options.feed)
         return options.feed, not options.insecure
-    path = find_socket(os.environ, os.geteuid(), instance=options.instance, runtime_dir=options.runtime_dir)
+    path = chosen_socket(options)
     report = OperatorClient(path, _STATUS_S).get("/status").report()
     names = [str(each.get("name")) for each in report.get("feeds", [])]
     if options.feed not in names:
@@ -185,6 +187,7 @@ async def _record(url: str, options: argparse.Namespace, session: Session, displ
         verify=verify,
         max_bytes=MAX_DOCUMENT_BYTES,
         websocket=not options.poll,
+        connect=options.connect,
         token=None if options.token_file is None else partial(token_in, options.token_file),
     )
     feed.observe(session.take)

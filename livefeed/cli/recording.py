@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
@@ -18,7 +19,6 @@ from livefeed.storage.recording import Contents, Recording
 from livefeed.storage.recording_time import HOW, clock_of, seconds_into
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable
 
     from livefeed.storage.record_file import Entry
@@ -59,10 +59,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             command.add_argument("--json", action="store_true", help="print JSON")
             continue
         which = command.add_mutually_exclusive_group()
-        which.add_argument("--at", metavar="TIME", help=f"the version that was shown at that time; {HOW}")
+        which.add_argument("--at", type=_time, metavar="TIME", help=f"the version that was shown at that time; {HOW}")
         which.add_argument("--number", type=int, metavar="N", help="the version with that number in the recording")
         which.add_argument("--version", metavar="VERSION", help="the version by its hash, or the beginning of that")
         command.add_argument("--output", type=Path, metavar="FILE", help="the file to write [default: standard output]")
+
+
+def _time(text: str) -> str:
+    try:
+        # Only to check the text: its meaning depends on the recording.
+        seconds_into(text, 0.0, 0.0)
+    except RecordingError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def run(options: argparse.Namespace) -> int:

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from livefeed.cli.document_file import read_document
 from livefeed.cli.server_options import add_server_options, given_options
-from livefeed.exceptions import ConfigurationError, shown
+from livefeed.config.layers import MAX_FILE_BYTES
+from livefeed.exceptions import ConfigurationError, MissingExtraError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,11 +65,19 @@ def run(options: argparse.Namespace) -> int:
     """Prints the addresses, and serves until the process is told to stop.
 
     :returns: never: the process becomes ``twistd``, whose exit code is 0 after SIGTERM, and 1 after an error.
-    :raises ConfigurationError: if the file does not exist, no port is free, or a setting or a source is malformed.
+    :raises ConfigurationError: if the file does not exist, no port is free, or a source is malformed.
+    :raises SystemExit: if a setting is malformed; with 2 if it, or the source, is on the command line.
     """
     arguments = arguments_of(options, os.environ)
-    # Before the addresses are printed: nobody shall open a page that will not be there.
-    check(arguments)
+    try:
+        # Before the addresses are printed: nobody shall open a page that will not be there.
+        check(arguments)
+    except (ConfigurationError, SystemExit) as error:
+        why = str(error).removeprefix("livefeed: ")
+        # Otherwise the message begins with the variable or the file, or a package is missing.
+        if why.partition(":")[0] in arguments and not isinstance(error.__context__, MissingExtraError):
+            options.fail(why)
+        raise
     if options.port:
         require_port(options.port)
     for line in addresses(arguments, os.environ):
@@ -134,9 +144,14 @@ def source_of(text: str) -> str:
 
     :param text: a path, or a source with its scheme.
     :raises ConfigurationError: if it has no scheme, and there is no such file.
+    :raises CommandError: if the file cannot be read, or is a file of settings.
     """
     path = Path(text)
     if path.is_file():
+        # A document of any size, which may be wrong for the moment, is the business of the feed.
+        read_document(
+            text, MAX_FILE_BYTES, f"to serve what it says, write {command()} serve --config {shlex.quote(text)}"
+        )
         return f"file:{quote(text)}"
     if _SCHEME.match(text):
         return text

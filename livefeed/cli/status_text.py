@@ -6,8 +6,9 @@ from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from livefeed.cli.desk_text import STATES, UNKNOWN_STATE, notes, version
+from livefeed.cli.desk_text import HIDING, STATES, UNKNOWN_STATE, notes, short, version
 from livefeed.cli.tables import Cell, Painter, count, duration, printable
+from livefeed.cli.times import clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 _SOON_DAYS = 14
 _DAY_S = 86_400
 _NEAR = 0.9
+
+_DISPENSABLE = (7, 6, 5, 8)
+"""The columns that a narrow terminal does without: the ways to follow, since another one has the watchers of all ways,
+and then the source."""
 
 
 def status_lines(
@@ -38,8 +43,10 @@ def status_lines(
             Cell("WEBSOCKET", "faint", is_right=True),
             Cell("EVENTS", "faint", is_right=True),
             Cell("LONG POLLS", "faint", is_right=True),
+            Cell("SOURCE", "faint"),
         ],
         [_feed_row(feed) for feed in feeds],
+        _DISPENSABLE,
     )
     lines.append(table[0])
     for feed, line in zip(feeds, table[1:], strict=True):
@@ -74,6 +81,7 @@ def _feed_row(feed: dict[str, Any]) -> list[Cell]:
         Cell(version(feed.get("version"))),
         Cell(count(sum(watchers.values())), is_right=True),
         *(Cell(count(watchers.get(way)), is_right=True) for way in ("websocket", "events", "waiting")),
+        Cell(str(feed.get("source") or "-")),
     ]
 
 
@@ -84,19 +92,24 @@ def _notes(feed: dict[str, Any], painter: Painter, now: datetime) -> Iterator[st
     """
     state, reason, error = str(feed.get("state")), feed.get("reason"), feed.get("last_error")
     about_desk = list(notes(feed, now))
-    if about_desk and state in ("held", "withdrawn", "ended"):
+    if about_desk and state in HIDING:
         pass  # they say more than the reason
     elif reason:
         colour = "warning" if state == "live" else STATES.get(state, UNKNOWN_STATE)
         yield "  " + painter.paint(printable(str(reason)), colour)
     elif error:
-        yield "  " + painter.paint(printable(f"last error at {error.get('at')}: {error.get('why')}"), "faint")
+        since_s = error.get("recovered_since_s")
+        recovered = "" if since_s is None else f"recovered {duration(since_s)} ago; "
+        text = f"{recovered}last error at {clock(error.get('at'), now)}: {short(error.get('why'))}"
+        yield "  " + painter.paint(text, "faint")
     for text, colour in about_desk:
         yield "  " + painter.paint(text, colour)
 
 
 def _facts(report: dict[str, Any], painter: Painter, now: datetime, answers_per_s: float | None) -> Iterator[str]:
     width = len("certificate")
+    if listen := report.get("listen"):
+        yield f"{'listen':{width}}  {printable(', '.join(map(str, listen)))}"
     connections = report.get("connections") or {}
     if connections.get("open") is not None:
         is_near = connections["open"] > _NEAR * (connections.get("most") or float("inf"))
@@ -117,7 +130,15 @@ def _facts(report: dict[str, Any], painter: Painter, now: datetime, answers_per_
         else:
             text, colour = f"expires in {duration(days * _DAY_S)}", "warning" if days < _SOON_DAYS else "plain"
         yield f"{'certificate':{width}}  {printable(str(certificate.get('file')))} {painter.paint(text, colour)}"  # type: ignore[arg-type]
+    for why in report.get("certificate_refusals") or []:
+        text = f"is not renewed, and the one before is used: {short(why)}"
+        yield f"{'certificate':{width}}  {painter.paint(text, 'bad')}"
+    # The reasons of feeds stand at the feeds, unless a decision hides them there.
+    explained = tuple(
+        f'feed "{feed.get("name")}" is '
+        for feed in report.get("feeds") or []
+        if feed.get("state") not in HIDING or feed.get("failing")
+    )
     for reason in report.get("not_ready_because") or []:
-        # The reasons of feeds stand at the feeds.
-        if not str(reason).startswith('feed "'):
+        if not str(reason).startswith(explained):
             yield f"{'not ready':{width}}  {painter.paint(printable(str(reason)), 'bad')}"

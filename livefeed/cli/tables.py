@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,11 +17,20 @@ _CODES: dict[Colour, str] = {"good": "32", "warning": "33", "bad": "31", "faint"
 
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
 _MAX_DEPTH = 8
+_GAP = 2
+
+_LEAST_COLUMNS = 40
+"""Narrower terminals are taken for this wide: text in fewer columns cannot be read."""
 
 
 def wants_colour(stream: TextIO, environment: Mapping[str, str]) -> bool:
     """Tells whether a stream is a terminal that shows colours, and whose user wants them (no-color.org)."""
     return stream.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
+
+
+def columns_of(stream: TextIO) -> int | None:
+    """Gives the width of a terminal in characters; ``None`` for files and pipes, whose lines have any length."""
+    return max(shutil.get_terminal_size().columns, _LEAST_COLUMNS) if stream.isatty() else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,28 +52,56 @@ class Painter:
     """Makes lines of text.
 
     :ivar in_colour: whether colours are wanted.
+    :ivar columns: the largest number of characters of a line; ``None`` for any.
     """
 
     in_colour: bool
+    columns: int | None = None
 
     def paint(self, text: str, colour: Colour) -> str:
         """Gives a text in a colour."""
         code = _CODES.get(colour)
         return f"\x1b[{code}m{text}\x1b[0m" if self.in_colour and code and text else text
 
-    def table(self, heads: Sequence[Cell], rows: Iterable[Sequence[Cell]]) -> list[str]:
-        """Gives the lines of a table, with two blanks between its columns."""
+    def fold(self, text: str, colour: Colour = "plain", indent: int = 0) -> list[str]:
+        """Gives the lines of a text, folded between its words.
+
+        :param text: one line, without control characters.
+        :param indent: the number of blanks in front of each line but the first.
+        """
+        if self.columns is None:
+            return [self.paint(text, colour)]
+        first, *others = textwrap.wrap(
+            text, self.columns, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+        ) or [""]
+        return [
+            self.paint(first, colour),
+            *(f"{' ' * indent}{self.paint(line[indent:], colour)}" for line in others),
+        ]
+
+    def table(
+        self, heads: Sequence[Cell], rows: Iterable[Sequence[Cell]], dispensable: Sequence[int] = ()
+    ) -> list[str]:
+        """Gives the lines of a table, with two blanks between its columns.
+
+        :param dispensable: the places of columns that are left out, one after the other, while a line is too long.
+        """
         lines = [list(heads), *map(list, rows)]
-        widths = [max(len(printable(line[column].text)) for line in lines) for column in range(len(heads))]
+        widths = {column: max(len(printable(line[column].text)) for line in lines) for column in range(len(heads))}
+        for column in dispensable:
+            if self.columns is None or sum(widths.values()) + _GAP * (len(widths) - 1) <= self.columns:
+                break
+            del widths[column]
         text = []
         for line in lines:
             cells = []
-            for cell, width in zip(line, widths, strict=True):
+            for column, width in widths.items():
+                cell = line[column]
                 shown = printable(cell.text)
                 padding = " " * (width - len(shown))
                 painted = self.paint(shown, cell.colour)
                 cells.append(padding + painted if cell.is_right else painted + padding)
-            text.append("  ".join(cells).rstrip())
+            text.append((" " * _GAP).join(cells).rstrip())
         return text
 
 

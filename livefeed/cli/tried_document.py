@@ -6,11 +6,10 @@ the first one.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from livefeed.cli.document_file import read_document
 from livefeed.document.gate import check_document
 from livefeed.document.rules import Rules
 from livefeed.document.snapshot import version_of
@@ -28,6 +27,7 @@ SHOWN, UNREADABLE, HELD = 0, 1, 4
 SHOWN_CHARACTERS = 12
 """The number of characters of a version in the text, as livefeed publish prints them."""
 
+_INSTEAD = "settings stand before the options: `livefeed check SETTINGS.toml --document DOCUMENT.json`"
 _MARKS = {"hold": "HOLD ", "alarm": "ALARM", None: "ok   "}
 
 
@@ -128,8 +128,8 @@ def try_document(feed: FeedSettings, document: str, shown: str | None) -> TriedD
     :param shown: the path of the document that watchers are shown meanwhile; ``None`` for none.
     :raises CommandError: if a file cannot be read, or the gate refuses the document that is shown.
     """
-    data = _read(document, feed.max_bytes)
-    before = None if shown is None else _read(shown, feed.max_bytes)
+    data = read_document(document, feed.max_bytes, _INSTEAD)
+    before = None if shown is None else read_document(shown, feed.max_bytes, _INSTEAD)
     if before is not None:
         try:
             check_document(before, max_bytes=feed.max_bytes)
@@ -149,18 +149,6 @@ def try_document(feed: FeedSettings, document: str, shown: str | None) -> TriedD
         outcomes.append(RuleOutcome(spec, *found))
     idle = tuple(rules.idle(data) if before is None else rules.idle(data, before))
     return TriedDocument(feed.feed, (document, data), named, None, tuple(outcomes), idle)
-
-
-def _read(name: str, max_bytes: int) -> bytes:
-    """Reads a document, and one byte more than the gate accepts."""
-    try:
-        if name == "-":
-            return sys.stdin.buffer.read(max_bytes + 1)
-        with Path(name).open("rb") as file:
-            return file.read(max_bytes + 1)
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else error
-        raise CommandError(f"{name}: cannot be read: {why}") from None
 
 
 def _facts(name: str, data: bytes) -> dict[str, Any]:

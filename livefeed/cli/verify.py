@@ -7,9 +7,11 @@ import asyncio
 import signal
 import sys
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from livefeed.cli.connect_option import add_connect_option
 from livefeed.cli.feed_url import feed_address
 from livefeed.client.actions import Failed
 from livefeed.client.address import Address
@@ -73,6 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help=f"seconds by which the clocks of this machine and of the signer may differ [default: {TOLERANCE_S:g}]",
     )
+    add_connect_option(parser)
     parser.add_argument("--cacert", type=Path, metavar="FILE", help="PEM file of the authorities that are trusted")
 
 
@@ -86,17 +89,21 @@ def _seconds(text: str) -> float:
 def run(options: argparse.Namespace) -> int:
     """Verifies the document, and gives the exit code."""
     try:
-        address = Address.of(options.url)
+        address = Address.of(options.url, connect=options.connect)
         chosen_trust(Trust({}, ""), address, is_part="#" in options.url)
     except FollowError as error:
         print(f"livefeed: {error}", file=sys.stderr)
         return WRONG_USE
+    if options.follow:
+        # Before a server is asked: what is missing here is missing whatever it answers.
+        with needed_extra("client", "livefeed verify --follow"):
+            import_module("livefeed.client.asyncio")
     try:
         address = _feed_address(options, address)
         checking = Checking(address, options.cacert)
         trust = checking.trust(options.keys, options.feed, options.tolerance)
         print(checking.once(trust), flush=True)
-        return _follow(address, options.cacert, trust) if options.follow else GOOD
+        return _follow(address, options, trust) if options.follow else GOOD
     except NoAnswerError as error:
         print(f"livefeed: {error}", file=sys.stderr)
         return NO_ANSWER
@@ -180,7 +187,10 @@ class Checking:
         return answer
 
     def _content(self, url: str) -> bytes:
-        answer = self._ask(Address.of(url))
+        address = Address.of(url)
+        if (address.host, address.port) == (self.address.host, self.address.port):
+            address = replace(address, connect_to=self.address.connect_to)
+        answer = self._ask(address)
         if answer.status != 200:  # noqa: PLR2004
             raise NoAnswerError(f"{url} is answered with status {answer.status}: there are no keys")
         return answer.content
@@ -194,13 +204,12 @@ def _read(path: Path) -> bytes:
         raise NoAnswerError(f"{path}: {error.strerror}") from None
 
 
-def _follow(address: Address, cacert: Path | None, trust: Trust) -> int:
+def _follow(address: Address, options: argparse.Namespace, trust: Trust) -> int:
     """Follows the document until something cannot be verified, and gives the exit code."""
-    with needed_extra("client", "livefeed verify --follow"):
-        from livefeed.client.asyncio import follow  # noqa: PLC0415 - only this way of use needs it
+    from livefeed.client.asyncio import follow  # noqa: PLC0415 - only this way of use needs it
 
     async def watch() -> int:
-        async with follow(address.url, cacert=cacert, keys=trust) as feed:
+        async with follow(address.url, cacert=options.cacert, keys=trust, connect=options.connect) as feed:
             watching = asyncio.ensure_future(watch_all(feed))
             loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM):

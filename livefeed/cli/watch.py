@@ -13,10 +13,12 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from livefeed.cli.changes import changes, text_of
+from livefeed.cli.connect_option import add_connect_option
 from livefeed.cli.feed_url import feed_address
 from livefeed.cli.tables import duration, held_back, printable
 from livefeed.cli.token_file import token_in
@@ -104,6 +106,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--wait", action="store_true", help="go on trying if the server cannot be reached at first")
     parser.add_argument("--json", action="store_true", help="print lines of JSON on a terminal, too")
     parser.add_argument("--poll", action="store_true", help="poll, without a WebSocket")
+    add_connect_option(parser)
     parser.add_argument("--cacert", type=Path, metavar="FILE", help="PEM file of the authorities that are trusted")
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="file with the token for a protected feed")
     parser.add_argument("--insecure", action="store_true", help="do not check the server's certificate")
@@ -115,10 +118,17 @@ def run(options: argparse.Namespace) -> int:
     :raises LivefeedError: if the feed cannot be followed, or a package is missing.
     """
     try:
-        address = Address.of(options.url)
+        address = Address.of(options.url, connect=options.connect)
     except FollowError as error:
         print(f"livefeed: {error}", file=sys.stderr)
         return _USAGE
+    is_screen = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not options.json
+    # Before a server is asked: what is missing here is missing whatever it answers.
+    with needed_extra("cli", "livefeed watch"):
+        import_module("livefeed.client.asyncio")
+    if is_screen:
+        with needed_extra("cli", "livefeed watch without --json"):
+            import_module("livefeed.cli.screen")
     wait_s = (options.timeout or math.inf) if options.wait else 0.0
     try:
         address = feed_address(options.url, address, options.cacert, verify=not options.insecure, wait_s=wait_s)
@@ -127,7 +137,6 @@ def run(options: argparse.Namespace) -> int:
     if options.token_file is not None:
         # Before anything is shown: a wrong file is a mistake of the command line.
         Token.of(token_in(options.token_file), address)
-    is_screen = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not options.json
     output = _screen(address.url, options) if is_screen else Lines(sys.stdout, is_diff=options.diff)
     if options.insecure and address.is_secure:
         print("livefeed: the certificate is not checked: anybody on the way can change the document", file=sys.stderr)
@@ -143,8 +152,8 @@ def run(options: argparse.Namespace) -> int:
 
 async def _follow(url: str, options: argparse.Namespace, output: Output) -> int:
     """Follows the feed until it ends, a condition holds, the time is over, or a signal comes."""
-    with needed_extra("cli", "livefeed watch"):
-        from livefeed.client.asyncio import follow  # noqa: PLC0415
+    from livefeed.client.asyncio import follow  # noqa: PLC0415 - the module takes long to import
+
     watching = asyncio.ensure_future(
         _watch(
             follow(
@@ -154,6 +163,7 @@ async def _follow(url: str, options: argparse.Namespace, output: Output) -> int:
                 verify=not options.insecure,
                 websocket=not options.poll,
                 token=None if options.token_file is None else partial(token_in, options.token_file),
+                connect=options.connect,
             ),
             options,
             output,
@@ -363,10 +373,10 @@ def _facts(update: Update[Any]) -> tuple[object, ...]:
 
 
 def _screen(url: str, options: argparse.Namespace) -> Output:
-    with needed_extra("cli", "livefeed watch without --json"):
-        from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415 - the same
 
-        from livefeed.cli.screen import Screen  # noqa: PLC0415
+    from livefeed.cli.screen import Screen  # noqa: PLC0415 - the same
+
     return Redrawn(Screen(url, Console(highlight=False, emoji=False, markup=False)), options.once, options.diff)
 
 

@@ -25,6 +25,8 @@ class Address:
     :ivar host: its name or address, without the brackets of IPv6.
     :ivar port: its port.
     :ivar target: path and query of the document, as a request has them.
+    :ivar connect_to: the host and the port that connections are made to, in place of those of the URL; ``None`` for
+        those.
     :ivar form: the end of the path that was given and that names another form of the feed, such as ``.json``; ``""`` if
         none was.
     """
@@ -33,16 +35,18 @@ class Address:
     host: str
     port: int
     target: str
+    connect_to: tuple[str, int] | None = None
     form: str = field(default="", compare=False)
 
     @classmethod
-    def of(cls, url: str, pointer: str = "") -> Address:
+    def of(cls, url: str, pointer: str = "", connect: str | None = None) -> Address:
         """Reads a URL, such as ``https://example.org/feed`` or ``https://example.org/feed#/results/0``.
 
         :param url: the URL of the document or a part, or of the WebSocket, the events or the page. Its fragment is a
             JSON Pointer to a part.
         :param pointer: a JSON Pointer, in place of a fragment.
-        :raises FollowError: if it is no such URL. The message says why, without a password.
+        :param connect: ``HOST:PORT`` to connect to, in place of those of the URL.
+        :raises FollowError: if it is no such URL, or no such place. The message says why, without a password.
         """
         if len(url) > MAX_URL_LENGTH:
             raise FollowError(f"the URL has more than {MAX_URL_LENGTH} characters")
@@ -62,7 +66,21 @@ class Address:
         is_secure = _SCHEMES[parts.scheme]
         path, form = _path(parts, pointer or unquote(parts.fragment))
         target = f"{path}?{parts.query}" if parts.query else path
-        return cls(is_secure, parts.hostname, port or _PORTS[is_secure], target, form)
+        connect_to = None if connect is None else host_and_port(connect)
+        return cls(is_secure, parts.hostname, port or _PORTS[is_secure], target, connect_to=connect_to, form=form)
+
+    @property
+    def endpoint(self) -> tuple[str, int]:
+        """The host and the port that connections are made to. The name for TLS and HTTP is always that of the URL."""
+        return self.connect_to or (self.host, self.port)
+
+    @property
+    def place(self) -> str:
+        """Host and port for messages, with those that connections are made to."""
+        if self.connect_to is None:
+            return self.authority
+        host, port = self.connect_to
+        return f"{self.authority} ({f'[{host}]' if ':' in host else host}:{port})"
 
     @property
     def authority(self) -> str:
@@ -89,6 +107,21 @@ class Address:
         queries = [each for each in (query, f"have={version}" if version else "") if each]
         target = f"{path}?{'&'.join(queries)}" if queries else path
         return f"{'wss' if self.is_secure else 'ws'}://{self.authority}{target}"
+
+
+def host_and_port(text: str) -> tuple[str, int]:
+    """Reads a place to connect to, such as ``192.0.2.7:8443`` or ``[2001:db8::7]:8443``.
+
+    :raises FollowError: if it is none.
+    """
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if not host or not port or parts.netloc != text or "@" in text or not text.isprintable() or " " in text:
+        raise FollowError(f"{shown(text)}: is no HOST:PORT, such as 192.0.2.7:8443")
+    return host, port
 
 
 def _path(parts: SplitResult, pointer: str) -> tuple[str, str]:

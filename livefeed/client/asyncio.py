@@ -52,6 +52,7 @@ def follow(
     websocket: bool = True,
     token: str | Callable[[], str] | None = None,
     keys: str | Path | Trust | None = None,
+    connect: str | None = None,
 ) -> Feed[Any]: ...
 @overload
 def follow(
@@ -65,6 +66,7 @@ def follow(
     websocket: bool = True,
     token: str | Callable[[], str] | None = None,
     keys: str | Path | Trust | None = None,
+    connect: str | None = None,
 ) -> Feed[T]: ...
 def follow(  # noqa: PLR0913 - all but the URL have defaults
     url: str,
@@ -77,6 +79,7 @@ def follow(  # noqa: PLR0913 - all but the URL have defaults
     websocket: bool = True,
     token: str | Callable[[], str] | None = None,
     keys: str | Path | Trust | None = None,
+    connect: str | None = None,
 ) -> Feed[Any]:
     """Follows a feed, or a part of it.
 
@@ -91,9 +94,11 @@ def follow(  # noqa: PLR0913 - all but the URL have defaults
         loop before each connection and each poll, so it must not block.
     :param keys: a file with the public keys of the signer, as a JSON Web Key Set. Without one, signatures are not
         verified; with one, no document is shown that these keys have not signed. Parts are not signed.
+    :param connect: ``HOST:PORT`` to connect to, in place of the URL's, such as a server that its name does not lead to
+        yet. The name of the requests and of the certificate is that of the URL.
     :raises FollowError: if the URL, the pointer, a file or the token is wrong.
     """
-    address = Address.of(url, pointer)
+    address = Address.of(url, pointer, connect)
     trust = chosen_trust(keys, address, is_part=bool(pointer) or "#" in url)
     protocol = Protocol(address, max_bytes, websocket, trust=trust)
     return Feed(protocol, tls_context(address, cacert, verify=verify), parse, Token.of(token, address))
@@ -253,7 +258,7 @@ class _Wire(asyncio.Protocol):
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 await loop.loop.create_connection(
-                    lambda: self, address.host, address.port, ssl=loop.tls, happy_eyeballs_delay=_FALLBACK_S, **more
+                    lambda: self, *address.endpoint, ssl=loop.tls, happy_eyeballs_delay=_FALLBACK_S, **more
                 )
         except Exception as error:
             self.connection_lost(error)

@@ -31,7 +31,7 @@ def reason_of(error: BaseException, address: Address) -> str:  # noqa: PLR0911 -
     :param error: the error of a connection, a handshake or a request.
     :param address: the feed that was asked for.
     """
-    place = address.authority
+    place, host = address.place, address.endpoint[0]
     if isinstance(error, ssl.SSLCertVerificationError):
         hint = "; cacert names a file of authorities to trust" if error.verify_code in _UNKNOWN_ISSUER else ""
         return f"the certificate of {place} is not trusted: {error.verify_message}{hint}"
@@ -41,8 +41,8 @@ def reason_of(error: BaseException, address: Address) -> str:  # noqa: PLR0911 -
         return f"TLS with {place} failed: {said}{hint}"
     if isinstance(error, socket.gaierror):
         if error.errno in _NO_NAME:
-            return f"there is no host {address.host}"
-        return f"the name {address.host} cannot be resolved: {error.strerror}"
+            return f"there is no host {host}"
+        return f"the name {host} cannot be resolved: {error.strerror}"
     if isinstance(error, ConnectionRefusedError):
         return f"nothing listens at {place}"
     if isinstance(error, TimeoutError):

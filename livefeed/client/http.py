@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import socket
 import time
 import zlib
 from contextlib import suppress
@@ -81,6 +82,28 @@ class _BoundedResponse(http.client.HTTPResponse):
         self.fp: io.BufferedReader = io.BufferedReader(_BoundedReader(self.fp.detach(), check))
 
 
+class _Connection(http.client.HTTPConnection):
+    """A connection to the endpoint of an address, with the name of its URL.
+
+    :param address: the document.
+    :param tls: the settings of TLS; ``None`` for plain HTTP.
+    """
+
+    def __init__(self, address: Address, tls: ssl.SSLContext | None) -> None:
+        # The port by which http.client leaves it out of Host.
+        self.default_port = http.client.HTTP_PORT if tls is None else http.client.HTTPS_PORT
+        super().__init__(address.host, address.port, timeout=TIMEOUT_S)
+        self._endpoint = address.endpoint
+        self._tls = tls
+
+    def connect(self) -> None:
+        """HTTPConnection API."""
+        self.sock = socket.create_connection(self._endpoint, TIMEOUT_S)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._tls is not None:
+            self.sock = self._tls.wrap_socket(self.sock, server_hostname=self.host)
+
+
 @dataclass(slots=True)
 class Requests:
     """Requests to one server, one at a time, on a connection that is kept.
@@ -145,9 +168,7 @@ class Requests:
             return Answer(response.status, found, content)
 
     def _new_connection(self) -> http.client.HTTPConnection:
-        if self.tls is None:
-            return http.client.HTTPConnection(self.address.host, self.address.port, timeout=TIMEOUT_S)
-        return http.client.HTTPSConnection(self.address.host, self.address.port, timeout=TIMEOUT_S, context=self.tls)
+        return _Connection(self.address, self.tls)
 
     def _check(self, deadline: float, count: int) -> None:
         """Raises if an answer is too large, or takes too long.

@@ -42,7 +42,7 @@ class Token:
         """
         if given is None:
             return None
-        if not address.is_secure and address.host not in _LOCAL:
+        if not address.is_secure and address.endpoint[0] not in _LOCAL:
             raise FollowError("a token is sent by TLS alone, since everybody on the way could read it: use https://")
         token = cls(given)
         if isinstance(given, str):

@@ -63,6 +63,8 @@ class Follower(Service):
         reactor's thread before each connection and each poll, so it must not block.
     :param keys: a file with the public keys of the signer, as a JSON Web Key Set. Without one, signatures are not
         verified; with one, no document is shown that these keys have not signed. Parts are not signed.
+    :param connect: ``HOST:PORT`` to connect to, in place of the URL's, such as a server that its name does not lead to
+        yet. The name of the requests and of the certificate is that of the URL.
     :raises FollowError: if the URL, the pointer, a file or the token is wrong.
     """
 
@@ -83,8 +85,9 @@ class Follower(Service):
         websocket: bool = True,
         token: str | Callable[[], str] | None = None,
         keys: str | Path | Trust | None = None,
+        connect: str | None = None,
     ) -> None:
-        self._address = Address.of(url, pointer)
+        self._address = Address.of(url, pointer, connect)
         self._token = Token.of(token, self._address)
         self._tls = tls_context(self._address, cacert, verify=verify)
         self._trust = chosen_trust(keys, self._address, is_part=bool(pointer) or "#" in url)
@@ -226,7 +229,7 @@ class _Wire(Protocol):
 
     def _connect(self, loop: _Loop) -> None:
         try:
-            endpoint = HostnameEndpoint(loop.reactor, loop.address.host, loop.address.port, timeout=TIMEOUT_S)
+            endpoint = HostnameEndpoint(loop.reactor, *loop.address.endpoint, timeout=TIMEOUT_S)
         except ValueError as error:
             self._end(error)
             return

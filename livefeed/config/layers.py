@@ -6,6 +6,7 @@ Rule: a value keeps the name of its place, so that a message about a wrong value
 from __future__ import annotations
 
 import codecs
+import json
 import re
 import tomllib
 from dataclasses import dataclass
@@ -134,6 +135,15 @@ def _variable(name: str) -> str:
     return f"{_PREFIX}{name.upper()}"
 
 
+def is_json(text: str) -> bool:
+    """Tells whether a text is JSON, as documents are. A text such as ``[1]`` is TOML, too."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
 def from_file(path: str, start: Path) -> dict[str, SettingValue]:
     """Gives the values of a TOML file, by its top-level keys.
 
@@ -158,6 +168,8 @@ def from_file(path: str, start: Path) -> dict[str, SettingValue]:
         raise ConfigurationError(f"is not UTF-8, at byte {error.start}{how}", place=path) from None
     except (ValueError, RecursionError) as error:
         # Other errors are about Python: a number with too many digits, or too many levels.
+        if is_json(text):
+            raise ConfigurationError("is JSON, as documents are; settings are a file of TOML", place=path) from None
         why = f": {error}" if isinstance(error, tomllib.TOMLDecodeError) else ""
         if why.startswith(_ABOUT_BARE_TEXT):
             why += "; text is in quotes, and numbers are not"

@@ -129,7 +129,7 @@ class Feed(Transitions):
             self._sequence = Sequence(snapshot.sequence.epoch + 1, 0)
         self.tick_at = picture.tick_at_s
         self.confirmed, self._heard_at = picture.confirmed, picture.heard_at_s
-        self._failing, self._lapsed = picture.failing, picture.has_lapsed
+        self._take_failure(picture)
         self.patience_s = picture.patience_s
         self._take_decision(picture)
         self._enter(picture.state)
@@ -175,7 +175,7 @@ class Feed(Transitions):
         now_s = self.clock.seconds()
         self._heard_at = now_s if at_s is None else at_s
         self.confirmed = self._moment_of(now_s) if confirmed is None else confirmed
-        self._lapsed, self._failing = False, None
+        self._note_good_pull()
         if not is_watched:
             self._watch()
         self._retell()
@@ -322,7 +322,7 @@ class Feed(Transitions):
             self._change_state_if_due()
         else:
             self.confirmed, self._heard_at = picture.confirmed, picture.heard_at_s
-            self._failing, self._lapsed = picture.failing, picture.has_lapsed
+            self._take_failure(picture)
             self._enter(picture.state)
             self._watch()
         self._retell()
@@ -336,6 +336,12 @@ class Feed(Transitions):
             self.tally.delivered += self.fanout.push()
         elif self.told is not before[2] or repeats:
             self.fanout.push_state(to_all=changes and self.is_gone())
+
+    def _take_failure(self, picture: Picture) -> None:
+        """Takes over whether pulls fail: since the last word of the source, as the picture has no other time."""
+        if picture.failing is not None and self._failing is None:
+            self._failing_at = picture.heard_at_s if picture.heard_at_s > -inf else self.clock.seconds()
+        self._failing, self._lapsed = picture.failing, picture.has_lapsed
 
     def _take_decision(self, picture: Picture) -> None:
         """Takes the notice of another process, unless the one of this feed is later.

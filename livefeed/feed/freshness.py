@@ -85,6 +85,7 @@ class Freshness:
     once_told: Told = field(default_factory=lambda: Told(State.STALE))
     _notice: Notice = NO_NOTICE  # that of the whole counts for a part
     _failing: str | None = None  # why the last pull failed; None if it did not
+    _failing_at: float = -inf  # when the first of the failed pulls failed
     _heard_at: float = -inf  # when a pull last confirmed the document, or the source said that it still holds
     _lapsed: bool = False  # whether the feed is stale because nothing was heard of the source: no pull has failed since
     _decided_at: float = -inf
@@ -106,8 +107,24 @@ class Freshness:
 
     @property
     def reason(self) -> str:
-        """Why the feed is in its state, in the words of the log; ``""`` if the last pull was good."""
-        return "; ".join(filter(None, (self._why_decided(), self._why_not_live())))
+        """Why the feed is in its state, in the words of the log; ``""`` if the last pull was good.
+
+        After a decision this is the reason of the decision alone: see :meth:`why_failing`.
+        """
+        return self._why_decided() or self.why_not_live()
+
+    def why_failing(self) -> str:
+        """Gives the reason why pulls give nothing now, whatever was decided, without times; ``""`` if they are good."""
+        return self._failing or ("nothing was heard of the source" if self._lapsed else "")
+
+    def failing_s(self) -> float:
+        """Gives the seconds for which pulls have given nothing, whatever was decided; 0 if they are good.
+
+        Of an ended feed, pulls do not matter any more.
+        """
+        if not self.why_failing() or self.decision is State.ENDED:
+            return 0.0
+        return max(0.0, self.clock.seconds() - (self._heard_at if self._lapsed else self._failing_at))
 
     def public_reason(self) -> str:
         """Gives the reason that watchers may be told; ``""`` if they are to be told none. It has no times in it."""
@@ -115,9 +132,7 @@ class Freshness:
             return self.whole.public_reason()
         if not self.reasons_are_public:
             return ""
-        why = self._failing or ("nothing was heard of the source" if self._lapsed else "")
-        if self.state in DECISIONS:
-            why = self.notice.why  # the state says its own meaning
+        why = self.notice.why if self.state in DECISIONS else self.why_failing()  # the state says its own meaning
         return why if len(why) <= MAX_REASON_CHARACTERS else f"{why[: MAX_REASON_CHARACTERS - 3]}..."
 
     def waiting_s(self) -> float | None:
@@ -133,7 +148,8 @@ class Freshness:
         meaning = DECISIONS.get(self.state, "")
         return meaning and (self.notice.why or meaning)
 
-    def _why_not_live(self) -> str:
+    def why_not_live(self) -> str:
+        """Gives the reason why the feed is not live, or soon will not be, whatever was decided; ``""`` for none."""
         if self._failing:
             return self._failing
         if self.freshness is State.LIVE:

@@ -9,7 +9,7 @@ Rule: each change of the state is told to observers before anything is pushed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -43,10 +43,12 @@ class LastError:
 
     :ivar why: the reason, without credentials.
     :ivar at: when it failed, for display: in seconds since 1970.
+    :ivar recovered_at_s: when the next pull was good, by the feed's clock; ``None`` if none has been.
     """
 
     why: str
     at: float
+    recovered_at_s: float | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -137,6 +139,8 @@ class Transitions(Freshness):
         :param why: the reason for the log, in case the feed becomes stale some time later.
         """
         was_failing = self._failing is not None
+        if not was_failing:
+            self._failing_at = self.clock.seconds()
         self._lapsed, self._failing = False, why
         if why:
             self.last_error = LastError(why, self._now().wall_s)
@@ -171,6 +175,15 @@ class Transitions(Freshness):
         elif vanishes:
             self._notify_observers()
             self.fanout.push_state(to_all=False)
+
+    def _note_good_pull(self) -> None:
+        """Takes note that the source works."""
+        self._lapsed = False
+        if self._failing is None:
+            return
+        self._failing = None
+        if self.last_error is not None:
+            self.last_error = replace(self.last_error, recovered_at_s=self.clock.seconds())
 
     # States
 
@@ -231,7 +244,7 @@ class Transitions(Freshness):
         """
         before = self._standing
         self._heard_at = self.clock.seconds() if at_s is None else at_s
-        self._lapsed, self._failing = False, None
+        self._note_good_pull()
         if self.freshness is State.STALE and self.snapshot is not None:
             self._enter(State.LIVE)
         self._change_freshness_if_due()
@@ -344,7 +357,11 @@ class Transitions(Freshness):
         # The age of a document that is held back counts, whatever is heard of the source.
         self._lapsed = self._lapsed or (before is State.LIVE and self._failing is None and not self._is_held_back)
         if self.freshness is State.STALE and not self.is_replica:
-            _log.warn('feed "{feed}" is stale: {why}', feed=self.name, why=self._why_not_live())
+            if self.state in DECISIONS:
+                text = 'feed "{feed}" is {decided}, and would be stale: {why}'
+            else:
+                text = 'feed "{feed}" is stale: {why}'
+            _log.warn(text, feed=self.name, decided=self.state.value, why=self.why_not_live())
 
     def _expire_if_due(self) -> None:
         if self.whole is None and self.snapshot is not None and self.expires_in_s() <= DUE_S:

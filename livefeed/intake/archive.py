@@ -29,11 +29,13 @@ class Found:
     :ivar version: the version.
     :ivar data: its document.
     :ivar at: when it was published or stored.
+    :ivar passed: the number of versions that were passed over on the way back to it.
     """
 
     version: str
     data: bytes
     at: Moment
+    passed: int = 0
 
 
 class Past(Protocol):
@@ -125,11 +127,15 @@ class Archive:
         """
         entries = [*self._entries]
         places = [place for place, each in enumerate(entries) if each.version == version]
+        passed: set[str] = set()
         # A version that was chosen from elsewhere has no place: the newest one was shown before it.
         for each in reversed(entries[: places[-1]] if places else entries):
             data = self._document(each.version)
-            if each.version != version and each.version not in self._passed and data is not None:
-                return Found(each.version, data, each.at)
+            if each.version == version or data is None:
+                continue
+            if each.version not in self._passed:
+                return Found(each.version, data, each.at, len(passed))
+            passed.add(each.version)
         raise CommandError(
             "there is no earlier version to go back to; `livefeed ctl desk` lists those that there are, and "
             "`livefeed ctl withdraw` shows none at all"

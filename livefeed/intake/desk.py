@@ -167,7 +167,8 @@ class Desk(Overlaying):
             if self.feed.snapshot is None:
                 raise CommandError("nothing was shown yet, so there is nothing to go back to")
             found = self.archive.before(self.feed.snapshot.version)
-            return Plan(self.decide("pin", by, reason, found.version), found.data, found.at, waits=True)
+            decision = self.decide("pin", by, reason, found.version)
+            return Plan(decision, found.data, found.at, waits=True, passed=found.passed)
 
         return await self.run("rollback", by, {"reason": reason}, plan)
 

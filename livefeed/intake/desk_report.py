@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from livefeed.document.timestamps import timestamp
+from livefeed.exceptions import CommandError
+from livefeed.feed.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,6 +88,7 @@ def answer_of(desk: Reported) -> dict[str, Any]:
         "version": None if snapshot is None else snapshot.version,
         "sequence": None if snapshot is None else str(snapshot.sequence),
         "waiting": waiting_of(desk),
+        "failing": failing_of(desk.feed),
     }
     warning = desk.damage or (NOT_KEPT if desk.keeping.file is None else "")
     return {**answer, "warning": warning} if warning else answer
@@ -110,11 +113,34 @@ def report_of(desk: Reported) -> dict[str, Any]:
         "rules": rules_of(desk),
         "alarms": alarms_of(desk),
         "overlay": desk.overlay.report(),
+        "rollback_to": _rollback_to(desk),
         "versions": [
             {"version": each.version, "sequence": each.sequence, "at": timestamp(each.at.displayed(now))}
             for each in desk.archive.recent()
         ],
     }
+
+
+def _rollback_to(desk: Reported) -> str | None:
+    """Gives the version to which ``rollback`` would lead; ``None`` for none."""
+    snapshot = desk.feed.snapshot
+    if snapshot is None:
+        return None
+    try:
+        return desk.archive.before(snapshot.version).version
+    except CommandError:
+        return None
+
+
+def failing_of(feed: Feed) -> dict[str, Any] | None:
+    """Gives the reason why pulls give nothing, and for how long; ``None`` if they are good, or the feed has ended.
+
+    A decision hides it in the state.
+    """
+    why = feed.why_failing()
+    if not why or feed.decision is State.ENDED:
+        return None
+    return {"why": why, "for_s": round(feed.failing_s(), 3)}
 
 
 def decision_of(decision: Decision | None) -> dict[str, Any] | None:

@@ -50,6 +50,7 @@ class Plan:
     :ivar refusal: why a rule goes on to hold the waiting document, if there is no decision.
     :ivar released: the rules that are released from then on.
     :ivar waits: whether an earlier version is chosen, so that the one that is shown now waits, unless another one does.
+    :ivar passed: the number of versions that were passed over on the way back to the one that is shown.
     :ivar trial: the overlay from then on, with the newest candidate that it makes; ``None`` for the one of now.
     """
 
@@ -60,6 +61,7 @@ class Plan:
     released: Mapping[str, float] | None = None
     waits: bool = False
     trial: Trial | None = None
+    passed: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -166,7 +168,8 @@ class Enacting(Deciding):
         self._log_command(command, by, given)
         if made is not None:
             Deferred.fromCoroutine(self.maker.complete(made))
-        return answer_of(self)
+        answer = answer_of(self)
+        return {**answer, "passed_over": planned.passed} if planned.passed else answer
 
     def _log_command(self, command: str, by: str, given: Mapping[str, Any]) -> None:
         """Logs a command, with its arguments as JSON, and what watchers see from then on. The audit has the values."""

@@ -463,7 +463,17 @@ class Puller(Service):
         self._outcome, self._why, self._logged_at = "failed", why, now
         if state is State.LIVE:
             text = 'pulls of feed "{feed}" {still}fail: {place}: {why}; it will be stale in {left} s'
-        else:
+        elif self.feed.state is state:
             text = 'feed "{feed}" is {still}{state}: {place}: {why}'
-        left = length_of(self.feed.stale_in_s())
-        _log.warn(text, feed=self.feed.name, still=still, state=state.value, place=place, why=why, left=left)
+        else:
+            text = 'feed "{feed}" is {decided}, and would {still}be {state}: {place}: {why}'
+        _log.warn(
+            text,
+            feed=self.feed.name,
+            still=still,
+            state=state.value,
+            decided=self.feed.state.value,
+            place=place,
+            why=why,
+            left=length_of(self.feed.stale_in_s()),
+        )

@@ -24,6 +24,7 @@ class Target:
 
     :ivar family: the address family, such as ``AF_INET``.
     :ivar ip: the address.
+    :ivar port: the port that connections are made to.
     :ivar name: the name in the URL, for TLS.
     :ivar authority: the value of ``Host``.
     :ivar path: path and query.
@@ -48,12 +49,13 @@ class Target:
         return ipaddress.ip_address(self.ip).is_loopback
 
 
-def address_of(url: str) -> Address:
+def address_of(url: str, connect: str | None = None) -> Address:
     """Reads a URL. Its path is kept as it is: other servers have paths that end in ``.json`` as well.
 
+    :param connect: ``HOST:PORT`` to connect to, in place of those of the URL.
     :raises FollowError: if it is none.
     """
-    address = Address.of(url)
+    address = Address.of(url, connect=connect)
     parts = urlsplit(url)
     if parts.fragment or not parts.path:
         return address
@@ -66,14 +68,13 @@ def resolved(address: Address) -> Target:
     :raises FollowError: if there is no such host.
     """
     try:
-        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+        host, port = address.endpoint
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise FollowError(reason_of(error, address)) from None
     # The name localhost has both, and many servers listen at the older one alone.
     family, _, _, _, place = min(found, key=lambda each: each[0] != socket.AF_INET)
-    return Target(
-        int(family), str(place[0]), address.port, address.is_secure, address.host, address.authority, address.target
-    )
+    return Target(int(family), str(place[0]), port, address.is_secure, address.host, address.authority, address.target)
 
 
 def sources_for(target: Target, connections: int) -> list[str]:

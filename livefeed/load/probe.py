@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
 import socket
 import ssl
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from livefeed.client.failures import reason_of
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from livefeed.load.plan import Plan
 
 _REFUSED = 400
+_LIST = "/-/feeds.json"
+_PATH = re.compile(r"/[\x21-\x7e]{1,255}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,21 @@ def ask_once(plan: Plan, address: Address) -> Probed:
     if probed.head.status >= _REFUSED:
         raise FollowError(_refusal(probed, plan))
     return probed
+
+
+def listed_feeds(plan: Plan, address: Address) -> list[str]:
+    """Gives the paths of the feeds that a livefeed lists; none if the server is another one.
+
+    Blocks as :func:`ask_once` does.
+
+    :param address: any URL of the server.
+    """
+    try:
+        listed = ask_once(replace(plan, target=replace(plan.target, path=_LIST)), replace(address, target=_LIST))
+        paths = [each["path"] for each in json.loads(listed.content)["feeds"]]
+    except (FollowError, ValueError, LookupError, TypeError, RecursionError):
+        return []
+    return [path for path in paths if isinstance(path, str) and _PATH.fullmatch(path)]
 
 
 def _asked(sock: socket.socket, plan: Plan, deadline_s: float) -> Probed:

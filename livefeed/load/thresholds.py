@@ -7,13 +7,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from livefeed.exceptions import LivefeedError, shown
-from livefeed.load.histogram import Histogram
+from livefeed.load.kinds import POLLERS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from livefeed.load.fleet import Result
+    from livefeed.load.histogram import Histogram
+    from livefeed.load.kinds import Kind
 
 _TIME = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(us|µs|ms|s|m|h)?", re.ASCII)
-_UNITS_S = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
+_UNITS_S = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+OWN_PACE = "the delay of a poller is mostly the time until it asks again"
+"""An explanation of delays that are not the server's."""
 
 
 class TimeTextError(LivefeedError):
@@ -21,13 +29,15 @@ class TimeTextError(LivefeedError):
 
 
 def seconds_of(text: str) -> float:
-    """Reads a time such as ``250ms``, ``1.5s`` or ``2m``, and gives its seconds; a number alone is one of seconds.
+    """Reads a time such as ``250ms``, ``1.5s`` or ``2m``, and gives its seconds.
 
-    :raises TimeTextError: if it is none.
+    :raises TimeTextError: if it is none, or has no unit: some users think of seconds, and others of milliseconds.
     """
     found = _TIME.fullmatch(text)
     if found is None or float(found[1]) == 0:
         raise TimeTextError(f"{shown(text)} is no time: write 250ms, 1.5s or 2m")
+    if found[2] is None:
+        raise TimeTextError(f"{shown(text)} has no unit: write {text}ms, {text}s or {text}m")
     return float(found[1]) * _UNITS_S[found[2]]
 
 
@@ -35,8 +45,8 @@ def seconds_of(text: str) -> float:
 class Thresholds:
     """The limits of a run; ``None`` for no limit.
 
-    :ivar max_p99_s: the latency in seconds that 99 of 100 answers do not exceed.
-    :ivar max_delay_p99_s: the delay in seconds that 99 of 100 deliveries do not exceed.
+    :ivar max_p99_s: the latency in seconds that 99 of 100 answers to each kind of watcher do not exceed.
+    :ivar max_delay_p99_s: the delay in seconds that 99 of 100 deliveries to each kind of watcher do not exceed.
     :ivar min_rate: the answers and deliveries per second.
     :ivar max_errors: the number of errors, with answers from status 400 on.
     """
@@ -48,18 +58,10 @@ class Thresholds:
 
     def missed(self, result: Result) -> list[str]:
         """Gives a sentence about each limit that a run has missed. A figure that is not there misses its limit."""
-        found = []
-        for name, limit_s, histograms in (
-            ("p99 of latency", self.max_p99_s, [each.latency for each in result.figures.values()]),
-            ("p99 of delay", self.max_delay_p99_s, [each.delay for each in result.figures.values()]),
-        ):
-            if limit_s is None:
-                continue
-            measured_ns = together(histograms).percentile(99)
-            if measured_ns is None:
-                found.append(f"the {name} was not measured, and may be {limit_s * 1e3:g} ms at most")
-            elif measured_ns > limit_s * 1e9:
-                found.append(f"the {name} is {measured_ns / 1e6:.3g} ms, and may be {limit_s * 1e3:g} ms at most")
+        found = [
+            *_missed_times("latency", self.max_p99_s, {kind: each.latency for kind, each in result.figures.items()}),
+            *_missed_times("delay", self.max_delay_p99_s, {kind: each.delay for kind, each in result.figures.items()}),
+        ]
         rate = rate_of(result)
         if self.min_rate is not None and rate < self.min_rate:
             found.append(
@@ -71,12 +73,18 @@ class Thresholds:
         return found
 
 
-def together(histograms: list[Histogram]) -> Histogram:
-    """Gives the durations of several histograms as one."""
-    whole = Histogram()
-    for each in histograms:
-        whole.merge(each.filled(), each.longest_ns)
-    return whole
+def _missed_times(name: str, limit_s: float | None, histograms: dict[Kind, Histogram]) -> Iterator[str]:
+    """Gives a sentence about each kind of watcher whose times exceed a limit."""
+    if limit_s is None:
+        return
+    allowed = f"and may be {limit_s * 1e3:g} ms at most"
+    measured = {kind: each.percentile(99) for kind, each in histograms.items()}
+    if not any(measured.values()):
+        yield f"the p99 of {name} was not measured, {allowed}"
+    for kind, measured_ns in measured.items():
+        if measured_ns is not None and measured_ns > limit_s * 1e9:
+            why = f"; {OWN_PACE}" if name == "delay" and kind in POLLERS else ""
+            yield f"the p99 of {name} of {kind} is {measured_ns / 1e6:.3g} ms, {allowed}{why}"
 
 
 def rate_of(result: Result) -> float:

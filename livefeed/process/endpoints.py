@@ -90,13 +90,24 @@ def make_endpoint(
         raise ConfigurationError(f"{description}: {mistake}", setting)
     if kind in ("tls", "ssl"):
         require_callbacks(setting)
-    if kind == "tls" and parts and parts[0].isdecimal():
-        return _tls(reactor, parts, certificate, setting, served)
-    if kind == "tls" and not (parts and served.files.is_folder(Path(parts[0]).absolute())):
-        why = f"tls: is followed by a port, as in {TLS_FORM}, or by a folder"
-        raise ConfigurationError(f"{description}: {why}", setting)
     if kind == "tls":
-        return _tls_folder(reactor, parts, setting, served)
+        if parts and parts[0].isdecimal():
+            certificates, endpoint = _tls(reactor, parts, certificate, setting, served)
+        elif parts and served.files.is_folder(Path(parts[0]).absolute()):
+            certificates, endpoint = _tls_folder(reactor, parts, setting, served)
+        else:
+            why = f"tls: is followed by a port, as in {TLS_FORM}, or by a folder"
+            raise ConfigurationError(f"{description}: {why}", setting)
+        served.note_host(description, certificates.host())
+        return endpoint
+    return _of_twisted(reactor, description, setting, served)
+
+
+def _of_twisted(
+    reactor: ListeningReactor, description: str, setting: str, served: ServedCertificates
+) -> IStreamServerEndpoint:
+    """Makes an endpoint of a kind that Twisted or one of its plug-ins has."""
+    kind, *parts = split_description(description)
     try:
         endpoint: IStreamServerEndpoint = serverFromString(reactor, description + _backlog(kind, parts))
     except FileNotFoundError as error:
@@ -156,7 +167,7 @@ def _tls(
     certificate: Callable[[], PairSource],
     setting: str,
     served: ServedCertificates,
-) -> IStreamServerEndpoint:
+) -> tuple[Certificates, IStreamServerEndpoint]:
     port = int(parts[0])
     options = [part.partition("=")[::2] for part in parts[1:]]
     why = mistake_in_tls(options)
@@ -167,12 +178,12 @@ def _tls(
     source = PairSource(tuple(zip(certs, keys, strict=True)), setting) if certs else certificate()
     certificates = Certificates.load(source, served.files, clocks.wall(), served.tickets)
     tls = EndpointCertificates(certificates, served, is_default=not certs)
-    return _on(reactor, port, tls, dict(options).get("interface"))
+    return certificates, _on(reactor, port, tls, dict(options).get("interface"))
 
 
 def _tls_folder(
     reactor: ListeningReactor, parts: list[str], setting: str, served: ServedCertificates
-) -> IStreamServerEndpoint:
+) -> tuple[Certificates, IStreamServerEndpoint]:
     """Makes the endpoint of a folder. Names and order of the parts are those of Twisted's own ``tls:``."""
     unnamed = (part for part in parts[1:] if "=" not in part)
     options = {"path": parts[0], **dict(zip(("port", "backlog", "interface"), unnamed, strict=False))}
@@ -192,7 +203,7 @@ def _tls_folder(
     if certificates.contexts:
         _log.info("{path}: read certificates for {names}", path=source.path, names=certificates.names())
     tls = EndpointCertificates(certificates, served)
-    return _on(reactor, int(port), tls, options.get("interface"), int(backlog))
+    return certificates, _on(reactor, int(port), tls, options.get("interface"), int(backlog))
 
 
 def _on(

@@ -71,6 +71,7 @@ class Listener(PortService):
     :ivar description: the endpoint's description, as it was set.
     :ivar factory: makes the protocol of each connection.
     :ivar place: where the endpoint was set; messages begin with it.
+    :ivar host: the host in the URLs.
     :ivar describe: gives the announcement's text about the beginning of the endpoint's URLs.
     """
 
@@ -80,6 +81,7 @@ class Listener(PortService):
     factory: IProtocolFactory
     place: str
     describe: Callable[[str], str]
+    host: str = "localhost"
 
     def privilegedStartService(self) -> None:
         """IService API. Ports below 1024 are bound before privileges are given up.
@@ -110,7 +112,7 @@ class Listener(PortService):
         _log.info(
             "listening on {description}: {what}",
             description=self.description,
-            what=self.describe(f"{scheme}://localhost:{address.port}"),
+            what=self.describe(f"{scheme}://{self.host}:{address.port}"),
         )
 
     def _note_listening(self, port: IListeningPort) -> None:

@@ -57,7 +57,7 @@ class CertificateRenewal(Service):
     _is_looking: bool = False
     _found: dict[int, object] = field(default_factory=dict)  # what the last look has found, by the endpoint's id
     _refused: dict[int, object] = field(default_factory=dict)  # what cannot be used, and is not tried again
-    _why: frozenset[str] = frozenset()  # why the last look has refused files
+    _why: dict[int, str] = field(default_factory=dict)  # the reason, by the same ids
 
     def __post_init__(self) -> None:
         self._loop = LoopingCall(self._begin)
@@ -93,6 +93,13 @@ class CertificateRenewal(Service):
                     due.append((endpoint, stamp))
             if due:
                 self._take(due, await self.in_thread(self._load, [endpoint for endpoint, _ in due]))
+            # A reload may have read other files meanwhile.
+            whys = (
+                self._why[id(endpoint)]
+                for endpoint, stamp in zip(endpoints, stamps, strict=True)
+                if id(endpoint) in self._refused and self._refused[id(endpoint)] == stamp
+            )
+            self.part.served.refusals = list(dict.fromkeys(whys))
         except Exception:
             _log.failure("looking at the files of certificates broke")
         finally:
@@ -106,7 +113,7 @@ class CertificateRenewal(Service):
         replaced: dict[str, None] = {}
         for (endpoint, stamp), found in zip(due, loaded, strict=True):
             if isinstance(found, ConfigurationError):
-                self._refused[id(endpoint)] = stamp
+                self._refused[id(endpoint)], self._why[id(endpoint)] = stamp, found.why
                 refused[found.why] = None
                 continue
             before = endpoint.certificates

@@ -93,7 +93,7 @@ def development_certificate(
     :raises ConfigurationError: if the directory cannot be read or written, or holds other files with these names, or
         those of a newer livefeed.
     """
-    wanted = tuple(dict.fromkeys(_normalise(name) for name in names))
+    wanted = tuple(dict.fromkeys(normalised_name(name) for name in names))
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not force:
@@ -211,8 +211,11 @@ def _make(cert_path: Path, key_path: Path, names: tuple[str, ...], issuer: _Pair
     return _Pair(certificate, key)
 
 
-def _normalise(name: str) -> str:
-    """Gives a name in the form of certificates: an address at its shortest, a host name in ASCII and lower case."""
+def normalised_name(name: str) -> str:
+    """Gives a name in the form of certificates: an address at its shortest, a host name in ASCII and lower case.
+
+    :raises ConfigurationError: if it is neither.
+    """
     try:
         return str(ip_address(name))
     except ValueError:

@@ -97,6 +97,7 @@ class ServedCertificates:
     :ivar tickets: the TLS contexts of the certificates, which share the key of their session tickets.
     :ivar files: reads the files; a worker has those that its parent has read.
     :ivar users: the objects that serve them.
+    :ivar refusals: why files that have changed cannot be used, so that those that were read before are.
     """
 
     # required parameters
@@ -105,7 +106,21 @@ class ServedCertificates:
 
     # internal state
     users: list[object] = field(init=False, default_factory=list)
+    refusals: Sequence[str] = field(init=False, default=())
     _by_user: dict[int, list[Validity]] = field(init=False, default_factory=dict)
+    _hosts: dict[str, str] = field(init=False, default_factory=dict)
+
+    def note_host(self, description: str, host: str | None) -> None:
+        """Takes note of the host in the URLs of an endpoint; ``None`` if its certificate names none.
+
+        :param description: the description of the endpoint.
+        """
+        if host is not None:
+            self._hosts[description] = host
+
+    def host_of(self, description: str) -> str:
+        """Gives the host in the URLs of an endpoint: ``localhost`` if its certificate names none."""
+        return self._hosts.get(description, "localhost")
 
     def replace(self, user: object, certificates: list[Validity]) -> None:
         """Replaces the certificates of a user.

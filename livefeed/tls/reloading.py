@@ -191,6 +191,15 @@ class Certificates:
         for note in self.read.notes:
             _log.warn("{note}", note=note)
 
+    def host(self) -> str | None:
+        """Gives the host for URLs: the first name of the certificate; ``None`` if it has none that is no wildcard.
+
+        A development certificate is for this machine.
+        """
+        if self.read.default is None or (isinstance(self.source, PairSource) and self.source.is_development):
+            return None
+        return next((name for name in self.read.default.names() if "*" not in name), None)
+
     def names(self) -> str:
         """Gives the names for a message, at most eight of them."""
         names = sorted(self.contexts)

@@ -38,9 +38,16 @@ EVENT_STREAM = (
 )
 """The fields of every stream of events, and of every refusal of a stream."""
 
-_PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
+PHRASES = {status.value: status.phrase for status in HTTPStatus} | {
+    413: "Content Too Large",
+    414: "URI Too Long",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
+}
+"""The reason phrases of RFC 9110, section 15. Python has some of its own before 3.13."""
+
 _IDENTITY = IDENTITY.encode()
-_STATUS_LINES = {status: b"%d %b" % (status, phrase) for status, phrase in _PHRASES.items()}
+_STATUS_LINES = {status: f"{status} {phrase}".encode() for status, phrase in PHRASES.items()}
 
 
 def answer(

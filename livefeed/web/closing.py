@@ -6,13 +6,12 @@ Rule: nothing here looks at the fields of a head. ``head_checks`` decides which 
 from __future__ import annotations
 
 from functools import partial
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from twisted.protocols.policies import ProtocolWrapper
 
 from livefeed.web import problems
-from livefeed.web.answers import EVERY_ANSWER, http_date, problem
+from livefeed.web.answers import EVERY_ANSWER, PHRASES, http_date, problem
 from livefeed.web.time_limits import SEND_TIMEOUT_S, TimeLimits
 
 if TYPE_CHECKING:
@@ -100,7 +99,7 @@ class Closing(TimeLimits):
         ]
         self.transport.writeSequence(
             [
-                b"HTTP/1.1 %d %s\r\n" % (kind.status, HTTPStatus(kind.status).phrase.encode()),
+                b"HTTP/1.1 %d %s\r\n" % (kind.status, PHRASES[kind.status].encode()),
                 *(b"%s: %s\r\n" % field for field in fields),
                 b"\r\n",
                 content,

@@ -57,7 +57,7 @@ class HealthTests(SynchronousTestCase):
             self.feeds[0].decide(decision)
             self.assertEqual(self.ready()[0], 200)
         self.feeds[0].mark_stale("redis: away")
-        reason = 'feed "a" is stale: the document is withdrawn; redis: away'
+        reason = 'feed "a" is withdrawn, and would be stale: redis: away'
         self.assertEqual(self.ready(), (503, {"ready": False, "reasons": [reason]}))
         self.feeds[0].decide(State.ENDED)
         self.assertEqual(self.ready()[0], 200)

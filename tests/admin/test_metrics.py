@@ -23,6 +23,7 @@ from livefeed.document.selectors import parse_selector
 from livefeed.document.snapshot import Sequence
 from livefeed.document.stored_version import StoredVersion
 from livefeed.exceptions import SourceError
+from livefeed.feed.state import State
 from livefeed.process.line_writer import LineWriter
 from livefeed.process.loop_lag import LoopLag
 from livefeed.process.memory import Collector
@@ -205,6 +206,18 @@ class FeedFigureTests(MetricsTestCase):
             self.assertEqual(self.figure("waiting_seconds", feed="feed"), waiting_s)
             self.assertEqual(self.figure("rule_violations_total", **of_rule), violations)
 
+    def test_source_that_fails(self) -> None:
+        """The seconds since the first pull failed, whatever was decided; a good pull ends that."""
+        self.pull(DOCUMENT)
+        self.assertEqual(self.figure("source_failing_seconds", feed="feed"), 0)
+        self.served.feed.decide(State.HELD)
+        for _ in range(2):
+            self.served.feed.mark_stale("redis: away")
+            self.clock.advance(3)
+        self.assertEqual(self.figure("source_failing_seconds", feed="feed"), 6)
+        self.pull(DOCUMENT)
+        self.assertEqual(self.figure("source_failing_seconds", feed="feed"), 0)
+
     def test_ticks(self) -> None:
         """They are counted, with their lateness and the time of their pulls."""
         self.puller.times.note_tick(0.5)
@@ -361,10 +374,13 @@ class MetricsResourceTests(MetricsTestCase):
             self.assertEqual(self.figure("session_tickets_shared"), is_shared)
 
     def test_certificates(self) -> None:
-        """Each says when it expires."""
-        figures = Figures((), (), self.site, None, certificates=[Validity(Path("/a.pem"), 0, NOW)])
+        """Each says when it expires, and their number that cannot be used is there."""
+        served = [Validity(Path("/a.pem"), 0, NOW)]
+        refusals = ["/a.pem: it is no certificate"]
+        figures = Figures((), (), self.site, None, certificates=served, certificate_refusals=lambda: refusals)
         body = request(self.site_of(figures), b"GET /metrics HTTP/1.1").body
         self.assertIn(b'livefeed_certificate_not_after_timestamp_seconds{file="/a.pem"} 1.7e+09', body)
+        self.assertIn(b"livefeed_certificates_refused 1.0", body)
 
     def test_other_paths_and_methods(self) -> None:
         """There is nothing else, the feed least of all."""

@@ -77,6 +77,12 @@ class StatusTests(SynchronousTestCase):
         report = self.report()
         self.assertEqual((report["workers"], report["draining"]), ([{"pid": 1}], True))
 
+    def test_certificates_that_are_refused(self) -> None:
+        """The reasons, as of now."""
+        self.assertEqual(self.report()["certificate_refusals"], [])
+        self.status.certificate_refusals = lambda: ["/k.pem: it is no key"]
+        self.assertEqual(self.report()["certificate_refusals"], ["/k.pem: it is no key"])
+
     def test_feed_before_the_first_document(self) -> None:
         """It has no version and no age, and a reason."""
         (feed,) = self.report()["feeds"]
@@ -105,20 +111,43 @@ class StatusTests(SynchronousTestCase):
         self.published.feed.mark_stale("redis: connection refused")
         (feed,) = self.report()["feeds"]
         self.assertEqual((feed["state"], feed["reason"]), ("stale", "redis: connection refused"))
+        self.assertIsNone(feed["last_error"]["recovered_since_s"])
         self.clock.advance(1)
         publish(self.published.feed, b"[1]")
+        self.clock.advance(2.5)
+        publish(self.published.feed, b"[2]")
         (feed,) = self.report()["feeds"]
         self.assertEqual((feed["state"], feed["reason"]), ("live", None))
-        self.assertEqual(feed["last_error"], {"why": "redis: connection refused", "at": "2023-11-14T22:13:20.000Z"})
+        error = {"why": "redis: connection refused", "at": "2023-11-14T22:13:20.000Z", "recovered_since_s": 2.5}
+        self.assertEqual(feed["last_error"], error)
 
     def test_desk(self) -> None:
         """The decision, the document that waits and the alarms of a feed that is pulled here."""
         (feed,) = self.report()["feeds"]
         self.assertEqual((feed["decision"], feed["waiting"], feed["alarms"]), (None, None, []))
         desk = desk_of(self.published.feed)
-        self.status.desks = {"scores": SimpleNamespace(feed=self.published.feed, desk=desk)}
+        self.status.desks = {"scores": SimpleNamespace(desk=desk, source_name="demo:")}
         self.successResultOf(Deferred.fromCoroutine(desk.hold(by="ana", reason="a recount")))
         desk.keep(b"[2]", None, "a recount")
         (feed,) = self.report()["feeds"]
         self.assertEqual((feed["state"], feed["decision"]["by"], feed["alarms"]), ("held", "ana", []))
+        self.assertEqual(feed["source"], "demo:")
         self.assertEqual((feed["waiting"]["bytes"], feed["waiting"]["rule"]), (3, None))
+        self.assertIsNone(feed["failing"])
+
+    def test_source_that_fails_below_a_decision(self) -> None:
+        """The reason is that of the decision, and the trouble of the source stands beside it."""
+        publish(self.published.feed, b"[1]")
+        desk = desk_of(self.published.feed)
+        self.status.desks = {"scores": SimpleNamespace(desk=desk, source_name="demo:")}
+        self.successResultOf(Deferred.fromCoroutine(desk.hold(by="ana", reason="a recount")))
+        self.published.feed.mark_stale("redis: connection refused")
+        self.clock.advance(4.25)
+        report = self.report()
+        (feed,) = report["feeds"]
+        self.assertEqual((feed["state"], feed["reason"]), ("held", "a recount"))
+        self.assertEqual(feed["failing"], {"why": "redis: connection refused", "for_s": 4.25})
+        reason = 'feed "scores" is held, and would be stale: redis: connection refused'
+        self.assertEqual((report["ready"], report["not_ready_because"]), (False, [reason]))
+        answer = self.successResultOf(Deferred.fromCoroutine(desk.end(by="ana")))
+        self.assertEqual((answer["failing"], self.report()["feeds"][0]["failing"]), (None, None))

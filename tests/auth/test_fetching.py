@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 import threading
 from typing import Any
 
@@ -142,7 +143,9 @@ class FetchTests(SynchronousTestCase):
         """Answers before the answer count, too."""
         many = b"HTTP/1.1 100 Continue\r\n\r\n" * 20_000
         url = self.answer(many, b"HTTP/1.1 200 OK\r\n\r\nx")
-        self.assertIn(f"more than {MAX_KEYS_BYTES} bytes", self.refusal(url))
+        # Python 3.14 counts the interim answers itself.
+        by_python = "100 interim responses" if sys.version_info >= (3, 14) else f"more than {MAX_KEYS_BYTES} bytes"
+        self.assertIn(by_python, self.refusal(url))
 
     def test_answers_that_are_cut_off(self) -> None:
         """Of a file of keys in PEM, some might be missing, and be revoked."""

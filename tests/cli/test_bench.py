@@ -172,6 +172,7 @@ class BenchTests(CertificateTestCase):
     def test_usage(self) -> None:
         """Each mistake is told with what is allowed."""
         url = f"http://{HOST}:1/feed"
+        (self.folder / "d.svg").mkdir()
         for arguments, said in (
             (["-n", "0"], "no whole number from 1 to"),
             (["-c", "x"], "no whole number from 1 to"),
@@ -188,7 +189,13 @@ class BenchTests(CertificateTestCase):
             (["-c", "1", "-t", "2"], "-t 2 is more than the 1 watchers"),
             (["-c", "1000000"], "use -t"),
             (["--plot", "/nowhere/a.svg"], "cannot be written"),
-            (["--plot", "/"], "cannot be written"),
+            (["--plot", str(self.folder / "d.svg")], "cannot be written"),
+            (["--plot", "a.png"], "--plot: a.png: the picture is an SVG: name a file that ends in .svg"),
+            (["--max-p99", "5"], "argument --max-p99: '5' has no unit: write 5ms, 5s or 5m"),
+            (["--max-delay-p99", "0.2"], "has no unit"),
+            (["--wait", "9"], "has no unit"),
+            (["--wait", "1.5s"], "no whole number of seconds up to 3600s"),
+            (["--wait", "2h"], "no whole number of seconds up to 3600s"),
             (["--colour"], "there is no argument"),
         ):
             with self.subTest(arguments):
@@ -196,6 +203,10 @@ class BenchTests(CertificateTestCase):
                 message = self.usage(url, *arguments)
                 self.assertIn(said, message)
                 self.assertNotIn("secret", message)
+
+    def test_wrong_url(self) -> None:
+        """A URL without a scheme is a mistake of the command line."""
+        self.assertIn("'localhost:8080/feed': is no URL", self.usage("localhost:8080/feed"))
 
     def test_too_many_ports(self) -> None:
         """Connections to another machine are limited by its ports."""
@@ -221,7 +232,7 @@ class BenchTests(CertificateTestCase):
         token = self.folder / "token"
         token.write_text("abc.def")
         plan = self.planned(
-            "-c", "10", "--mix", "poll=8,ws=2", "--rate", "100", "--ramp", "2s", "--timeout", "3s", "--wait", "9",
+            "-c", "10", "--mix", "poll=8,ws=2", "--rate", "100", "--ramp", "2s", "--timeout", "3s", "--wait", "9s",
             "--verify", "--time-at", "/at", "--header", "X: y", "--origin", "https://a.test", "--no-resume", "-k",
             "--token-file", str(token),
         )  # fmt: skip
@@ -243,8 +254,36 @@ class BenchTests(CertificateTestCase):
         self.assertTrue(self.planned("--mix", "ws", head=head).has_reference)
         self.assertFalse(self.planned("--mix", "ws-delta2", head=head).has_reference)
 
+    def page(self, path: str, content: bytes) -> int:
+        """Runs the command on a page of a server, whose list of feeds has a content, and gives the exit code."""
+
+        def reply(head: bytes, number: int) -> bytes:
+            if head.startswith(b"GET /-/feeds.json "):
+                return answer(content)
+            return answer() if head.startswith(b"GET /a ") else answer(b"<p>", "Content-Type: text/html")
+
+        with Answering(reply) as server:
+            self.at = f"http://{HOST}:{server.port}"
+            return main(["bench", f"{self.at}{path}", "-n", "4", "-c", "2", "-k", "--json", "--quiet"])
+
+    def test_page_of_the_only_feed(self) -> None:
+        """The start page of a livefeed stands for its only feed, as for livefeed watch."""
+        self.assertEqual(self.page("/", b'{"feeds": [{"path": "/a"}]}'), 0)
+        self.assertEqual(json.loads(self.stdout.getvalue())["url"], f"{self.at}/a")
+
+    def test_pages_of_livefeed(self) -> None:
+        """Other pages are no documents, and the message names the feeds."""
+        for path, content, named in (
+            ("/", b'{"feeds": [{"path": "/a"}, {"path": "/b"}]}', ["/a", "/b"]),
+            ("/a.html", b'{"feeds": [{"path": "/a"}]}', ["/a"]),
+        ):
+            self.stderr.truncate(self.stderr.seek(0))
+            self.assertEqual(self.page(path, content), 2)
+            message = f"{self.at}{path} is a page of livefeed, and no document: name one of its feeds: "
+            self.assertIn(message + ", ".join(f"{self.at}{each}" for each in named), self.stderr.getvalue())
+
     def test_pages(self) -> None:
-        """The URL of a page is a mistake that is told."""
+        """A page of another server can be loaded, and a note asks whether it is meant."""
         self.bench("-n", "1", "-c", "1", "-k", reply=answer(b"<p>", "Content-Type: text/html"))
         self.assertIn("note         the answer is a page", self.stdout.getvalue())
 

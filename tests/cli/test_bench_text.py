@@ -61,6 +61,22 @@ class SummaryTests(SynchronousTestCase):
             ],
         )
 
+    def test_eighty_columns(self) -> None:
+        """On a narrow terminal, tables have fewer columns, and sentences end at words."""
+        result = Result({Kind.WS_DEFLATE: result_of().figures[Kind.WS], **result_of().figures}, measured_s=2.0)
+        for figures in result.figures.values():
+            figures.deliveries = 1_234_567
+            figures.answers = 12_345_678
+            figures.unanswered = 7
+            figures.latency.add(61_000 * MS)
+            figures.failed("closed with 1001", 123_456)
+        setup = setup_of(is_kept=False, rate=5000.0, is_local=False, notes=["a note of many words, " * 8])
+        lines = summary_lines(Painter(in_colour=False, columns=80), setup, result, ["a limit of many words, " * 8])
+        for line in lines:
+            self.assertLessEqual(len(line), 80)
+        self.assertIn("            watchers     answers      per s      p50      p90      p99     max", lines)
+        self.assertIn(" " * 13 + "note of many words", "\n".join(lines))
+
     def test_conditions(self) -> None:
         """The loop and the connections are told where there are pollers."""
         text = self.text(rate=5000.0, is_kept=False, processes=2)
@@ -162,6 +178,14 @@ class ProgressTests(SynchronousTestCase):
         )
         progress.close()
         self.assertTrue(self.stream.getvalue().endswith("\r\x1b[K"))
+
+    def test_narrow_terminal(self) -> None:
+        """A line that a terminal would fold could not be written anew: it goes without its bar, and is cut."""
+        progress = self.progress(is_terminal=True)
+        progress.columns = 80
+        self.assertEqual(progress.line(result_of()), "2 s   600/s   p99 9.96 ms   delay p99 19.9 ms   100 open")
+        progress.columns = 20
+        self.assertEqual(progress.line(result_of()), "2 s   600/s   p99 9")
 
     def test_by_number(self) -> None:
         """The bar of a run by a number is that of the number, and no figure is no part of the line."""

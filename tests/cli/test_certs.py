@@ -64,6 +64,6 @@ class CertsTests(SynchronousTestCase):
         self.assertEqual(message.count("\n"), 1)
 
     def test_name_that_cannot_be(self) -> None:
-        """A name of which no certificate can be made is such a failure as well."""
-        self.assertEqual(self.certs("--name", ""), 1)
-        self.assertTrue(self.stderr.getvalue().startswith("livefeed: "))
+        """A name of which no certificate can be made is a mistake of the command line."""
+        self.assertEqual(self.assertRaises(SystemExit, self.certs, "--name", "").code, 2)
+        self.assertIn("argument --name: '' is neither a host name nor an IP address", self.stderr.getvalue())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from livefeed import __version__
 from livefeed.cli import completion
 from livefeed.cli.completion import SHELLS, script
 from livefeed.cli.main import main, make_parser
@@ -67,6 +68,17 @@ class ScriptTests(SynchronousTestCase):
         text = script("fish")
         self.assertIn("-a check -d 'check settings without serving'", text)
         self.assertNotIn("Tab key", text)
+
+    def test_header(self) -> None:
+        """The scripts name no other folders than the help does."""
+        for shell in SHELLS:
+            text = script(shell)
+            self.assertIn(f"# Made by `livefeed completion {shell}` of livefeed {__version__}", text)
+            self.assertIn("`livefeed completion --help` says where", text)
+            for wrong in ("AUTOMATICALLY", "# Usage:", "bash_completion/", "zsh_completion", ".bashrc"):
+                self.assertNotIn(wrong, text)
+        # zsh reads the name of the command in the first line.
+        self.assertTrue(script("zsh").startswith("#compdef livefeed\n"))
 
     def test_same_each_time(self) -> None:
         """A file with the script only changes with livefeed."""

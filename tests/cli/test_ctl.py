@@ -209,7 +209,7 @@ class CommandTests(CtlTestCase):
             operators_socket(self.folder / "b" / "admin.sock", (200, {})),
         ):
             self.assertEqual(main(["ctl", "status"]), WRONG_USE)
-        self.assertIn("choose one with --instance", self.stderr.getvalue())
+        self.assertIn("such as `livefeed ctl status --instance a`", self.stderr.getvalue())
 
     def test_interrupted(self) -> None:
         """A command that is interrupted has failed, as far as this tool knows."""
@@ -234,8 +234,35 @@ class CommandLineTests(CtlTestCase):
         self.refusal("bogus")
         self.refusal("trace")
         self.refusal("status", "--instance", "a", "--runtime-dir", "/b")
+        self.refusal("--instance", "a", "--runtime-dir", "/b", "status")
+        self.assertEqual(main(["ctl", "--instance", "a", "status", "--runtime-dir", "/b"]), WRONG_USE)
+        self.assertIn("exclude each other", self.stderr.getvalue())
         for text in ("0", "-1", "nan", "x", "1e9"):
             self.assertIn("--timeout", self.refusal("status", f"--timeout={text}"))
+            self.assertIn("--timeout", self.refusal(f"--timeout={text}", "status"))
+
+    def test_options_before_the_command(self) -> None:
+        """They have the same effect as after it, where they count if they are in both places."""
+        where = ("--runtime-dir", str(self.folder))
+        elsewhere = ("--runtime-dir", str(self.folder / "none"))
+        timeouts: list[float] = []
+        made = OperatorClient.__init__
+
+        def note(client: OperatorClient, path: Path, timeout_s: float) -> None:
+            timeouts.append(timeout_s)
+            made(client, path, timeout_s)
+
+        self.patch(OperatorClient, "__init__", note)
+        for arguments in (
+            ("--json", *where, "--timeout", "5", "status"),
+            (*where, "status", "--json", "--timeout", "5"),
+            ("--timeout", "7", *elsewhere, "status", "--timeout", "5", *where, "--json"),
+        ):
+            self.use(_Output())
+            with operators_socket(self.folder / "admin.sock", (200, report(feed()))):
+                self.assertEqual(main(["ctl", *arguments]), DONE, self.stderr.getvalue())
+            self.assertEqual(json.loads(self.stdout.getvalue()), report(feed()))
+        self.assertEqual(timeouts, [5.0] * 3)
 
     def test_help(self) -> None:
         """It names the commands and the exit codes, and each command says what it does."""
@@ -250,6 +277,9 @@ class CommandLineTests(CtlTestCase):
             "trace",
             "Exit codes: 0 done;",
             "3 no livefeed",
+            "--instance NAME",
+            "--runtime-dir PATH",
+            "--timeout SECONDS",
         ):
             self.assertIn(word, text)
         self.use(_Output())

@@ -197,7 +197,7 @@ class AnswerTests(DeskCommandTestCase):
 
     def test_instance(self) -> None:
         """Proposed commands are for the same instance."""
-        self.patch(ctl, "find_socket", lambda *_, **__: self.folder / "admin.sock")
+        self.patch(ctl, "chosen_socket", lambda *_, **__: self.folder / "admin.sock")
         for arguments, end in ((["--instance", "night 1"], " --instance 'night 1'"), ([], "results")):
             self.out = io.StringIO()
             self.patch(sys, "stdout", self.out)

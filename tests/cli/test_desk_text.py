@@ -35,6 +35,22 @@ class DoneTests(ZoneTestCase):
             ],
         )
 
+    def test_source_fails(self) -> None:
+        """It is told after each command, since the state may not show it."""
+        failing = {"why": "redis://h/0/k: cannot connect: refused.", "for_s": 69.0}
+        lines = done_lines(answer("held", decision=DECISION, failing=failing), PLAIN, NOW, "")
+        self.assertEqual(lines[-1], "Source: pulls fail for 1 min 9 s: redis://h/0/k: cannot connect: refused.")
+
+    def test_passed_over(self) -> None:
+        """A rollback that leads further than to the version before says so, and how to see the others."""
+        for passed, text in (
+            (1, "Passed over: 1 version was left by a rollback before. `livefeed ctl desk results --instance x` lists"),
+            (2, "Passed over: 2 versions were left by a rollback before. "),
+        ):
+            line = done_lines(answer("held", passed_over=passed), PLAIN, NOW, "", " --instance x")[-1]
+            self.assertTrue(line.startswith(text), line)
+            self.assertTrue(line.endswith("`livefeed ctl pin results VERSION --instance x` shows one."), line)
+
     def test_reason_that_is_a_sentence(self) -> None:
         """It ends with one full stop."""
         report = answer("held", decision={"kind": "hold", "reason": "We check district 7."})
@@ -122,6 +138,19 @@ class DeskTests(ZoneTestCase):
         begin = next(number for number, line in enumerate(lines) if line.startswith("POSSIBLE NOW"))
         return [line.partition("  ")[0] for line in lines[begin + 1 :]]
 
+    def test_source_fails(self) -> None:
+        """A decision does not hide it. Where the reason of the state is shown, it says the same."""
+        failing = {"why": "redis: away", "for_s": 69.0}
+        for state, more, label in (
+            ("held", {"decision": DECISION}, "source    pulls fail for 1 min 9 s: redis: away"),
+            ("held", {"waiting": WAITING}, "source    pulls fail for 1 min 9 s: redis: away"),
+            ("expired", {"decision": DECISION}, "source    pulls fail for 1 min 9 s: redis: away"),
+            ("stale", {}, "reason    redis: away"),
+        ):
+            report = desk_report(state, reason="redis: away", failing=failing, **more)
+            lines = [line for line in desk_lines(report, PLAIN, NOW) if "redis: away" in line]
+            self.assertEqual(lines, [label])
+
     def test_everything(self) -> None:
         """All that there is to know before a command."""
         report = desk_report(
@@ -188,8 +217,18 @@ class DeskTests(ZoneTestCase):
         earlier = [{"version": "3f2a01b2c3d4e5f60718"}, {"version": "00"}]
         for report, commands in (
             (("live", {}), ["hold", "withdraw"]),
-            (("live", {"versions": earlier}), ["hold", "rollback", "withdraw"]),
+            (("live", {"versions": earlier, "rollback_to": "00"}), ["hold", "rollback", "pin", "withdraw"]),
+            (("live", {"versions": earlier}), ["hold", "pin", "withdraw"]),
+            (("live", {"versions": earlier[:1]}), ["hold", "withdraw"]),
             (("held", {"decision": held}), ["release", "withdraw"]),
+            (
+                ("held", {"decision": held, "versions": earlier, "rollback_to": "00"}),
+                ["release", "rollback", "pin", "withdraw"],
+            ),
+            (
+                ("held", {"decision": {**held, "kind": "pin"}, "versions": earlier, "rollback_to": "00"}),
+                ["unpin", "rollback", "pin", "withdraw"],
+            ),
             (("held", {"decision": held, "waiting": by_decision}), ["release --once", "release", "withdraw"]),
             (("held", {"decision": {**held, "kind": "pin"}}), ["unpin", "withdraw"]),
             (("held", {"decision": {**held, "kind": "pin"}, "waiting": by_decision}), ["unpin", "withdraw"]),
@@ -204,7 +243,9 @@ class DeskTests(ZoneTestCase):
             found = self.commands(report[0], **report[1])
             expected = [
                 f"livefeed ctl {name} results{blank}{rest} --instance x"
-                for name, blank, rest in (each.partition(" ") for each in commands)
+                for name, blank, rest in (
+                    ("pin VERSION" if each == "pin" else each).partition(" ") for each in commands
+                )
             ]
             self.assertEqual(found[: len(expected)], expected)
 

@@ -50,7 +50,7 @@ class ListTests(EmbargoCommandTestCase):
         for arguments in ([], ["list"]):
             self.assertEqual(self.run_it("ctl", "embargo", *arguments, answers=((200, [embargo(), 5]),)), 0)
             self.assertEqual(self.requests, [("GET", "/-/embargoes", b"")])
-            self.assertIn("0a1b2c3d  results  document 9a8b77665544, 4,210 bytes", self.out.getvalue())
+            self.assertIn("0a1b2c3d  results  document 9a8b77665544  4,210", self.out.getvalue())
         self.run_it("ctl", "embargo", answers=((200, {}),))
         self.assertEqual(self.out.getvalue(), "nothing waits for its time\n")
 

@@ -30,6 +30,15 @@ class SetAsideTests(ZoneTestCase):
         )
         self.assertIn("Cancel, on the machine of livefeed:", set_aside_lines(embargo(), PLAIN, NOW, is_far=True)[1])
 
+    def test_eighty_columns(self) -> None:
+        """On a narrow terminal, sentences end at words, and the command to copy stays whole."""
+        painter = Painter(in_colour=True, columns=80)
+        first, *others, command = set_aside_lines(embargo(if_match=["9a8b"]), painter, NOW, " --runtime-dir /a" * 5)
+        self.assertTrue(first.startswith("\x1b[1mresults\x1b[0m: version 9a8b77665544 is set aside until"))
+        self.assertLessEqual(max(map(len, others)), 80)
+        self.assertIn("--runtime-dir /a", command)
+        self.assertGreater(len(command), 80)
+
     def test_release(self) -> None:
         """It says what watchers are shown then."""
         first, *_ = set_aside_lines(release(), PLAIN, NOW)
@@ -77,19 +86,33 @@ class ListTests(ZoneTestCase):
         self.assertEqual(
             embargo_lines(entries, PLAIN, NOW, " --instance x"),
             [
-                "ID        FEED     WHAT                                AT                     IN  BY",
-                "0a1b2c3d  results  document 9a8b77665544, 4,210 bytes  21:30:00 CET  25 min 41 s  anna",
+                "ID        FEED     WHAT                   BYTES  AT                     IN  BY",
+                "0a1b2c3d  results  document 9a8b77665544  4,210  21:30:00 CET  25 min 41 s  anna",
                 "  agreed",
-                "11111111  results  end of the hold                     21:30:00 CET  25 min 41 s  anna",
+                "11111111  results  end of the hold               21:30:00 CET  25 min 41 s  anna",
                 "  only if no rule holds back another version than version 9a8b77665544",
-                "2c3d4e5f  results  document 9a8b77665544, 4,210 bytes  21:30:00 CET       FAILED  anna",
+                "2c3d4e5f  results  document 9a8b77665544  4,210  21:30:00 CET       FAILED  anna",
                 "  NOT carried out: another one is stored",
-                "3c3d4e5f  results  odd                                 21:30:00 CET  25 min 41 s  anna",
+                "3c3d4e5f  results  odd                           21:30:00 CET  25 min 41 s  anna",
                 "",
                 f"POSSIBLE NOW  {CHOICE}",
             ],
         )
         self.assertEqual(embargo_lines([], PLAIN, NOW), ["nothing waits for its time"])
+
+    def test_eighty_columns(self) -> None:
+        """With a date, a narrow terminal has the columns that matter, and sentences end at words."""
+        entries = [embargo(at="2026-12-01T20:30:00Z", in_s=88_000.0, reason="agreed with the desk " * 8)]
+        lines = embargo_lines(entries, Painter(in_colour=False, columns=80), NOW, " --instance x")
+        for line in lines:
+            self.assertLessEqual(len(line), 80)
+        self.assertEqual(
+            lines[:2],
+            [
+                "ID        FEED     WHAT                   AT                              IN",
+                "0a1b2c3d  results  document 9a8b77665544  2026-12-01 21:30:00 CET  1 day 0 h",
+            ],
+        )
 
     def test_one_line(self) -> None:
         """In the report of a feed."""

@@ -50,6 +50,20 @@ class FeedAddressTests(SynchronousTestCase):
         ):
             self.assertIn(found, self.named(listing(feeds), url=url))
 
+    def test_other_endpoint(self) -> None:
+        """The list of feeds is asked for at the place that was named, and the feed, too."""
+        endpoints: list[tuple[str, int]] = []
+
+        def get(requests: Requests, fields: dict[str, str]) -> Answer:
+            endpoints.append(requests.address.endpoint)
+            return listing(LISTED[:1])
+
+        self.patch(Requests, "get", get)
+        given = Address.of("https://h/#/n", connect="127.0.0.1:8443")
+        found = feed_address("https://h/#/n", given)
+        self.assertEqual((found.url, found.endpoint), ("https://h/results/n", ("127.0.0.1", 8443)))
+        self.assertEqual(endpoints, [("127.0.0.1", 8443)])
+
     def test_other_servers(self) -> None:
         """A server without a list, or that cannot be reached, is an error."""
         for answer, why in (

@@ -153,6 +153,15 @@ class SearchTests(ClientTestCase):
             self.assertEqual(self.find("b", LIVEFEED_INSTANCE="a", LIVEFEED_RUNTIME_DIR="/x"), chosen)
             self.assertRaises(NotRunningError, self.find, "c")
 
+    def test_several_of_one_name(self) -> None:
+        """The name would choose one of them by chance, so the message offers the folder."""
+        with (
+            operators_socket(self.folder / "a" / "admin.sock", (200, {})),
+            operators_socket(self.folder / "for-all" / "a" / "admin.sock", (200, {})),
+        ):
+            error = self.assertRaises(ChoiceError, self.find)
+        self.assertIn(f"`livefeed ctl status --runtime-dir {self.folder}/a`", str(error))
+
     def test_chosen_folder(self) -> None:
         """It is not searched for, so that the message names it."""
         self.assertEqual(self.find(runtime_dir=Path("/x")), Path("/x/admin.sock"))

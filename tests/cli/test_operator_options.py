@@ -17,6 +17,7 @@ from livefeed.cli.operator_options import (
     WRONG_USE,
     add_instance_arguments,
     add_timeout_argument,
+    chosen_socket,
     exit_code_of,
 )
 from livefeed.exceptions import CommandError
@@ -37,6 +38,13 @@ class OperatorOptionsTests(SynchronousTestCase):
         self.assertEqual(self.parser.parse_args(["--instance", "a"]).instance, "a")
         self.assertEqual(self.parser.parse_args(["--runtime-dir", "a"]).runtime_dir, Path("a"))
         self.assertRaises(SystemExit, self.parser.parse_args, ["--instance", "a", "--runtime-dir", "a"])
+
+    def test_socket(self) -> None:
+        """That of the folder; of two choices, neither counts."""
+        options = argparse.Namespace(instance=None, runtime_dir=Path("/x"), given=["ctl", "status"])
+        self.assertEqual(chosen_socket(options), Path("/x/admin.sock"))
+        options.instance = "a"
+        self.assertRaisesRegex(ChoiceError, "exclude each other", chosen_socket, options)
 
     def test_timeout(self) -> None:
         """A time is a number of seconds within a day; the help tells the default."""

@@ -63,7 +63,15 @@ class PlanTests(SynchronousTestCase):
             self.assertEqual(self.report(str(file))["demand"]["document_bytes"], 6)
             self.assertEqual(self.report(str(file), "--bytes", "70")["demand"]["document_bytes"], 70)
             code, text = self.error(str(file.with_name("none")))
-        self.assertEqual((code, text.endswith("No such file or directory\n")), (1, True))
+            self.assertEqual((code, text.endswith("No such file or directory\n")), (1, True))
+            for content, why in (
+                ('source = "demo:"\n', "a.json: is a file of settings (TOML), and no document (JSON); plan takes"),
+                ("votes: 1\n", "a.json: the document is not JSON: "),
+                ("", "a.json: the document is empty"),
+            ):
+                file.write_text(content)
+                code, text = self.error(str(file))
+                self.assertEqual((code, why in text), (1, True), text)
 
     def test_nothing_is_named(self) -> None:
         """The command says what it needs."""
@@ -93,9 +101,10 @@ class PlanTests(SynchronousTestCase):
             self.assertIn(why, str(error))
 
     def test_wrong_mix(self) -> None:
-        """One line, and 1."""
-        code, text = self.error("--bytes", "5", "--mix", "x")
-        self.assertEqual((code, text.startswith("livefeed: --mix: 'x': there is no such way")), (1, True))
+        """It is a mistake of the command line, and is told before a document is asked for."""
+        for arguments in (["--mix", "x"], ["--bytes", "5", "--mix", "x"]):
+            code, text = self.error(*arguments)
+            self.assertEqual((code, "error: --mix: 'x': there is no such way" in text), (2, True))
 
     def test_wrong_numbers(self) -> None:
         """They are refused with the reason."""

@@ -94,6 +94,14 @@ class PublishTests(PublishTestCase):
             self.assertEqual(self.publish("-", "--feed", "a"), DONE)
         self.assertEqual(requests[0][2], b"[2]")
 
+    def test_settings(self) -> None:
+        """They are refused before there is a request."""
+        self.file.write_text('source = "store:"\n')
+        self.assertEqual(self.publish(str(self.file), "--feed", "a"), FAILED)
+        self.assertIn(
+            f"is a file of settings (TOML), and no document (JSON); `livefeed check {self.file}`", self.err.getvalue()
+        )
+
     def test_failures(self) -> None:
         """Each has its exit code and one line."""
         refused = {"status": 422, "detail": "The document is empty."}
@@ -101,7 +109,7 @@ class PublishTests(PublishTestCase):
             self.assertEqual(self.publish(str(self.file), "--feed", "a"), FAILED)
         self.assertEqual(self.err.getvalue(), "livefeed: The document is empty.\n")
         for arguments, code, why in (
-            (["a.json"], FAILED, "a.json: No such file"),
+            (["a.json"], FAILED, "a.json: cannot be read: No such file"),
             ([str(self.folder)], FAILED, "Is a directory"),
             ([str(self.file), "--feed", "a"], NOT_RUNNING, "no livefeed runs"),
             (["-", "--watch"], WRONG_USE, "--watch needs a file"),

@@ -276,7 +276,7 @@ class LocalFeedTests(RecordTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.listen: list[str] = ["tls:8443", "tcp:8080:interface=127.0.0.1"]
-        self.patch(record, "find_socket", lambda *_, **__: Path("/run/x"))
+        self.patch(record, "chosen_socket", lambda *_, **__: Path("/run/x"))
         self.patch(OperatorClient, "get", self.status)
 
     def status(self, _: str) -> Answer:
@@ -309,6 +309,6 @@ class LocalFeedTests(RecordTestCase):
         def find(*_: object, **__: object) -> Path:
             raise NotRunningError("no livefeed runs")
 
-        self.patch(record, "find_socket", find)
+        self.patch(record, "chosen_socket", find)
         self.assertEqual(self.record([], feed="results"), 3)
         self.assertFalse(os.path.lexists(self.path))

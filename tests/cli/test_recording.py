@@ -181,10 +181,11 @@ class RecordingCommandTests(SynchronousTestCase):
         self.assertIn("is damaged", errors)
 
     def test_wrong_time(self) -> None:
-        """The message says how a time is written."""
-        code, _, errors = self.run_it("export", str(self.path), "--at", "soon")
-        self.assertEqual(code, 1)
-        self.assertIn("'soon' is no time; write a time as 21:00", errors)
+        """It is a mistake of the command line, and the message says how a time is written."""
+        with redirect_stderr(io.StringIO()) as errors:
+            end = self.assertRaises(SystemExit, main, ["recording", "export", str(self.path), "--at", "soon"])
+        self.assertEqual(end.code, 2)
+        self.assertIn("argument --at: 'soon' is no time; write a time as 21:00", errors.getvalue())
 
     def test_reader_has_enough(self) -> None:
         """The end of a pipe, and Ctrl-C, end the command without a traceback."""

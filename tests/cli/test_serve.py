@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.cli import serve
 from livefeed.cli.main import main
-from livefeed.exceptions import ConfigurationError
+from livefeed.exceptions import CommandError, ConfigurationError, MissingExtraError
 from livefeed.tap import Options
 
 
@@ -52,6 +52,12 @@ class ArgumentTests(ServeTestCase):
         ):
             self.assertEqual(self.arguments(given)[:2], ["--source", source])
         self.assertNotIn("--source", self.arguments())
+
+    def test_settings(self) -> None:
+        """A file of settings is no document; the message has the option for it."""
+        self.file.write_text('source = "demo:"\n')
+        error = self.assertRaises(CommandError, self.arguments, str(self.file))
+        self.assertIn(f"serve --config {self.file}", str(error))
 
     def test_missing_file(self) -> None:
         """A path with a typing error is told at once."""
@@ -143,16 +149,34 @@ class RunTests(ServeTestCase):
         self.patch(sys, "stderr", errors := io.StringIO())
         with socket.create_server((serve.INTERFACE, 0)) as taken:
             port = str(taken.getsockname()[1])
-            for given, why in (
-                (["redis://127.0.0.1/0"], "the key is missing"),
-                (["ftp://example.org/x"], "unknown scheme"),
-                (["demo:", "--port", port], f"--port: {port} is in use"),
-            ):
-                self.assertEqual(main(["serve", *given]), 1)
-                self.assertIn(why, errors.getvalue())
-        end = self.assertRaises(SystemExit, main, ["serve", "--interval", "x"])
-        self.assertIn("--interval", str(end.code))
+            self.assertEqual(main(["serve", "demo:", "--port", port]), 1)
+            self.assertIn(f"--port: {port} is in use", errors.getvalue())
+        for given, why in (
+            (["redis://127.0.0.1/0"], "the key is missing"),
+            (["ftp://example.org/x"], "unknown scheme"),
+            (["--interval", "x"], "error: --interval: 'x' is not"),
+        ):
+            end = self.assertRaises(SystemExit, main, ["serve", *given])
+            self.assertEqual(end.code, 2)
+            self.assertIn(why, errors.getvalue())
+        # A variable is no part of the command line.
+        self.patch(os, "environ", {**os.environ, "LIVEFEED_INTERVAL": "x"})
+        end = self.assertRaises(SystemExit, main, ["serve"])
+        self.assertIn("livefeed: LIVEFEED_INTERVAL: ", str(end.code))
         self.assertEqual(output.getvalue(), "")
+
+    def test_missing_package(self) -> None:
+        """The command line is not to blame for a package that is not installed."""
+
+        def check(_: object) -> None:
+            error = ConfigurationError("mongodb:// needs pymongo", "source")
+            error.__context__ = MissingExtraError("mongodb:// needs pymongo")
+            raise error
+
+        self.patch(serve, "check", check)
+        self.patch(sys, "stderr", errors := io.StringIO())
+        self.assertEqual(main(["serve", "mongodb://h/db/c"]), 1)
+        self.assertEqual(errors.getvalue(), "livefeed: --source: mongodb:// needs pymongo\n")
 
 
 class PortTests(SynchronousTestCase):

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import io
+import shutil
+from os import terminal_size
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.cli.tables import Cell, Painter, count, counted, duration, held_back, outline, printable, wants_colour
+from livefeed.cli.tables import (
+    Cell,
+    Painter,
+    columns_of,
+    count,
+    counted,
+    duration,
+    held_back,
+    outline,
+    printable,
+    wants_colour,
+)
 
 
 class _Terminal(io.StringIO):
@@ -28,6 +41,32 @@ class TableTests(SynchronousTestCase):
         self.assertEqual(plain, ["NAME     N  X", "a        1", "bcdef  100  y"])
         coloured = Painter(in_colour=True).table(heads, rows)
         self.assertEqual(coloured[1], "\x1b[32ma\x1b[0m        1")
+
+    def test_narrow_terminals(self) -> None:
+        """Dispensable columns are left out until the lines fit, and all are there on a wide terminal and in a pipe."""
+        heads = [Cell("NAME"), Cell("LONG"), Cell("LAST")]
+        for columns, shown in ((None, 3), (16, 3), (15, 2), (9, 1), (3, 1)):
+            (line,) = Painter(in_colour=False, columns=columns).table(heads, [], [2, 1])
+            self.assertEqual(len(line.split()), shown)
+            self.assertTrue(line.startswith("NAME"))
+
+    def test_width(self) -> None:
+        """A terminal has one, which is not less than can be read, and a pipe has none."""
+        for columns, found in ((80, 80), (1, 40)):
+            self.patch(shutil, "get_terminal_size", lambda columns=columns: terminal_size((columns, 24)))
+            self.assertEqual(columns_of(_Terminal()), found)
+        self.assertIsNone(columns_of(io.StringIO()))
+
+    def test_folding(self) -> None:
+        """Lines end between words, each has its colour, and a word that is longer than a line stays whole."""
+        text = "name  one two-three https://example.org/a-very-long-path four"
+        self.assertEqual(Painter(in_colour=False).fold(text), [text])
+        self.assertEqual(
+            Painter(in_colour=False, columns=16).fold(text, indent=6),
+            ["name  one", "      two-three", "      https://example.org/a-very-long-path", "      four"],
+        )
+        self.assertEqual(Painter(in_colour=True, columns=4).fold("a bcd", "bad", 1)[1], " \x1b[31mbcd\x1b[0m")
+        self.assertEqual(Painter(in_colour=False, columns=4).fold(""), [""])
 
     def test_colours(self) -> None:
         """A terminal has them, unless its user wants none or it cannot show them."""

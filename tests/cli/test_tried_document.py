@@ -10,7 +10,7 @@ from unittest.mock import Mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.cli import tried_document
+from livefeed.cli import document_file
 from livefeed.cli.tried_document import TriedDocument, try_document
 from livefeed.config.settings import FeedSettings, Settings
 from livefeed.document.comparisons import NeverFalls
@@ -138,7 +138,7 @@ class TriedDocumentTests(SynchronousTestCase):
 
     def test_standard_input(self) -> None:
         """- is standard input."""
-        self.patch(tried_document, "sys", Mock(stdin=Mock(buffer=io.BytesIO(b'{"votes": 1}'))))
+        self.patch(document_file, "sys", Mock(stdin=Mock(buffer=io.BytesIO(b'{"votes": 1}'))))
         tried = try_document(FeedSettings(rules=(self.votes,)), "-", None)
         self.assertEqual(tried.document, ("-", b'{"votes": 1}'))
 

@@ -68,6 +68,7 @@ class VerifyTests(SynchronousTestCase):
         self.path.write_bytes(KEYS.key_set())
         self.answers: dict[str, Answer | Failed] = {"/live/feed": answer()}
         self.asked: list[str] = []
+        self.endpoints: list[tuple[str, int]] = []
         self.patch(verify, "wall", lambda: WALL)
         trust_of = trust.trust_of
         self.patch(verify, "trust_of", lambda *given: replace(trust_of(*given), wall=lambda: WALL))
@@ -75,6 +76,7 @@ class VerifyTests(SynchronousTestCase):
 
         def get(requests: Requests, fields: dict[str, str]) -> Answer | Failed:
             this.asked.append(requests.address.url)
+            this.endpoints.append(requests.address.endpoint)
             return this.answers[requests.address.target]
 
         self.patch(Requests, "get", get)
@@ -99,6 +101,15 @@ class VerifyTests(SynchronousTestCase):
             f"signed 2 s ago by {KEYS.key_id}\n",
         )
         self.assertEqual(errors, "")
+
+    def test_other_endpoint(self) -> None:
+        """The document and the keys of its server come from there; keys of another server do not."""
+        self.answers["/-/keys"] = Answer(200, {}, KEYS.key_set())
+        self.verify("--connect", "127.0.0.1:8080")
+        self.assertEqual(self.endpoints, [("127.0.0.1", 8080)] * 2)
+        self.endpoints.clear()
+        self.verify("--connect", "127.0.0.1:8080", "--keys", "http://other/-/keys")
+        self.assertEqual(self.endpoints, [("other", 80), ("127.0.0.1", 8080)])
 
     def test_keys_of_the_server(self) -> None:
         """Without keys, those of the server are taken, with a warning."""
@@ -161,6 +172,7 @@ class VerifyTests(SynchronousTestCase):
         with missing("websockets", *(f"livefeed.client.{name}" for name in ("asyncio", "driver", "websocket"))):
             _, errors = self.with_file("--follow", code=1)
         self.assertRegex(errors, r"^livefeed: livefeed verify --follow needs .*livefeed\[client\]")
+        self.assertEqual(self.asked, [])
 
     def test_follow(self) -> None:
         """Each version and state is a line; the end is what cannot be verified, or Ctrl-C."""

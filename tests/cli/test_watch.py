@@ -194,6 +194,21 @@ class LinesTests(WatchTestCase):
             self.assertEqual(main(["watch", self.url, "--json"]), 1)
         self.assertRegex(self.errors.getvalue(), r"^livefeed: livefeed watch needs .*livefeed\[cli\]")
 
+    def test_missing_package_before_the_server(self) -> None:
+        """A package that is missing is told before a server is asked which feeds it has."""
+
+        def get(*_: object) -> Answer:
+            raise AssertionError("the server is asked")
+
+        self.patch(Requests, "get", get)
+        with missing("websockets", *(f"livefeed.client.{name}" for name in ("asyncio", "driver", "websocket"))):
+            self.assertEqual(main(["watch", "http://h/", "--json"]), 1)
+        self.assertIn("livefeed watch needs ", self.errors.getvalue())
+        self.url, self.output = "http://h/", Terminal()
+        with missing("rich", "livefeed.cli.screen"):
+            self.assertEqual(self.watch([]), 1)
+        self.assertIn("livefeed watch without --json needs ", self.errors.getvalue())
+
     def test_token(self) -> None:
         """The file is read anew for each connection. A wrong one is told first, and its content never."""
         with tempfile.NamedTemporaryFile() as file:
@@ -234,6 +249,20 @@ class ServerTests(WatchTestCase):
         self.patch(client_asyncio, "follow", follow)
         main(["watch", f"http://h:8080/{fragment}", "--once"])
         return str(self.asked.get("url")) if self.asked else self.errors.getvalue()
+
+    def test_other_endpoint(self) -> None:
+        """The list of feeds and the feed are asked for there."""
+        endpoints = []
+
+        def get(requests: Requests, fields: dict[str, str]) -> Answer:
+            endpoints.append((requests.address.authority, requests.address.endpoint))
+            return Answer(200, {}, b'{"feeds": [{"path": "/results"}]}')
+
+        self.patch(Requests, "get", get)
+        self.url = "https://example.org/"
+        self.assertEqual(self.watch([shown("[1]")], "--once", "--connect", "127.0.0.1:8443"), 0)
+        self.assertEqual(endpoints, [("example.org", ("127.0.0.1", 8443))])
+        self.assertEqual((self.asked["url"], self.asked["connect"]), ("https://example.org/results", "127.0.0.1:8443"))
 
     def test_only_feed(self) -> None:
         """The only feed of a server is followed, or a part of it."""

@@ -30,6 +30,18 @@ class AddressTests(SynchronousTestCase):
         self.assertEqual(Address.of("http://h:8080/feed").websocket_url(None), "ws://h:8080/feed")
         self.assertEqual(Address.of("https://h/feed?a=1").websocket_url("ab"), "wss://h/feed?a=1&have=ab")
 
+    def test_other_endpoint(self) -> None:
+        """Connections go to another place; everything that a server is told stays."""
+        for connect, endpoint in (("192.0.2.7:8443", ("192.0.2.7", 8443)), ("[::1]:80", ("::1", 80))):
+            address = Address.of("https://example.org/feed", connect=connect)
+            self.assertEqual((address.endpoint, address.authority), (endpoint, "example.org"))
+            self.assertEqual(address.place, f"example.org ({connect})")
+        address = Address.of("https://example.org/feed")
+        self.assertEqual((address.endpoint, address.place), (("example.org", 443), "example.org"))
+        for text in ("", "h", ":1", "h:", "h:0", "h:65536", "h:x", "a@h:1", "h:1/x", "h:1?x", "[::1", "::1", "h h:1"):
+            with self.assertRaisesRegex(FollowError, "is no HOST:PORT", msg=text):
+                Address.of("https://h/feed", connect=text)
+
     def test_pointers(self) -> None:
         """The fragment is a JSON Pointer. Its segments are percent-encoded in the path, its escapes stay."""
         for url, target, path in (

@@ -196,10 +196,10 @@ class LoopTests(SynchronousTestCase):
         self.error: Exception | None = None
         self.protocol: asyncio.Protocol | None = None
 
-    async def connection(self, url: str = "http://h:8080/feed") -> Any:
+    async def connection(self, url: str = "http://h:8080/feed", connect: str | None = None) -> Any:
         """Gives a connection, after its attempt."""
         loop = asyncio.get_running_loop()
-        address = Address.of(url)
+        address = Address.of(url, connect=connect)
 
         async def create_connection(factory: Any, host: str, port: int, **more: Any) -> None:
             self.asked.append((host, port, more.get("server_hostname")))
@@ -211,6 +211,15 @@ class LoopTests(SynchronousTestCase):
         wire = client_asyncio._Loop(loop, address, tls_context(address)).connect(self.receiver)
         await asyncio.sleep(0)
         return wire
+
+    def test_other_endpoint(self) -> None:
+        """The certificate must still have the name in the URL."""
+
+        async def work() -> None:
+            await self.connection("https://h/feed", "192.0.2.7:8443")
+            self.assertEqual(self.asked, [("192.0.2.7", 8443, "h")])
+
+        asyncio.run(work())
 
     def test_bytes(self) -> None:
         """Bytes come and go, and the end is told once."""

@@ -26,6 +26,15 @@ def of_tls(reason: str) -> ssl.SSLError:
 class ReasonTests(SynchronousTestCase):
     """Each reason is one line that names the server."""
 
+    def test_other_endpoint(self) -> None:
+        """The place that was not reached is named besides that of the URL."""
+        address = Address.of("https://example.org:8443/feed", connect="front.example:9443")
+        for error, reason in (
+            (ConnectionRefusedError(111, "x"), "nothing listens at example.org:8443 (front.example:9443)"),
+            (socket.gaierror(socket.EAI_NONAME, "x"), "there is no host front.example"),
+        ):
+            self.assertEqual(reason_of(error, address), reason)
+
     def test_reasons(self) -> None:
         """People read what they can do something about."""
         untrusted = ssl.SSLCertVerificationError(1, "failed")

@@ -37,6 +37,7 @@ class TokenTests(SynchronousTestCase):
         for given in ("", "a b", "a\r\nX: y", "ä", "x" * (MAX_TOKEN_LENGTH + 1)):
             self.assertIn("the token has other characters", self.refusal(given))
         self.assertIn("use https://", self.refusal("a", Address.of("http://example.org/feed")))
+        self.assertIn("use https://", self.refusal("a", Address.of("http://127.0.0.1/feed", connect="192.0.2.7:80")))
         token = Token.of(lambda: 1, SECURE)  # type: ignore[arg-type,return-value]
         assert token is not None
         self.assertRaises(FollowError, token.fields)

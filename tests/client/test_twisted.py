@@ -172,6 +172,12 @@ class WireTests(SynchronousTestCase):
         factory: Any = self.reactor.tcpClients[-1][2]
         return factory.buildProtocol(None)
 
+    def test_other_endpoint(self) -> None:
+        """A connection to another place than the URL's."""
+        self.loop.address = Address.of("http://h/feed", connect="127.0.0.1:8080")
+        self.connect()
+        self.assertEqual(self.reactor.tcpClients[0][:2], ("127.0.0.1", 8080))
+
     def test_bytes(self) -> None:
         """Bytes come and go, and the end is told once."""
         wire = self.connect()

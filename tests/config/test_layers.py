@@ -218,6 +218,10 @@ class FileRefusalTests(FileTestCase):
         self.assertTrue(refusal.startswith("is not TOML: ") and "line 2" in refusal, refusal)
         self.assertNotIn("quotes", refusal)
 
+    def test_document(self) -> None:
+        """A file that is JSON was named in the place of the settings."""
+        self.assertEqual(self.refusal(b'{"votes": 1}\n'), "is JSON, as documents are; settings are a file of TOML")
+
     def test_errors_that_are_about_python(self) -> None:
         """A number with too many digits, or too many levels, is not TOML; Python's own words would not help."""
         for text in (b"a = " + b"9" * 5000, b"a = " + b"[" * 100_000):

@@ -391,7 +391,8 @@ class ErrorTests(FeedTestCase):
         self.clock.advance(1)
         publish(feed, b"1")
         feed.mark_stale()
-        self.assertEqual((feed.last_error, error), (LastError("redis: away", self.clock.seconds() - 1), error))
+        self.assertEqual(error, LastError("redis: away", self.clock.seconds() - 1))
+        self.assertEqual(feed.last_error, LastError("redis: away", self.clock.seconds() - 1, self.clock.seconds()))
 
 
 class ExpiryTests(FeedTestCase):
@@ -648,19 +649,37 @@ class DecisionTests(FeedTestCase):
                 'feed "feed" is held: newer versions are held back',
                 'feed "feed" is live again, and not held any more',
                 'feed "feed" is withdrawn: the document is withdrawn',
-                'feed "feed" is stale: no pull has ended for 4 s',
+                'feed "feed" is withdrawn, and would be stale: no pull has ended for 4 s',
                 'feed "feed" is ended: no more versions will come',
             ],
         )
 
     def test_reasons(self) -> None:
-        """The reason of a decided state has the trouble of the source behind it."""
+        """The reason of a decided state is that of the decision, and the trouble of the source stands by itself."""
         feed = self.feed()
         publish(feed, b"1")
         feed.decide(State.HELD)
-        reasons = [feed.reason]
-        feed.mark_stale("redis: away")
-        self.assertEqual([*reasons, feed.reason], [DECISIONS[State.HELD], f"{DECISIONS[State.HELD]}; redis: away"])
+        reasons = [(feed.reason, feed.why_failing(), feed.failing_s())]
+        for _ in range(2):
+            self.clock.advance(2)
+            feed.mark_stale("redis: away")
+            reasons.append((feed.reason, feed.why_failing(), feed.failing_s()))
+        feed.note_held()
+        reasons.append((feed.reason, feed.why_failing(), feed.failing_s()))
+        held = DECISIONS[State.HELD]
+        self.assertEqual(reasons, [(held, "", 0), (held, "redis: away", 0), (held, "redis: away", 2), (held, "", 0)])
+
+    def test_silent_source_below_a_decision(self) -> None:
+        """It is told for how long; of an ended feed, the source does not matter any more."""
+        feed = self.feed()
+        publish(feed, b"1")
+        feed.start_watching(3)
+        feed.decide(State.HELD)
+        self.clock.advance(5)
+        self.assertEqual((feed.why_failing(), feed.failing_s()), ("nothing was heard of the source", 5.0))
+        feed.decide(State.ENDED)
+        self.assertEqual(feed.failing_s(), 0.0)
+        feed.stop_watching()
 
     def test_part_follows_its_whole(self) -> None:
         """A part has the decision of its whole. Once it was hidden and is missing, it stays hidden until it is back."""

@@ -61,7 +61,8 @@ class ArchiveTests(SynchronousTestCase):
         self.show(b"1", b"2", b"0")
         self.archive.choose(version_of(b"2"))
         self.show(b"3", b"3")
-        self.assertEqual(self.archive.before(version_of(b"3")).data, b"2")
+        found = self.archive.before(version_of(b"3"))
+        self.assertEqual((found.data, found.passed), (b"2", 1))
         self.archive.choose(version_of(b"2"))
         self.assertEqual(self.archive.before(version_of(b"2")).data, b"1")
         # All can be chosen by name.

@@ -218,9 +218,10 @@ class PinTests(DeskTestCase):
         self.pull(b"3")
         self.run_command(self.desk.unpin(by="ana"))
         self.pull(b"3", b"4")
-        for expected in (b"3", b"2", b"1"):
-            self.run_command(self.desk.rollback(by="ana"))
-            self.assertEqual(self.shown(), expected)
+        for expected, passed, following in ((b"3", None, b"2"), (b"2", 1, b"1"), (b"1", None, None)):
+            answer = self.run_command(self.desk.rollback(by="ana"))
+            self.assertEqual((self.shown(), answer.get("passed_over")), (expected, passed))
+            self.assertEqual(self.desk.report()["rollback_to"], following and version_of(following))
 
     def test_pinned_version_is_not_too_old(self) -> None:
         """The operator answers for it: it expires only some time after the pin."""

@@ -43,6 +43,7 @@ class ReportTests(SynchronousTestCase):
             "version": None,
             "sequence": None,
             "waiting": None,
+            "failing": None,
             "warning": NOT_KEPT,
         }
         self.assertEqual(answer_of(self.desk), expected)
@@ -55,6 +56,7 @@ class ReportTests(SynchronousTestCase):
             ],
             "alarms": [],
             "overlay": [],
+            "rollback_to": None,
             "versions": [],
         }
         self.assertEqual(report_of(self.desk), expected | rest)

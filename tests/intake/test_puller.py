@@ -920,6 +920,18 @@ class LogTests(PollerTestCase):
         self.assertIn("warn", lines[1])
         self.assertIn('feed "results" is stale: scripted://host/0/key: is away', lines[1])
 
+    def test_failing_pulls_below_a_decision(self) -> None:
+        """The log has the state that clients are told, and the one that the decision hides."""
+        self.source.gives(b"1")
+        puller = self.start()
+        self.feed.decide(State.HELD)
+        away = "scripted://host/0/key: is away"
+        with capturedLogs() as events:
+            self.source.fails(SourceError("is away"))
+            self.clock.pump([1] * 3)
+        puller.stopService()
+        self.assertEqual(self.lines(events), [f'feed "results" is held, and would be stale: {away}'])
+
     def test_another_reason_is_logged_after_a_while(self) -> None:
         """A new reason is logged once the old one has lasted a while, but not each of several that alternate."""
         reasons = [SourceError(f"reason {number}") for number in range(12)]

@@ -74,7 +74,7 @@ WORKERS = int(os.environ.get("LIVEFEED_TEST_WORKERS") or 0)
 TLS = "tls:0:interface=127.0.0.1"
 TCP = "tcp:0:interface=127.0.0.1"
 
-_LISTENING = re.compile(r"listening on \S+: the page is (https?)://localhost:(\d+)/")
+_LISTENING = re.compile(r"listening on \S+: the page is (https?)://[^/:]+:(\d+)/")
 _END = "\0end of the process\n"
 _BROKEN = re.compile(r"Traceback|Unhandled")
 

@@ -65,6 +65,14 @@ def test_bash(folder: Path, words: tuple[str, ...], wanted: set[str]) -> None:
     assert offered([peer("bash", "bash"), "--norc", "-c", BASH, "bash", *words], folder) == wanted
 
 
+def test_bash_without_package(folder: Path) -> None:
+    """The line for .bashrc works without the package bash-completion."""
+    code = "source <(cat livefeed.bash); complete -p livefeed"
+    assert offered([peer("bash", "bash"), "--norc", "-c", code], folder) == {
+        "complete -o bashdefault -F _shtab_livefeed livefeed"
+    }
+
+
 @pytest.mark.parametrize(("words", "wanted"), CASES)
 def test_fish(folder: Path, words: tuple[str, ...], wanted: set[str]) -> None:
     """fish offers the rest of the word."""

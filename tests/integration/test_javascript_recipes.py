@@ -7,11 +7,11 @@ import re
 import signal
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from tests.helpers.documentation import code_block
+from tests.helpers.documentation import DOCS, code_block
 from tests.helpers.peers import missing_peer, peer
 from tests.helpers.waiting import wait_until
 from tests.integration.harness import TCP, WAIT_S, replace_file
@@ -31,6 +31,36 @@ PLAIN, SVELTE, VUE = 1, 2, 3
 
 PLACES = ("plain", "react", "svelte", "vue")
 
+
+class Lines(NamedTuple):
+    """The lines that people copy first."""
+
+    page: str
+    html: str
+    address: str
+    """That of livefeed in them."""
+
+    document: object
+    shown: str
+    """What they show of the document, with the place of the state."""
+
+
+def shell_page(page: str) -> str:
+    """Gives the page that a block of the shell writes into a file."""
+    found = re.search(r"^cat > page\.html <<'END'\n(.*?)^END$", (DOCS / page).read_text(), re.DOTALL | re.MULTILINE)
+    assert found is not None
+    return found[1]
+
+
+README = "../README.md"
+FIRST_LINES = (
+    Lines(
+        README, code_block(README, "html"), "http://localhost:8080", {"counted": {"percent": 1.5}}, "1.5 % counted ({})"
+    ),
+    Lines(README, shell_page(README), "http://localhost:8080", {"votes": 7}, "7 votes ({})"),
+    Lines(PAGE, code_block(PAGE, "html"), "https://example.org", {"votes": 7}, '{{"votes":7}} {}'),
+)
+
 ADD_PLAIN = """
 const script = Object.assign(document.createElement("script"), { type: "module", textContent: arguments[1] });
 document.body.innerHTML = arguments[2].map((name) => `<div id="${name}"></div>`).join("");
@@ -38,6 +68,8 @@ document.getElementById("plain").innerHTML = arguments[0];
 document.body.append(script);
 """
 """Shows HTML and runs its script: a script in ``innerHTML`` does not run."""
+
+BODY = "return document.body.textContent"
 
 SHOWN = """return Object.fromEntries(arguments[0].map((name) =>
   [name, document.getElementById(name).textContent.trim().replaceAll(/\\s+/g, " ")]))"""
@@ -94,5 +126,34 @@ def test_each_recipe_shows_title_and_state(browser: Chrome, start: Start, tmp_pa
     livefeed.process.signal(signal.SIGKILL)
     livefeed.process.wait()
     wait_for("Second offline")
+    browser.get("about:blank")
+    browser.get_log("browser")
+
+
+@pytest.mark.parametrize("lines", FIRST_LINES)
+def test_first_lines_never_show_an_old_document_as_live(
+    browser: Chrome, start: Start, tmp_path: Path, lines: Lines
+) -> None:
+    """They say so when pulls fail, and when the server is away."""
+    path = tmp_path / "document.json"
+    replace_file(path, json.dumps(lines.document).encode())
+    livefeed = start(*OPTIONS, listen=(TCP,))
+
+    def wait_for(state: str) -> None:
+        shown = lines.shown.format(state)
+        wait_until(lambda: shown in browser.execute_script(BODY), lambda: browser.execute_script(BODY))
+
+    here = lines.html.replace(lines.address, f"http://{livefeed.authority}")
+    before, _, script = here.partition('<script type="module">')
+    browser.get(f"http://{livefeed.authority}{TEXT_PAGE}")
+    browser.execute_script(ADD_PLAIN, before, script.partition("</script>")[0], ["plain"])
+    wait_for("live")
+    path.write_bytes(b"{")
+    wait_for("stale")
+    replace_file(path, json.dumps(lines.document).encode())
+    wait_for("live")
+    livefeed.process.signal(signal.SIGKILL)
+    livefeed.process.wait()
+    wait_for("offline")
     browser.get("about:blank")
     browser.get_log("browser")

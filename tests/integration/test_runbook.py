@@ -282,6 +282,35 @@ class TestDocument:
         night.all_see(2, "live")
         night.alarms.wait_until_over("LivefeedDocumentIsOld")
 
+    def test_source_is_away_while_a_document_is_pinned(self, night: Night) -> None:
+        """The decision sets nothing off, however old the document is, and hides a dead source from no operator."""
+        heading = "The source is away"
+        night.alarms.change_rules("livefeed_age_seconds > 30", "livefeed_age_seconds > 1")
+        night.alarms.change_rules("livefeed_source_failing_seconds > 30", "livefeed_source_failing_seconds > 1")
+        with Redis(night.directory) as redis:
+            redis.command("SET", "results", '{"votes": 5}')
+            night.configure(feed_source=redis.url("results"))
+            night.start("--state-dir", str(night.directory / "state"))
+            night.all_see(5, "live")
+            redis.command("SET", "results", '{"votes": 6}')
+            night.all_see(6, "live")
+            night.run("livefeed ctl rollback results --reason recount")
+            night.alarms.wait_for("LivefeedDocumentIsHeld")
+            wait_until(lambda: night.refusals("livefeed_age_seconds") > 4, night.livefeed.metrics)
+            assert "LivefeedDocumentIsOld" not in night.alarms.firing()
+            redis.kill()
+            night.goes_off(heading, "LivefeedSourceIsAway")
+            assert "LivefeedDocumentIsOld" not in night.alarms.firing()
+            status = night.run("livefeed ctl status", code=4)
+            assert re.search(r"not ready .*\n(?s:.*)decision: pin.*\n  source: pulls fail for .*cannot connect", status)
+            assert re.search(r"\nsource +pulls fail for .*cannot connect", night.run("livefeed ctl desk results"))
+            assert "Source: pulls fail for" in night.run("livefeed ctl withdraw results --reason recount")
+            redis.start()
+            redis.command("SET", "results", '{"votes": 7}')
+            night.alarms.wait_until_over("LivefeedSourceIsAway")
+            night.run("livefeed ctl resume results")
+            night.all_see(7, "live")
+
     def test_source_is_slow(self, night: Night) -> None:
         """More time for each pull ends it."""
         heading = "The source is slow"
@@ -723,7 +752,11 @@ class TestTLS:
         with _again(fails):
             night.goes_off(heading, "LivefeedHandshakesFail")
         trusting = f"{HOST}:{livefeed.port} -CAfile {night.certificate.ca}"
-        answer = night.type(heading, "openssl s_client", replacements={"localhost:8443": trusting})
+        replacements = {"localhost:8443": trusting}
+        [command] = sections()[heading].commands()
+        another = command.replace("-verify_hostname localhost", "-verify_hostname other.example.org")
+        assert "Verification error: hostname mismatch" in night.run(another.replace("localhost:8443", trusting))
+        answer = night.type(heading, "openssl s_client", replacements=replacements)
         assert "Verification: OK" in answer, answer
         night.alarms.wait_until_over("LivefeedHandshakesFail")
         night.finish(heading)

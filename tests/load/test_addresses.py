@@ -37,6 +37,12 @@ class AddressTests(SynchronousTestCase):
         target = resolved(address_of("http://localhost:8080/feed"))
         self.assertEqual((target.family, target.url, target.is_loopback), (10, "http://localhost:8080/feed", True))
 
+    def test_other_endpoint(self) -> None:
+        """The machine there is loaded, and is told the name of the URL."""
+        target = resolved(address_of("https://example.org/feed.json", "127.0.0.1:8443"))
+        self.assertEqual((target.ip, target.port, target.is_loopback), ("127.0.0.1", 8443, True))
+        self.assertEqual((target.name, target.authority, target.path), ("example.org", "example.org", "/feed.json"))
+
     def test_no_host(self) -> None:
         """The message names the host."""
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.load.histogram import BUCKETS, MAX_NS, SUB_BUCKETS, Histogram, bucket_of, highest_in
+from livefeed.load.histogram import BUCKETS, MAX_NS, SUB_BUCKETS, Histogram, bucket_of, highest_in, together
 
 DURATIONS = st.integers(0, MAX_NS)
 
@@ -57,8 +57,10 @@ class HistogramTests(SynchronousTestCase):
             for value in values:
                 part.add(value)
                 whole.add(value)
+        both = together(parts)
         parts[0].merge(parts[1].filled(), parts[1].longest_ns)
-        self.assertEqual((parts[0].buckets, parts[0].longest_ns), (whole.buckets, whole.longest_ns))
+        for found in (both, parts[0]):
+            self.assertEqual((found.buckets, found.longest_ns), (whole.buckets, whole.longest_ns))
 
     def test_clearing(self) -> None:
         """The list of buckets stays the same object, to which the hot path refers."""

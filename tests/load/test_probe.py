@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from livefeed.exceptions import FollowError
 from livefeed.load.addresses import address_of
-from livefeed.load.probe import Probed, ask_once
+from livefeed.load.probe import Probed, ask_once, listed_feeds
 from tests.helpers.load_targets import DOCUMENT, Answering, answer, plan_for
 from tests.helpers.threaded_server import HOST, ThreadedServer
 from tests.helpers.tls import CertificateTestCase
@@ -57,6 +57,25 @@ class ProbeTests(CertificateTestCase):
             asked(plan_for(server.port, is_secure=True, cacert=str(self.made.ca)))
             error = self.assertRaises(FollowError, asked, plan_for(server.port, is_secure=True))
         self.assertIn("--cacert names a file", str(error))
+
+    def test_listed_feeds(self) -> None:
+        """A livefeed lists its feeds, at a path of its own. Any other answer is no list."""
+        for content, paths in (
+            (b'{"feeds": [{"path": "/a"}, {"path": "/b"}]}', ["/a", "/b"]),
+            (b'{"feeds": [{"path": 1}, {"path": "b"}, {"path": "/a b"}, {"path": "/\\r\\n"}]}', []),
+            (b'{"feeds": [1]}', []),
+            (b"[]", []),
+            (b"<p>", []),
+        ):
+            self.assertEqual(self.listed(answer(content)), paths)
+        self.assertEqual(self.listed(answer(b"", status="404 Not Found")), [])
+
+    def listed(self, reply: bytes) -> list[str]:
+        with Answering(lambda head, number: reply) as server:
+            plan = plan_for(server.port)
+            found = listed_feeds(plan, address_of(plan.target.url))
+        self.assertTrue(server.heads[0].startswith(b"GET /-/feeds.json "))
+        return found
 
     def test_refusals(self) -> None:
         """Each status has what may help, if anything does."""

@@ -34,11 +34,22 @@ class ThresholdTests(SynchronousTestCase):
         limits = Thresholds(max_p99_s=0.05, max_delay_p99_s=0.01, min_rate=101, max_errors=1)
         found = limits.missed(self.result)
         self.assertEqual(len(found), 4)
-        self.assertIn("the p99 of latency is 99", found[0])
-        self.assertIn("may be 50 ms at most", found[0])
-        self.assertIn("the p99 of delay is 20", found[1])
+        self.assertRegex(found[0], r"^the p99 of latency of poll is 99.* ms, and may be 50 ms at most$")
+        self.assertRegex(found[1], r"^the p99 of delay of ws is 20 ms, and may be 10 ms at most$")
         self.assertEqual(found[2], "there were 100 answers and deliveries per second, and 101 are needed")
         self.assertEqual(found[3], "there were 2 errors, and there may be 1 at most")
+
+    def test_each_kind(self) -> None:
+        """A limit is one of each kind: many fast answers to one do not hide the slow ones to another."""
+        slow = Figures()
+        slow.delay.add(500_000_000)
+        self.result.figures[Kind.BROWSER] = slow
+        for _ in range(1000):
+            self.result.figures[Kind.WS].delay.add(1_000_000)
+        (found,) = Thresholds(max_delay_p99_s=0.3).missed(self.result)
+        self.assertRegex(
+            found, "^the p99 of delay of browser is 50. ms, and may be 300 ms at most; the delay of a poll"
+        )
 
     def test_nothing_measured(self) -> None:
         """A limit of what was not measured is missed: a server that answers nothing must not pass."""
@@ -57,11 +68,17 @@ class ThresholdTests(SynchronousTestCase):
 
 class TimeTests(SynchronousTestCase):
     def test_times(self) -> None:
-        """Each unit is read, and a number alone is one of seconds."""
-        for text, seconds in (("250ms", 0.25), ("1.5s", 1.5), ("2m", 120), ("1h", 3600), ("80us", 8e-5), ("3", 3)):
+        """Each unit is read."""
+        for text, seconds in (("250ms", 0.25), ("1.5s", 1.5), ("2m", 120), ("1h", 3600), ("80us", 8e-5), ("3s", 3)):
             self.assertAlmostEqual(seconds_of(text), seconds)
 
     def test_no_times(self) -> None:
         """The message says which texts are times."""
         for text in ("", "0s", "-1s", "1 s", "1d", "1e3", "nan"):
             self.assertIn("write 250ms", str(self.assertRaises(TimeTextError, seconds_of, text)))
+
+    def test_no_unit(self) -> None:
+        """A number alone could be one of seconds or of milliseconds."""
+        for text in ("5", "0.001"):
+            said = str(self.assertRaises(TimeTextError, seconds_of, text))
+            self.assertEqual(said, f"{text!r} has no unit: write {text}ms, {text}s or {text}m")

@@ -106,6 +106,19 @@ class TlsTests(ListenTestCase):
         make_endpoint(self.reactor, "tls:/no/such/folder:8443", self.certificate, served=served)
         self.assertEqual([each.file for each in served], [Path("/no/such/folder/a.pem")])
 
+    def test_host(self) -> None:
+        """The URLs of an endpoint have the name of its certificate; without one, those of this machine."""
+        served = ServedCertificates()
+        make_endpoint(self.reactor, "tls:8443", self.certificate, served=served)
+        make_endpoint(self.reactor, "tcp:8080", self.certificate, served=served)
+        (endpoint,) = served.users
+        assert isinstance(endpoint, EndpointCertificates)
+        self.assertEqual(served.host_of("tls:8443"), endpoint.certificates.host() or "localhost")
+        served.note_host("tls:8443", "results.example.org")
+        served.note_host("tls:8444", None)
+        hosts = [served.host_of(each) for each in ("tls:8443", "tls:8444", "tcp:8080")]
+        self.assertEqual(hosts, ["results.example.org", "localhost", "localhost"])
+
     def test_port_range(self) -> None:
         """65535 is the last port, and 0 asks the system for one."""
         self.assertEqual(self.listened("tls:65535")[0], 65535)

@@ -105,6 +105,8 @@ class ListenerTests(SynchronousTestCase):
     def test_announcement(self) -> None:
         """Has the port that the system has chosen, and the URLs; without a port, the description stands alone."""
         listeners = [self.listener(FakePort(), description) for description in ("tcp:0", "tls:0", "unix:/x")]
+        listeners.append(self.listener(FakePort(), "tls:8443"))
+        listeners[-1].host = "results.example.org"
         for listener in listeners:
             listener.privilegedStartService()
         with capturedLogs() as events:
@@ -115,6 +117,7 @@ class ListenerTests(SynchronousTestCase):
                 "listening on tcp:0: see http://localhost:8080",
                 "listening on tls:0: see https://localhost:8080",
                 "listening on unix:/x",
+                "listening on tls:8443: see https://results.example.org:8080",
             ],
         )
 

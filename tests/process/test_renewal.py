@@ -68,9 +68,11 @@ class RenewalTests(CertificatesTestCase):
         (line,) = self.lines
         self.assertIn(f"{self.key}: it is not the private key of {self.cert}; the certificates that were", line)
         self.assertEqual((self.name(endpoint), self.changes), ("a.test", 0))
+        self.assertEqual([*self.served.refusals], [f"{self.key}: it is not the private key of {self.cert}"])
         self.key.write_bytes(new)
         self.look(2)
         self.assertEqual((self.name(endpoint), self.changes, len(self.lines)), ("b.test", 1, 2))
+        self.assertEqual([*self.served.refusals], [])
 
     def test_missing_files(self) -> None:
         """What was read stays in use; a file that is back unchanged is no change."""

@@ -52,10 +52,17 @@ def _is_help(action: argparse.Action) -> bool:
 
 
 def _row(parser: argparse.ArgumentParser, action: argparse.Action) -> list[str]:
+    text = parser._get_formatter()._expand_help(action) if action.help else ""
+    return [f"`{_name(parser, action)}`", _prose(text)]
+
+
+def _name(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
+    """Gives an argument or the names of an option with its value, as the help of Python 3.13 and newer has them."""
     formatter = parser._get_formatter()
-    name = formatter._format_action_invocation(action)
-    text = formatter._expand_help(action) if action.help else ""
-    return [f"`{name}`", _prose(text)]
+    if not action.option_strings:
+        return formatter._metavar_formatter(action, action.dest)(1)[0]
+    value = "" if action.nargs == 0 else formatter._format_args(action, action.dest.upper())
+    return f"{', '.join(action.option_strings)} {value}".rstrip()
 
 
 def _prose(text: str) -> str:

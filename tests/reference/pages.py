@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.helpers.regions import fill_regions, names_of_regions
-from tests.reference import javascript, log_lines, metrics, options, problems, settings, wire
+from tests.reference import explained, javascript, log_lines, metrics, options, problems, settings, wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,8 +46,12 @@ def fill(text: str) -> str:
 
 
 def write() -> list[Path]:
-    """Makes the parts of all pages anew, and gives the pages that have changed."""
+    """Makes the parts of all pages and the file of ``livefeed explain`` anew, and gives those that have changed."""
     changed = []
+    content = explained.explained()
+    if not explained.FILE.exists() or explained.FILE.read_text("utf-8") != content:
+        explained.FILE.write_text(content, "utf-8")
+        changed.append(explained.FILE)
     for path in pages():
         before = path.read_text("utf-8")
         after = fill(before)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-
 from livefeed.web import operator_problems, problems
+from livefeed.web.answers import PHRASES
 from tests.reference.tables import code, table
 
 SUCCESSES = {
@@ -38,7 +37,7 @@ def problem_list() -> str:
 def statuses() -> str:
     """Gives the statuses of problems by the requests that are answered so, with the types that have them."""
     rows = [
-        [each.capitalize(), code(str(status)), HTTPStatus(status).phrase, _links(each, status)]
+        [each.capitalize(), code(str(status)), PHRASES[status], _links(each, status)]
         for each in dict.fromkeys(kind.where for kind in operator_problems.ALL)
         for status in sorted({kind.status for kind in operator_problems.ALL if kind.where == each})
     ]
@@ -57,5 +56,5 @@ def successes() -> str:
     """Gives the statuses of answers that are no problems."""
     return table(
         ("status", "", "meaning"),
-        [[code(str(each)), HTTPStatus(each).phrase, text] for each, text in SUCCESSES.items()],
+        [[code(str(each)), PHRASES[each], text] for each, text in SUCCESSES.items()],
     )

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.exceptions import ConfigurationError
 from livefeed.tls.files import GivenFiles, LocalFiles
 from livefeed.tls.options import FirstContext, ServedCertificates
-from livefeed.tls.reloading import Certificates, EndpointCertificates, PairSource
+from livefeed.tls.reloading import Certificates, EndpointCertificates, FolderSource, PairSource
 from tests.authority import Holder
 from tests.helpers.tls import handshake
 
@@ -63,6 +63,20 @@ class ReloadingTests(SynchronousTestCase):
         ):
             self.assertEqual(self.subject(endpoint, name), subject, name)
         self.assertEqual(len([*self.served]), 3)
+
+    def test_host(self) -> None:
+        """It is the first name of the default certificate that is no wildcard; a development certificate has none."""
+        for names, host in (
+            (("*.b.test", "b.test", "c.test"), "b.test"),
+            (("*.b.test",), None),
+            (("localhost",), "localhost"),
+        ):
+            self.assertEqual(self.load(self.write("1", *names)).host(), host)
+        source = PairSource((self.write("1", "b.test"),), is_development=True)
+        self.assertIsNone(Certificates.load(source, LocalFiles(), time.time()).host())
+        empty = self.folder / "empty"
+        empty.mkdir()
+        self.assertIsNone(Certificates.load(FolderSource(empty, "listen"), LocalFiles(), time.time()).host())
 
     def test_only_context(self) -> None:
         """A connection may begin with the context that every name leads to, as long as there is one."""

@@ -51,7 +51,7 @@ export async function ask(line, feed, turn, isWaiting) {
     // 503: nothing has been pulled since livefeed started. The document that the client has stays.
     const type = {
       ...{ 200: version && (version === feed.have ? "heartbeat" : "document"), 226: version && "splices" },
-      ...{ 304: version && "heartbeat", 404: "missing", 410: "heartbeat", 503: state && "heartbeat" },
+      ...{ 304: version && "heartbeat", 404: feed.state && "missing", 410: "heartbeat", 503: state && "heartbeat" },
     }[status];
     if (!type) throw failure;
     let error = status < 400 ? null : failure;

@@ -162,8 +162,7 @@ export class Line {
       else if (this.#isPolling || this.#opening) this.#show("polling", this.#isPolling ? this.#rung : "poll");
       else if (this.state === "closed") this.#show("connecting", null);
       // One stream begins with all documents that were followed in the same moment.
-      const feeds = [...this.feeds];
-      if (feeds.every(({ state, error }) => state || error) && feeds.some(({ error }) => !error)) this.#connect();
+      if ([...this.feeds].every(({ state, error }) => state || error)) this.#connect();
     } catch (error) {
       if (feed.turn !== turn) return;
       // While the server is away, nothing is known about streams.

@@ -225,11 +225,11 @@ test("a selection tells only of its own changes, and keeps what is equal", async
 
 test("a document that is not there, expired, or not pulled yet is said to be so", async () => {
   const answers = [
-    [404, {}, null],
-    [410, { "Livefeed-State": "withdrawn" }, "withdrawn"],
-    [503, { "Livefeed-State": "stale" }, "stale"],
+    [404, {}, null, "offline"],
+    [410, { "Livefeed-State": "withdrawn" }, "withdrawn", "polling"],
+    [503, { "Livefeed-State": "stale" }, "stale", "polling"],
   ];
-  for (const [status, fields, state] of answers) {
+  for (const [status, fields, state, line] of answers) {
     server.override = (request, response) => {
       if (request.headers.upgrade) return false;
       response.writeHead(status, fields).end();
@@ -237,9 +237,24 @@ test("a document that is not there, expired, or not pulled yet is said to be so"
     };
     const feed = start({ transports: ["poll"] });
     await until(feed, () => feed.error);
-    assert.deepEqual([feed.error.status, feed.state, feed.data], [status, state, undefined]);
+    assert.deepEqual([feed.error.status, feed.state, feed.data, feed.line], [status, state, undefined, line]);
     feed.close();
   }
+});
+
+test("a page that is opened while the document is withdrawn follows by a stream, and learns at once that it is back", async () => {
+  server.state = "withdrawn";
+  server.override = (request, response) => {
+    if (request.headers.upgrade || server.state === "live") return false;
+    response.writeHead(410, { "Livefeed-State": "withdrawn" }).end();
+    return true;
+  };
+  const feed = start({ transports: ["websocket"] });
+  await until(feed, () => feed.state === "withdrawn" && server.streams.size > 0);
+  server.state = "live";
+  server.push(server.message());
+  await until(feed, () => feed.data);
+  assert.deepEqual([feed.state, feed.line], ["live", "open"]);
 });
 
 test("an older version of the same epoch is not shown again", async () => {
