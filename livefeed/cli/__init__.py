@@ -36,6 +36,7 @@
 - ``screen``: the screen of ``livefeed watch``.
 - ``serve``: the subcommand that serves a document in the foreground.
 - ``server_options``: the options of ``twistd livefeed``, as other commands take them.
+- ``settings_argument``: the argument SETTINGS of ``check``, ``doctor`` and ``replay``.
 - ``status_text``: the text of ``livefeed ctl status``.
 - ``tables``: aligned columns, colours, and escaped characters.
 - ``times``: durations and points in time on the command line.
