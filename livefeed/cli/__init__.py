@@ -35,6 +35,7 @@
 - ``replay``: the subcommand that judges a recording by the rules of a feed.
 - ``screen``: the screen of ``livefeed watch``.
 - ``serve``: the subcommand that serves a document in the foreground.
+- ``served_file``: the errors of a local file that ``serve`` tells before the start.
 - ``server_options``: the options of ``twistd livefeed``, as other commands take them.
 - ``settings_argument``: the argument SETTINGS of ``check``, ``doctor`` and ``replay``.
 - ``status_text``: the text of ``livefeed ctl status``.

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from livefeed.cli.served_file import check_path, check_source, complaint
 from livefeed.cli.server_options import add_server_options, given_options
 from livefeed.exceptions import ConfigurationError, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 HELP = "serve a document from a file or a URL, in the foreground"
 DESCRIPTION = (
@@ -37,6 +38,11 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 _OWN = ("source",)
 _ENDPOINTS = ("listen", "cert", "config")
 """The options with which the endpoints are not plain HTTP on this machine."""
+
+_REASONS = ("public-reasons", "config", "trusted-proxy")
+"""The options with which serve does not set ``--public-reasons`` itself: with a proxy, watchers are elsewhere."""
+
+_LOOPBACK = re.compile(r"(?:tcp|tls):[0-9]+:interface=(?:127\.[0-9.]+|localhost|\\:\\:1)")
 
 # As twistd does, but without the current folder in the path of modules. A file with the name of a module may be there.
 _TWISTD = ("-P", "-c", "from twisted.scripts.twistd import run; run()", "--nodaemon", "--pidfile=", "livefeed")
@@ -67,11 +73,13 @@ def run(options: argparse.Namespace) -> int:
     """
     arguments = arguments_of(options, os.environ)
     # Before the addresses are printed: nobody shall open a page that will not be there.
-    check(arguments)
+    complaints = check(arguments)
     if options.port:
         require_port(options.port)
-    for line in addresses(arguments, os.environ):
+    for line in (*_moved(options, arguments), *addresses(arguments, os.environ)):
         print(line)
+    for each in complaints:
+        print(f"  watchers see nothing yet: {each}\n")
     sys.stdout.flush()
     # Not in this process: an upgrade starts its command line again.
     os.execv(sys.executable, [sys.executable, *_TWISTD, *arguments])  # noqa: S606 - there is no shell
@@ -88,17 +96,41 @@ def arguments_of(options: argparse.Namespace, environment: Mapping[str, str]) ->
         arguments += ["--source", source_of(options.source)]
     for name, value in given_options(options, _OWN):
         arguments += [f"--{name}", value]
-    is_elsewhere = any(f"--{name}" in arguments or f"LIVEFEED_{name.upper()}" in environment for name in _ENDPOINTS)
-    if options.port is not None or not is_elsewhere:
+    if options.port is not None or not _is_set(_ENDPOINTS, arguments, environment):
         port = _free_port() if options.port is None else options.port
         arguments += ["--listen", f"tcp:{port}:interface={INTERFACE}"]
+    endpoints = _endpoints(arguments) or environment.get("LIVEFEED_LISTEN", "").split()
+    is_local = bool(endpoints) and all(map(_LOOPBACK.fullmatch, endpoints))
+    if is_local and not _is_set(_REASONS, arguments, environment):
+        # The only watchers are on this machine, and want to know why there is nothing new.
+        arguments += ["--public-reasons", "true"]
     return arguments
 
 
-def check(arguments: list[str]) -> None:
+def _is_set(names: Iterable[str], arguments: list[str], environment: Mapping[str, str]) -> bool:
+    """Tells whether one of these settings is given as an option or as a variable."""
+    variables = {f"LIVEFEED_{name.replace('-', '_').upper()}" for name in names}
+    return any(f"--{name}" in arguments for name in names) or not variables.isdisjoint(environment)
+
+
+def _endpoints(arguments: list[str]) -> list[str]:
+    return [value for name, value in pairwise(arguments) if name == "--listen"]
+
+
+def _moved(options: argparse.Namespace, arguments: list[str]) -> list[str]:
+    """Gives the line that says that the first port is in use, and which one is served on."""
+    endpoints = _endpoints(arguments)
+    if options.port is not None or any(name == "listen" for name, _ in given_options(options, _OWN)) or not endpoints:
+        return []
+    port = endpoints[-1].split(":")[1]
+    return [] if port == f"{PORTS.start}" else [f"{PORTS.start} is in use: serving on {port}"]
+
+
+def check(arguments: list[str]) -> list[str]:
     """Checks the settings and the sources, without pulling.
 
     :param arguments: the arguments for ``twistd livefeed``.
+    :returns: why files are not served as they are now; they may change.
     :raises ConfigurationError: if a source is malformed.
     :raises SystemExit: if a setting is, with one line about it.
     """
@@ -110,8 +142,11 @@ def check(arguments: list[str]) -> None:
 
     made = Options()
     made.parseOptions(arguments)
+    complaints = []
     for feed in made.settings.feeds:
-        make_source(feed.source, reactor=Clock(), max_bytes=feed.max_bytes)
+        source = make_source(feed.source, reactor=Clock(), max_bytes=feed.max_bytes)
+        complaints.append(complaint(source, feed.max_bytes))
+    return [each for each in complaints if each]
 
 
 def require_port(port: int) -> None:
@@ -133,12 +168,15 @@ def source_of(text: str) -> str:
     """Gives the source that the user means.
 
     :param text: a path, or a source with its scheme.
-    :raises ConfigurationError: if it has no scheme, and there is no such file.
+    :raises ConfigurationError: if it has no scheme, and there is no such file, or it cannot be read, or if it is a
+        recording.
     """
     path = Path(text)
     if path.is_file():
+        check_path(path)
         return f"file:{quote(text)}"
     if _SCHEME.match(text):
+        check_source(text)
         return text
     if path.is_dir():
         raise ConfigurationError(f"{shown(text)}: is a folder; name a file in it")
@@ -153,7 +191,7 @@ def addresses(arguments: list[str], environment: Mapping[str, str]) -> list[str]
     """
     if "--config" in arguments or "LIVEFEED_CONFIG" in environment:
         return []
-    endpoints = [value for name, value in pairwise(arguments) if name == "--listen"]
+    endpoints = _endpoints(arguments)
     ours = [each.split(":")[1] for each in endpoints if each.endswith(f":interface={INTERFACE}") and each[:4] == "tcp:"]
     if not ours or ours[-1] == "0":
         return []
