@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.peers
 
 NIGHT = 1_790_000_000 // NIGHT_S * NIGHT_S
-SECOND = 420
+SECOND = 478
 """The second of the night whose document is shown."""
 MOST_BYTES = 250_000
 FRAMES = range(112, NIGHT_S, 40)
