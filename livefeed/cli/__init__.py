@@ -7,6 +7,7 @@
 - ``changes``: the differences between two versions, and the lines of a document.
 - ``check``: the subcommand that does all checks of a start.
 - ``completion``: the subcommand that prints the script with which a shell completes the command line.
+- ``conflicts``: the ports and the instance that another process has, before ``serve`` starts.
 - ``ctl``: the subcommand that talks to a running livefeed: its options, and its exit codes.
 - ``desk_commands``: the commands of ``livefeed ctl`` that decide which document watchers see.
 - ``desk_text``: the text about decisions, waiting documents and alarms.

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from livefeed.cli.conflicts import require_free
 from livefeed.cli.served_file import check_path, check_source, complaint
 from livefeed.cli.server_options import add_server_options, given_options
 from livefeed.exceptions import ConfigurationError, shown
@@ -73,9 +74,9 @@ def run(options: argparse.Namespace) -> int:
     """
     arguments = arguments_of(options, os.environ)
     # Before the addresses are printed: nobody shall open a page that will not be there.
-    complaints = check(arguments)
     if options.port:
         require_port(options.port)
+    complaints = check(arguments)
     for line in (*_moved(options, arguments), *addresses(arguments, os.environ)):
         print(line)
     for each in complaints:
@@ -127,11 +128,11 @@ def _moved(options: argparse.Namespace, arguments: list[str]) -> list[str]:
 
 
 def check(arguments: list[str]) -> list[str]:
-    """Checks the settings and the sources, without pulling.
+    """Checks the settings, the sources, the ports and the instance, without pulling.
 
     :param arguments: the arguments for ``twistd livefeed``.
     :returns: why files are not served as they are now; they may change.
-    :raises ConfigurationError: if a source is malformed.
+    :raises ConfigurationError: if a source is malformed, or another process has a port or the instance.
     :raises SystemExit: if a setting is, with one line about it.
     """
     # Imported here: the other subcommands start without Twisted.
@@ -142,6 +143,7 @@ def check(arguments: list[str]) -> list[str]:
 
     made = Options()
     made.parseOptions(arguments)
+    require_free(made.settings, os.environ)
     complaints = []
     for feed in made.settings.feeds:
         source = make_source(feed.source, reactor=Clock(), max_bytes=feed.max_bytes)
