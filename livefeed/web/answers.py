@@ -138,7 +138,8 @@ def problem(
     :param more: further members (RFC 9457, 3.2).
     """
     facts = {"type": kind.path, "title": kind.title, "status": kind.status, "detail": detail, **(more or {})}
-    body = msgspec.json.encode(facts)
+    # With a line end: otherwise the prompt of a shell stands behind the text that curl shows.
+    body = msgspec.json.encode(facts) + b"\n"
     return [(b"Content-Type", b"application/problem+json"), (b"Cache-Control", b"no-store")], body
 
 
