@@ -7,6 +7,7 @@
 - ``changes``: the differences between two versions, and the lines of a document.
 - ``check``: the subcommand that does all checks of a start.
 - ``completion``: the subcommand that prints the script with which a shell completes the command line.
+- ``conflicts``: the ports and the instance that another process has, before ``serve`` starts.
 - ``connect_option``: the option of commands that connects to another place than the URL's.
 - ``ctl``: the subcommand that talks to a running livefeed: its options, and its exit codes.
 - ``desk_commands``: the commands of ``livefeed ctl`` that decide which document watchers see.
@@ -39,7 +40,9 @@
 - ``replay``: the subcommand that judges a recording by the rules of a feed.
 - ``screen``: the screen of ``livefeed watch``.
 - ``serve``: the subcommand that serves a document in the foreground.
+- ``served_file``: the errors of a local file that ``serve`` tells before the start.
 - ``server_options``: the options of ``twistd livefeed``, as other commands take them.
+- ``settings_argument``: the argument SETTINGS of ``check``, ``doctor`` and ``replay``.
 - ``status_text``: the text of ``livefeed ctl status``.
 - ``tables``: aligned columns, colours, and escaped characters.
 - ``times``: durations and points in time on the command line.
