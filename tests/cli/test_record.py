@@ -205,6 +205,20 @@ class RecordTests(RecordTestCase):
         self.assertEqual(self.record([], feed="http://h:8080/"), 1)
         self.assertIn("nothing was recorded", self.errors.getvalue())
 
+    def test_other_endpoint(self) -> None:
+        """The list of feeds and the feed are asked for there."""
+        endpoints = []
+
+        def get(requests: Requests, fields: dict[str, str]) -> Response:
+            endpoints.append(requests.address.endpoint)
+            return Response(200, {}, b'{"feeds": [{"path": "/live/results"}]}')
+
+        self.patch(Requests, "get", get)
+        updates = [shown("[1]", state=State.ENDED)]
+        self.assertEqual(self.record(updates, "--connect", "127.0.0.1:8443", feed="https://h/"), 0)
+        self.assertEqual(endpoints, [("127.0.0.1", 8443)])
+        self.assertEqual((self.asked["url"], self.asked["connect"]), ("https://h/live/results", "127.0.0.1:8443"))
+
     @staticmethod
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt

@@ -221,6 +221,9 @@ class RunTests(ServeTestCase):
             port = str(taken.getsockname()[1])
             self.assertEqual(main(["serve", "demo:", "--port", port]), 1)
             self.assertIn(f"--port: {port} is in use", errors.getvalue())
+            # The command line is not wrong: it works once the other process has ended.
+            self.assertEqual(main(["serve", "demo:", "--listen", f"tcp:{port}:interface={serve.INTERFACE}"]), 1)
+            self.assertIn(f"{serve.INTERFACE}: Address already in use", errors.getvalue())
         for given, why in (
             (["redis://127.0.0.1/0"], "the key is missing"),
             (["ftp://example.org/x"], "unknown scheme"),

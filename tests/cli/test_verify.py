@@ -110,6 +110,10 @@ class VerifyTests(SynchronousTestCase):
         self.endpoints.clear()
         self.verify("--connect", "127.0.0.1:8080", "--keys", "http://other/-/keys")
         self.assertEqual(self.endpoints, [("other", 80), ("127.0.0.1", 8080)])
+        self.endpoints.clear()
+        self.answers["/-/feeds.json"] = Answer(200, {}, b'{"feeds": [{"path": "/live/feed"}]}')
+        self.with_file("--connect", "127.0.0.1:8080", url="http://h/")
+        self.assertEqual(self.endpoints, [("127.0.0.1", 8080)] * 2)
 
     def test_keys_of_the_server(self) -> None:
         """Without keys, those of the server are taken, with a warning."""
