@@ -263,3 +263,13 @@ class PortTests(SynchronousTestCase):
             error = self.assertRaises(ConfigurationError, serve._free_port)
             self.assertIn("--port", str(error))
         self.assertEqual(serve._free_port(), port)
+
+    def test_port_that_cannot_be_taken(self) -> None:
+        """The message says why."""
+
+        def refuse(port: int) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        self.patch(serve, "_bind", refuse)
+        error = self.assertRaises(ConfigurationError, serve.require_port, 80)
+        self.assertEqual(str(error), "--port: 80 cannot be taken: Permission denied")

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from livefeed.cli.settings_argument import refuse_document
+from livefeed.cli.settings_argument import add_settings_argument, refuse_document
 from livefeed.exceptions import ConfigurationError
+
+
+class ArgumentTests(SynchronousTestCase):
+    """The argument itself."""
+
+    def test_argument(self) -> None:
+        """It may be left out."""
+        parser = argparse.ArgumentParser(prog="p")
+        add_settings_argument(parser, ", as --config")
+        self.assertIsNone(parser.parse_args([]).file)
+        self.assertEqual(parser.parse_args(["a.toml"]).file, "a.toml")
+        self.assertRegex(parser.format_help(), r"SETTINGS +the file of settings, as --config\n")
 
 
 class DocumentTests(SynchronousTestCase):
