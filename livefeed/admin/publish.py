@@ -124,7 +124,9 @@ class FeedsResource(Node):
         """IResource API."""
         found = self._feeds.get(path.decode("ascii", "replace"))
         if found is None:
-            return _Refused(problems.NOT_FOUND, "There is no feed by this name.")
+            names = ", ".join(sorted(name for name, feed in self._feeds.items() if feed.store is not None)) or "none"
+            why = f"There is no feed by this name; those with the source store: are {names}."
+            return _Refused(problems.NOT_FOUND, why)
         if found.store is None:
             why = f"The document of this feed comes from {found.source_name}. Only a feed with the source store: is "
             return _Refused(operator_problems.NOT_PUBLISHED_HERE, f"{why}published here.")

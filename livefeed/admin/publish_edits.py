@@ -75,7 +75,9 @@ class Conditions:
             stored = "there is no document" if not version else "another one is stored"
             raise EditRefusedError(PRECONDITION_FAILED, f"If-Match does not name the stored document: {stored}.")
         if version and matching_tag(listed_tags(self.if_none_match), [etag]) is not None:
-            raise EditRefusedError(PRECONDITION_FAILED, "If-None-Match names the stored document.")
+            is_any = (self.if_none_match or b"").strip() == b"*"
+            why = "A document is stored already." if is_any else "If-None-Match names the stored document."
+            raise EditRefusedError(PRECONDITION_FAILED, why)
 
 
 def replacement(data: bytes, max_bytes: int) -> Callable[[View], bytes | Unchanged]:

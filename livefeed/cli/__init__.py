@@ -7,6 +7,7 @@
 - ``changes``: the differences between two versions, and the lines of a document.
 - ``check``: the subcommand that does all checks of a start.
 - ``completion``: the subcommand that prints the script with which a shell completes the command line.
+- ``conflicts``: the ports and the instance that another process has, before ``serve`` starts.
 - ``connect_option``: the option of commands that connects to another place than the URL's.
 - ``ctl``: the subcommand that talks to a running livefeed: its options, and its exit codes.
 - ``desk_commands``: the commands of ``livefeed ctl`` that decide which document watchers see.
@@ -19,6 +20,7 @@
 - ``explain``: the subcommand that says what a problem, a setting or another name means.
 - ``explained``: the meanings of alarms, states, metrics, close codes and log lines.
 - ``feed_choice``: the choice of a feed of a file of settings.
+- ``feed_url``: the URL of a feed, or of a server with one feed.
 - ``keys``: the subcommand that makes and rotates the keys of statements.
 - ``main``: the choice of the subcommand, errors and exit codes.
 - ``numbers``: numbers on the command line.
@@ -38,7 +40,9 @@
 - ``replay``: the subcommand that judges a recording by the rules of a feed.
 - ``screen``: the screen of ``livefeed watch``.
 - ``serve``: the subcommand that serves a document in the foreground.
+- ``served_file``: the errors of a local file that ``serve`` tells before the start.
 - ``server_options``: the options of ``twistd livefeed``, as other commands take them.
+- ``settings_argument``: the argument SETTINGS of ``check``, ``doctor`` and ``replay``.
 - ``status_text``: the text of ``livefeed ctl status``.
 - ``tables``: aligned columns, colours, and escaped characters.
 - ``times``: durations and points in time on the command line.

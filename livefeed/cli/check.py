@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 from livefeed.checks import Problem, StartChecks
 from livefeed.cli.feed_choice import add_feed_option, chosen_feed
 from livefeed.cli.reactor import run_until_done
+from livefeed.cli.settings_argument import add_settings_argument, refuse_document
 from livefeed.cli.tried_document import HELD, UNREADABLE, try_document
 from livefeed.config.settings import Layers
 
@@ -39,7 +40,7 @@ _LINE = re.compile(r"(.*):([0-9]{1,9}): ")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the subcommand."""
-    parser.add_argument("file", nargs="?", metavar="FILE", help="the file of settings [default: $LIVEFEED_CONFIG]")
+    add_settings_argument(parser, " [default: $LIVEFEED_CONFIG]")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--strict", action="store_true", help="exit with 1 for warnings, too")
     parser.add_argument("--pull", action="store_true", help="pull each source once, and show what it gives")
@@ -54,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Does the checks, prints the problems, or what would be served, and gives the exit code."""
+    refuse_document(options.file or os.environ.get("LIVEFEED_CONFIG"), "livefeed check", "its option --document")
     layers = Layers({} if options.file is None else {"config": options.file}, dict(os.environ), Path.cwd())
     settings, errors = layers.read_all()
     if options.document is not None:

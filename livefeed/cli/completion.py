@@ -101,7 +101,7 @@ def _help_of(action: argparse._SubParsersAction[argparse.ArgumentParser], name: 
 
 def _is_path(action: argparse.Action) -> bool:
     """Tells whether the value of an argument is a file or a folder, or can be one."""
-    return action.type is Path or not {"FILE", "DOCUMENT"}.isdisjoint(str(action.metavar).split("|"))
+    return action.type is Path or not {"FILE", "DOCUMENT", "SETTINGS"}.isdisjoint(str(action.metavar).split("|"))
 
 
 def _values_of_twistd() -> dict[str, list[str] | None]:

@@ -21,14 +21,15 @@ _COLOURS: dict[Level, Colour] = {"ok": "good", "note": "strong", "warning": "war
 _SYSCTL = "sysctl -w "
 
 
-def report_lines(title: str, sections: Sequence[Section], *, in_colour: bool) -> Iterator[str]:
+def report_lines(heads: Sequence[str], sections: Sequence[Section], *, in_colour: bool) -> Iterator[str]:
     """Gives the lines of the report.
 
-    :param title: the first line.
+    :param heads: the lines above the sections, of which the first is the title.
     :param in_colour: whether colours are wanted.
     """
     painter = Painter(in_colour)
-    yield painter.paint(title, "strong")
+    yield painter.paint(heads[0], "strong")
+    yield from heads[1:]
     findings = [finding for section in sections for finding in section.findings]
     for section in sections:
         yield ""

@@ -96,9 +96,9 @@ class Answer:
         if http.client.OK <= self.status <= http.client.ACCEPTED:
             return report
         refusal = report if isinstance(report, dict) else {}
-        raise CommandError(
-            f"{refusal.get('detail') or f'livefeed has answered {self.status}'}{_more(refusal.get('type'))}"
-        )
+        detail, more = refusal.get("detail") or f"livefeed has answered {self.status}", _more(refusal.get("type"))
+        # The detail is a sentence, and its full stop would stand before the semicolon.
+        raise CommandError(f"{str(detail).removesuffix('.') if more else detail}{more}")
 
 
 def _more(kind: Any) -> str:

@@ -79,13 +79,17 @@ def arguments_of(words: list[str]) -> dict[str, Any]:
     return {**arguments, action: values[0] if values else True}
 
 
-def lines(_: Client, report: Any, __: argparse.Namespace, painter: Painter) -> list[str]:
+def lines(_: Client, report: Any, options: argparse.Namespace, painter: Painter) -> list[str]:
     """Gives the lines about the report."""
     feed, state = printable(str(report.get("feed"))), str(report.get("playing"))
     speed = f"{report.get('speed'):g} times the speed of the night" if report.get("speed") != 1 else "as fast as then"
     shown = [f"{feed} is {painter.paint(printable(state), 'good' if state == 'playing' else 'warning')}, {speed}"]
     position_s, length_s = report.get("position_s"), report.get("length_s")
-    if position_s is not None:
+    sought = arguments_of(options.words).get("seek")
+    if sought is not None:
+        # The report still has the version before, and may have its position.
+        shown.append(f"  seeking  to {printable(sought)}: watchers see the version of that time in a moment")
+    elif position_s is not None:
         began_at = datetime.fromisoformat(str(report.get("began_at"))).timestamp()
         where = f"{duration(position_s)} of {duration(length_s)}"
         shown.append(

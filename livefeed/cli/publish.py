@@ -140,11 +140,26 @@ def _publish(client: Client, options: argparse.Namespace, document: bytes) -> An
         check_supported(client)
         tell_note(options.at)
         fields["Livefeed-Publish-At"] = options.at.rfc3339
-    return client.put(f"/feeds/{quote(feed, safe='')}", document, fields)
+    answer = client.put(f"/feeds/{quote(feed, safe='')}", document, fields)
+    if options.feed and answer.status in (http.client.NOT_FOUND, http.client.METHOD_NOT_ALLOWED):
+        # The public port has no such path either, and knows nothing of the operator's.
+        _feeds(client)
+    return answer
+
+
+def _feeds(client: Client) -> Answer:
+    """Asks for the feeds.
+
+    :raises CommandError: if there is no answer, or the port is not that of the operator.
+    """
+    answer = client.get("/feeds")
+    if answer.status == http.client.NOT_FOUND:
+        raise CommandError(f"{client.place}: this is not the operator's port; --url takes an endpoint of --admin")
+    return answer
 
 
 def _only_feed(client: Client) -> str:
-    feeds = client.get("/feeds").report()
+    feeds = _feeds(client).report()
     names = [str(each.get("feed")) for each in feeds if isinstance(each, dict)] if isinstance(feeds, list) else []
     if not names:
         raise CommandError("no feed of this livefeed has the source store:")

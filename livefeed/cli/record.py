@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import os
 import signal
 import sys
@@ -17,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from livefeed import __version__, clocks
 from livefeed.cli.connect_option import add_connect_option
+from livefeed.cli.feed_url import feed_address
 from livefeed.cli.operator_client import OperatorClient
 from livefeed.cli.operator_options import FAILED, WRONG_USE, add_instance_arguments, chosen_socket, exit_code_of
 from livefeed.cli.record_session import Session
-from livefeed.cli.tables import count, duration, printable
+from livefeed.cli.tables import count, counted, duration, printable
 from livefeed.cli.token_file import token_in
 from livefeed.client.address import Address
 from livefeed.client.token import Token
@@ -39,8 +41,8 @@ HELP = "record all versions of a feed in a file"
 DESCRIPTION = (
     "Follows a feed by its URL, or a feed of a livefeed on this machine by its name, and writes each version to a file "
     "as soon as it comes. It connects again after each interruption, and ends at Ctrl-C, after --for, or when the feed "
-    "has ended. Exit codes: 0 done; 1 the feed cannot be followed, or a version could not be written; 2 the command "
-    "line is wrong; 3 no livefeed runs there."
+    "has ended. Exit codes: 0 done; 1 the feed cannot be followed, no version has come, or one could not be written; 2 "
+    "the command line is wrong; 3 no livefeed runs there."
 )
 
 SYNC_S = 10.0
@@ -62,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--for", dest="for_s", type=_span, metavar="TIME", help="end after this time, such as 1h or 90m"
     )
+    parser.add_argument("--wait", action="store_true", help="go on trying if the server cannot be reached at first")
     parser.add_argument("--append", action="store_true", help="go on with a recording, if there is one")
     parser.add_argument(
         "--max-bytes", type=_bytes, default=MAX_BYTES, metavar="N", help="end at this size [default: 16 GiB]"
@@ -97,26 +100,35 @@ def run(options: argparse.Namespace) -> int:
         # Before a file is made.
         import_module("livefeed.client.asyncio")
     try:
-        url, name, verify = _address(options)
+        url, verify = _url(options)
+        address = Address.of(url, connect=options.connect)
         if options.token_file is not None:
             # Before a file is made: a wrong file of the token is a mistake of the command line.
-            Token.of(token_in(options.token_file), Address.of(url, connect=options.connect))
-        recorder = Recorder(options.file)
-        if options.append and os.path.lexists(options.file):
-            recorder.resume(name)
-        else:
-            recorder.begin(clocks.wall(), feed=name, source=url, by=f"livefeed {__version__}")
+            Token.of(token_in(options.token_file), address)
     except CommandError as error:
         print(f"livefeed: {error}", file=sys.stderr)
         return exit_code_of(error)
     except FollowError as error:
         print(f"livefeed: {error}", file=sys.stderr)
         return WRONG_USE
+    try:
+        wait_s = (options.for_s or math.inf) if options.wait else 0.0
+        address = feed_address(url, address, options.cacert, verify=verify, wait_s=wait_s)
+    except KeyboardInterrupt:
+        print("livefeed: nothing was recorded: the server was not reached", file=sys.stderr)
+        return FAILED
+    name = address.path.rpartition("/")[2] or address.host
+    recorder = Recorder(options.file)
+    start = partial(recorder.begin, feed=name, source=address.url, by=f"livefeed {__version__}")
+    if options.append and os.path.lexists(options.file):
+        recorder.resume(name)
+    else:
+        recorder.check()
     display = _Display(printable(name), printable(str(options.file)), sys.stderr.isatty())
-    session = Session(recorder, clocks.monotonic, clocks.wall, display.tell)
+    session = Session(recorder, start, clocks.monotonic, clocks.wall, display.tell)
     why = ""
     try:
-        why = asyncio.run(_record(url, options, session, display, verify=verify))
+        why = asyncio.run(_record(address.url, options, session, display, verify=verify))
     except LivefeedError as error:
         display.tell(str(error))
         return FAILED
@@ -124,19 +136,22 @@ def run(options: argparse.Namespace) -> int:
         # In any case, and after the last version: without the end, the recording would look interrupted.
         is_ended = session.end()
         display.clear()
+    if not session.is_heard:
+        display.tell(f"nothing was recorded: {why}, and no version has come{display.problem}")
+        return FAILED
     _report(options, session, why)
     return FAILED if session.lost or not is_ended else 0
 
 
-def _address(options: argparse.Namespace) -> tuple[str, str, bool]:
-    """Gives the URL to follow, the name of the feed, and whether the server's certificate is checked.
+def _url(options: argparse.Namespace) -> tuple[str, bool]:
+    """Gives the URL to follow, and whether the server's certificate is checked.
 
     :raises CommandError: if a name was given, and no such feed can be followed on this machine.
     :raises FollowError: if the URL is none.
     """
     if "://" in options.feed:
-        address = Address.of(options.feed)
-        return address.url, address.path.rpartition("/")[2] or address.host, not options.insecure
+        Address.of(options.feed)
+        return options.feed, not options.insecure
     path = chosen_socket(options)
     report = OperatorClient(path, _STATUS_S).get("/status").report()
     names = [str(each.get("name")) for each in report.get("feeds", [])]
@@ -148,7 +163,7 @@ def _address(options: argparse.Namespace) -> tuple[str, str, bool]:
             if found is not None and found[0] == wanted:
                 host = _host_of(str(description))
                 # The certificate is for another name, and the connection does not leave this machine.
-                return f"{wanted}://{host}:{found[1]}/{options.feed}", options.feed, False
+                return f"{wanted}://{host}:{found[1]}/{options.feed}", False
     raise CommandError("that livefeed listens on no port of this machine by itself; give the URL of the feed")
 
 
@@ -205,8 +220,14 @@ async def _record(url: str, options: argparse.Namespace, session: Session, displ
 async def _follow(feed: Any, options: argparse.Namespace, session: Session, display: _Display) -> str:
     """Follows the feed until it has ended or the file is large enough. The observer of the feed writes."""
     async with feed:
+        was_reached = options.wait
         async for update in feed:
+            if not was_reached and update.line is Line.OFFLINE:
+                raise FollowError(update.problem)
+            was_reached = was_reached or update.line in (Line.OPEN, Line.POLLING)
             display.show(update)
+            if session.refusal is not None:
+                raise session.refusal
             if update.state is State.ENDED:
                 return "the feed has ended"
             if session.recorder.size >= options.max_bytes:
@@ -253,6 +274,11 @@ class _Display:
         self.clear()
         print(f"livefeed: {self.file}: {text}", file=sys.stderr, flush=True)
 
+    @property
+    def problem(self) -> str:
+        """Why the line is not open, behind a colon; ``""`` if it is."""
+        return f": {printable(self._last[2])}" if self._last is not None and self._last[2] else ""
+
     def show(self, update: Update[Any]) -> None:
         """Shows a change of the state or of the line."""
         now = (update.state_name, update.line, update.problem)
@@ -270,7 +296,7 @@ class _Display:
         """Shows how far the recording is."""
         place = session.recorder.place
         text = (
-            f"{time.strftime('%H:%M:%S')}  {count(place.versions)} versions, {count(session.recorder.size)} bytes, "
+            f"{time.strftime('%H:%M:%S')}  {counted(place.versions, 'version')}, {count(session.recorder.size)} bytes, "
             f"{session.state or 'waiting'}, age {duration(age_s)}"
         )
         if self.is_terminal:
@@ -302,8 +328,11 @@ def _report(options: argparse.Namespace, session: Session, why: str) -> None:
         print(json.dumps(report), flush=True)
         return
     lost = f"; {count(session.lost)} could not be written" if session.lost else ""
+    recorded = f"{counted(session.written, 'version')} {'was' if session.written == 1 else 'were'} recorded{lost}"
+    # Of a recording that has gone on, or was written by another command before.
+    all_of_it = f"; it has {count(place.versions)}" if place.versions != session.written else ""
     print(
-        f"{printable(str(options.file))}: {count(session.written)} versions were recorded{lost}; it has "
-        f"{count(place.versions)} in {duration(place.elapsed_s)}; last hash {place.chain.decode()}; ended since {why}",
+        f"{printable(str(options.file))}: {recorded}{all_of_it} in {duration(place.elapsed_s)}; last hash "
+        f"{place.chain.decode()}; ended since {why}",
         flush=True,
     )

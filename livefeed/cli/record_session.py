@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from livefeed.client.update import State
 from livefeed.document.recording import Facts
 from livefeed.document.snapshot import Sequence, version_of
+from livefeed.exceptions import RecordingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,17 +28,21 @@ MAX_DIGITS = 18
 class Session:
     """Writes each version and each change of state.
 
-    :ivar recorder: the file, which is open.
+    :ivar recorder: the file, which is open if the recording goes on with it.
+    :ivar start: makes the file, given the seconds since 1970. It is called with the first version.
     :ivar clock: a clock that is never set, in seconds.
     :ivar wall: the time of day, in seconds since 1970.
     :ivar tell: shows a line to the operator.
     :ivar written: the number of versions that this session has written.
     :ivar lost: the number of versions that could not be written.
     :ivar state: the state of the feed, as its name; empty before it was heard.
+    :ivar is_heard: whether a document has come, which the file may have already.
+    :ivar refusal: the reason why the file could not be made; ``None`` if it was, or no version has come.
     """
 
     # required parameters
     recorder: Recorder
+    start: Callable[[float], object]
     clock: Callable[[], float]
     wall: Callable[[], float]
     tell: Callable[[str], object]
@@ -46,6 +51,8 @@ class Session:
     written: int = 0
     lost: int = 0
     state: str = ""
+    is_heard: bool = False
+    refusal: RecordingError | None = None
     _is_broken: bool = False
     _last_s: float = field(init=False)  # when the last record was written, by the clock
 
@@ -56,8 +63,19 @@ class Session:
 
     def take(self, shown: Shown) -> None:
         """Writes a version, or a change of state."""
-        if shown.state is State.WAITING:
+        if shown.state is State.WAITING or self.refusal is not None:
             return
+        self.is_heard = self.is_heard or shown.content is not None
+        if not self.recorder.is_open:
+            if shown.content is None:
+                # The file is made with the first version: a command that failed leaves none.
+                return
+            try:
+                self.start(self.wall())
+            except RecordingError as error:
+                self.refusal = error
+                return
+            self._last_s = self.clock()
         state = shown.unknown_state or shown.state.value
         why = shown.reason or shown.problem
         if shown.content is not None:
@@ -76,11 +94,15 @@ class Session:
             self.state = state
 
     def end(self) -> bool:
-        """Writes the end, and closes the file. Returns whether that worked."""
+        """Writes the end, and closes the file if there is one. Returns whether that worked."""
+        if not self.recorder.is_open:
+            return self.refusal is None
         return self._attempt(self.recorder.end)
 
     def sync(self) -> bool:
         """Has everything that was written survive a loss of power. Returns whether that worked. It may block."""
+        if not self.recorder.is_open:
+            return True
         try:
             self.recorder.sync()
         except OSError as error:

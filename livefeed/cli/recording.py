@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from livefeed.cli.recorded_statements import RecordedStatements
-from livefeed.cli.tables import Cell, Painter, count, duration, printable, wants_colour
+from livefeed.cli.tables import Cell, Painter, count, counted, duration, printable, wants_colour
 from livefeed.document.exact_json import encode
 from livefeed.document.timestamps import timestamp
 from livefeed.exceptions import FollowError, RecordingError
@@ -126,7 +126,7 @@ def _lines_of(contents: Contents) -> list[str]:
         ("recorded by", beginning.by or "-"),
         ("begins", clock_of(beginning.at)),
         ("ends", f"{clock_of(beginning.at + contents.length_s)}, after {duration(contents.length_s)}"),
-        ("versions", f"{count(contents.versions)}, {count(contents.states)} changes of state"),
+        ("versions", f"{count(contents.versions)}, {counted(contents.states, 'change')} of state"),
         ("size", f"{count(contents.bytes)} bytes, for documents of {count(contents.document_bytes)} bytes together"),
         ("ending", _ending_of(contents)),
     ]
@@ -136,7 +136,8 @@ def _lines_of(contents: Contents) -> list[str]:
 
 def _ending_of(contents: Contents) -> str:
     if contents.ending is Ending.COMPLETE:
-        return "complete"
+        # The lines of the records alone were read, and no document.
+        return "complete; not verified: livefeed recording verify reads all of it"
     return (
         f"{contents.why_not_complete}: it was cut, its writer was killed, or it is still being written; everything "
         "before is whole"
@@ -161,11 +162,10 @@ def _verify(recording: Recording, options: argparse.Namespace) -> int:
         signed = {} if statements is None else {"signed": statements.verified, "why_not_signed": why_not_signed}
         print(json.dumps(report | signed, indent=2))
     elif is_complete:
-        print(
-            f"whole: {count(place.versions)} versions in {duration(place.elapsed_s)}; last hash {place.chain.decode()}"
-        )
+        versions = counted(place.versions, "version")
+        print(f"whole: {versions} in {duration(place.elapsed_s)}; last hash {place.chain.decode()}")
         if statements is not None and not why_not_signed:
-            print(f"signed: {count(statements.verified)} versions, in this order")
+            print(f"signed: {counted(statements.verified, 'version')}, in this order")
     if damage or why_not_signed:
         print(f"livefeed: {damage or f'{options.file}: {why_not_signed}'}", file=sys.stderr)
         return FAILED
@@ -244,7 +244,7 @@ def _export(recording: Recording, options: argparse.Namespace) -> int:
         return _export_all(recording, options.output)
     found = _find(recording, options)
     if found is None or found.data is None:
-        print(f"livefeed: {options.file}: there is no such version", file=sys.stderr)
+        print(f"livefeed: {options.file}: there is no such version{_range_of(recording, options)}", file=sys.stderr)
         return NOT_FOUND
     with _Output(options.output) as output:
         output.write(found.data)
@@ -252,6 +252,14 @@ def _export(recording: Recording, options: argparse.Namespace) -> int:
         head = found.head
         print(f"version {head.version}, number {found.number}, of {clock_of(found.at)}: {count(len(found.data))} bytes")
     return DONE
+
+
+def _range_of(recording: Recording, options: argparse.Namespace) -> str:
+    """Gives the numbers that a user can name, if one was named that is none."""
+    if options.number is None:
+        return ""
+    versions = recording.scan().versions
+    return f" {options.number}: the versions are 1 to {versions}" if versions else ": it has no versions"
 
 
 def _find(recording: Recording, options: argparse.Namespace) -> Entry | None:

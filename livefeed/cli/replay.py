@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from livefeed.cli.feed_choice import add_feed_option, chosen_feed
+from livefeed.cli.settings_argument import add_settings_argument, refuse_document
 from livefeed.cli.tables import count, duration, printable
 from livefeed.config.settings import Layers
 from livefeed.document.gate import check_document
@@ -49,13 +50,14 @@ VERSION_CHARACTERS = 12
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the subcommand."""
     parser.add_argument("recording", type=Path, metavar="RECORDING", help="the recording")
-    parser.add_argument("file", nargs="?", metavar="FILE", help="the file of settings [default: $LIVEFEED_CONFIG]")
+    add_settings_argument(parser, " [default: $LIVEFEED_CONFIG]")
     add_feed_option(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object for each document that is not shown")
 
 
 def run(options: argparse.Namespace) -> int:
     """Judges the recording, prints what would not have been shown, and gives the exit code."""
+    refuse_document(options.file or os.environ.get("LIVEFEED_CONFIG"), "livefeed replay", "livefeed plan")
     layers = Layers({} if options.file is None else {"config": options.file}, dict(os.environ), Path.cwd())
     feed = chosen_feed(options, layers.read().feeds)
     if not feed.rules:

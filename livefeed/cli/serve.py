@@ -15,13 +15,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from livefeed.cli.conflicts import require_free
 from livefeed.cli.document_file import read_document
+from livefeed.cli.served_file import check_path, check_source, complaint
 from livefeed.cli.server_options import add_server_options, given_options
 from livefeed.config.layers import MAX_FILE_BYTES
 from livefeed.exceptions import ConfigurationError, MissingExtraError, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+    from livefeed.config.settings import Settings
 
 HELP = "serve a document from a file or a URL, in the foreground"
 DESCRIPTION = (
@@ -39,6 +43,11 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 _OWN = ("source",)
 _ENDPOINTS = ("listen", "cert", "config")
 """The options with which the endpoints are not plain HTTP on this machine."""
+
+_REASONS = ("public-reasons", "config", "trusted-proxy")
+"""The options with which serve does not set ``--public-reasons`` itself: with a proxy, watchers are elsewhere."""
+
+_LOOPBACK = re.compile(r"(?:tcp|tls):[0-9]+:interface=(?:127\.[0-9.]+|localhost|\\:\\:1)")
 
 # As twistd does, but without the current folder in the path of modules. A file with the name of a module may be there.
 _TWISTD = ("-P", "-c", "from twisted.scripts.twistd import run; run()", "--nodaemon", "--pidfile=", "livefeed")
@@ -65,13 +74,14 @@ def run(options: argparse.Namespace) -> int:
     """Prints the addresses, and serves until the process is told to stop.
 
     :returns: never: the process becomes ``twistd``, whose exit code is 0 after SIGTERM, and 1 after an error.
-    :raises ConfigurationError: if the file does not exist, no port is free, or a source is malformed.
+    :raises ConfigurationError: if the file does not exist, no port is free, another process has a port or the instance,
+        or a source is malformed.
     :raises SystemExit: if a setting is malformed; with 2 if it, or the source, is on the command line.
     """
     arguments = arguments_of(options, os.environ)
     try:
         # Before the addresses are printed: nobody shall open a page that will not be there.
-        check(arguments)
+        settings, complaints = check(arguments)
     except (ConfigurationError, SystemExit) as error:
         why = str(error).removeprefix("livefeed: ")
         # Otherwise the message begins with the variable or the file, or a package is missing.
@@ -80,8 +90,11 @@ def run(options: argparse.Namespace) -> int:
         raise
     if options.port:
         require_port(options.port)
-    for line in addresses(arguments, os.environ):
+    require_free(settings, os.environ)
+    for line in (*_moved(options, arguments), *addresses(arguments, os.environ)):
         print(line)
+    for each in complaints:
+        print(f"  watchers see nothing yet: {each}\n")
     sys.stdout.flush()
     # Not in this process: an upgrade starts its command line again.
     os.execv(sys.executable, [sys.executable, *_TWISTD, *arguments])  # noqa: S606 - there is no shell
@@ -98,17 +111,41 @@ def arguments_of(options: argparse.Namespace, environment: Mapping[str, str]) ->
         arguments += ["--source", source_of(options.source)]
     for name, value in given_options(options, _OWN):
         arguments += [f"--{name}", value]
-    is_elsewhere = any(f"--{name}" in arguments or f"LIVEFEED_{name.upper()}" in environment for name in _ENDPOINTS)
-    if options.port is not None or not is_elsewhere:
+    if options.port is not None or not _is_set(_ENDPOINTS, arguments, environment):
         port = _free_port() if options.port is None else options.port
         arguments += ["--listen", f"tcp:{port}:interface={INTERFACE}"]
+    endpoints = _endpoints(arguments) or environment.get("LIVEFEED_LISTEN", "").split()
+    is_local = bool(endpoints) and all(map(_LOOPBACK.fullmatch, endpoints))
+    if is_local and not _is_set(_REASONS, arguments, environment):
+        # The only watchers are on this machine, and want to know why there is nothing new.
+        arguments += ["--public-reasons", "true"]
     return arguments
 
 
-def check(arguments: list[str]) -> None:
+def _is_set(names: Iterable[str], arguments: list[str], environment: Mapping[str, str]) -> bool:
+    """Tells whether one of these settings is given as an option or as a variable."""
+    variables = {f"LIVEFEED_{name.replace('-', '_').upper()}" for name in names}
+    return any(f"--{name}" in arguments for name in names) or not variables.isdisjoint(environment)
+
+
+def _endpoints(arguments: list[str]) -> list[str]:
+    return [value for name, value in pairwise(arguments) if name == "--listen"]
+
+
+def _moved(options: argparse.Namespace, arguments: list[str]) -> list[str]:
+    """Gives the line that says that the first port is in use, and which one is served on."""
+    endpoints = _endpoints(arguments)
+    if options.port is not None or any(name == "listen" for name, _ in given_options(options, _OWN)) or not endpoints:
+        return []
+    port = endpoints[-1].split(":")[1]
+    return [] if port == f"{PORTS.start}" else [f"{PORTS.start} is in use: serving on {port}"]
+
+
+def check(arguments: list[str]) -> tuple[Settings, list[str]]:
     """Checks the settings and the sources, without pulling.
 
     :param arguments: the arguments for ``twistd livefeed``.
+    :returns: the settings, and why files are not served as they are now; they may change.
     :raises ConfigurationError: if a source is malformed.
     :raises SystemExit: if a setting is, with one line about it.
     """
@@ -120,8 +157,11 @@ def check(arguments: list[str]) -> None:
 
     made = Options()
     made.parseOptions(arguments)
+    complaints = []
     for feed in made.settings.feeds:
-        make_source(feed.source, reactor=Clock(), max_bytes=feed.max_bytes)
+        source = make_source(feed.source, reactor=Clock(), max_bytes=feed.max_bytes)
+        complaints.append(complaint(source, feed.max_bytes))
+    return made.settings, [each for each in complaints if each]
 
 
 def require_port(port: int) -> None:
@@ -143,17 +183,20 @@ def source_of(text: str) -> str:
     """Gives the source that the user means.
 
     :param text: a path, or a source with its scheme.
-    :raises ConfigurationError: if it has no scheme, and there is no such file.
-    :raises CommandError: if the file cannot be read, or is a file of settings.
+    :raises ConfigurationError: if it has no scheme, and there is no such file, or it cannot be read, or if it is a
+        recording.
+    :raises CommandError: if the file is one of settings.
     """
     path = Path(text)
     if path.is_file():
+        check_path(path)
         # A document of any size, which may be wrong for the moment, is the business of the feed.
         read_document(
             text, MAX_FILE_BYTES, f"to serve what it says, write {command()} serve --config {shlex.quote(text)}"
         )
         return f"file:{quote(text)}"
     if _SCHEME.match(text):
+        check_source(text)
         return text
     if path.is_dir():
         raise ConfigurationError(f"{shown(text)}: is a folder; name a file in it")
@@ -168,7 +211,7 @@ def addresses(arguments: list[str], environment: Mapping[str, str]) -> list[str]
     """
     if "--config" in arguments or "LIVEFEED_CONFIG" in environment:
         return []
-    endpoints = [value for name, value in pairwise(arguments) if name == "--listen"]
+    endpoints = _endpoints(arguments)
     ours = [each.split(":")[1] for each in endpoints if each.endswith(f":interface={INTERFACE}") and each[:4] == "tcp:"]
     if not ours or ours[-1] == "0":
         return []

@@ -115,6 +115,11 @@ def count(number: float | None) -> str:
     return "-" if number is None else f"{number:,.0f}"
 
 
+def counted(number: int, noun: str) -> str:
+    """Gives a number of things, such as ``1 version`` and ``1,200 versions``."""
+    return f"{count(number)} {noun}{'' if number == 1 else 's'}"
+
+
 def duration(seconds: float | None) -> str:
     """Gives a duration in its two largest units; a dash for none."""
     if seconds is None:

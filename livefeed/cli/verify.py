@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from livefeed.cli.connect_option import add_connect_option
+from livefeed.cli.feed_url import feed_address
 from livefeed.client.actions import Failed
 from livefeed.client.address import Address
 from livefeed.client.failures import tls_context
@@ -89,7 +90,6 @@ def run(options: argparse.Namespace) -> int:
     """Verifies the document, and gives the exit code."""
     try:
         address = Address.of(options.url, connect=options.connect)
-        checking = Checking(address, options.cacert)
         chosen_trust(Trust({}, ""), address, is_part="#" in options.url)
     except FollowError as error:
         print(f"livefeed: {error}", file=sys.stderr)
@@ -99,15 +99,24 @@ def run(options: argparse.Namespace) -> int:
         with needed_extra("client", "livefeed verify --follow"):
             import_module("livefeed.client.asyncio")
     try:
+        address = _feed_address(options, address)
+        checking = Checking(address, options.cacert)
         trust = checking.trust(options.keys, options.feed, options.tolerance)
         print(checking.once(trust), flush=True)
-        return _follow(options, trust) if options.follow else GOOD
+        return _follow(address, options, trust) if options.follow else GOOD
     except NoAnswerError as error:
         print(f"livefeed: {error}", file=sys.stderr)
         return NO_ANSWER
     except (SignatureError, FollowError) as error:
         print(f"livefeed: {address.url} is NOT verified: {error}", file=sys.stderr)
         return REFUSED
+
+
+def _feed_address(options: argparse.Namespace, address: Address) -> Address:
+    try:
+        return feed_address(options.url, address, options.cacert)
+    except FollowError as error:
+        raise NoAnswerError(str(error)) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +161,9 @@ class Checking:
         answer = self._ask(self.address)
         if answer.status != 200:  # noqa: PLR2004
             raise NoAnswerError(f"{self.address.url} is answered with status {answer.status}: {answer.detail}")
+        why = answer.why_no_document(self.address.url)
+        if why:
+            raise SignatureError(why)
         verifier, now = Verifier(trust), monotonic()
         verifier.take(answer.signed, answer.content, now)
         why = verifier.why_not_fresh(now)
@@ -192,12 +204,12 @@ def _read(path: Path) -> bytes:
         raise NoAnswerError(f"{path}: {error.strerror}") from None
 
 
-def _follow(options: argparse.Namespace, trust: Trust) -> int:
+def _follow(address: Address, options: argparse.Namespace, trust: Trust) -> int:
     """Follows the document until something cannot be verified, and gives the exit code."""
     from livefeed.client.asyncio import follow  # noqa: PLC0415 - only this way of use needs it
 
     async def watch() -> int:
-        async with follow(options.url, cacert=options.cacert, keys=trust, connect=options.connect) as feed:
+        async with follow(address.url, cacert=options.cacert, keys=trust, connect=options.connect) as feed:
             watching = asyncio.ensure_future(watch_all(feed))
             loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
+import math
 import os
 import re
 import signal
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -19,13 +19,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from livefeed.cli.changes import changes, text_of
 from livefeed.cli.connect_option import add_connect_option
+from livefeed.cli.feed_url import feed_address
 from livefeed.cli.tables import duration, held_back, printable
 from livefeed.cli.token_file import token_in
 from livefeed.cli.until import Condition, ConditionError
-from livefeed.client.actions import Failed
 from livefeed.client.address import Address
-from livefeed.client.failures import tls_context
-from livefeed.client.http import Requests
 from livefeed.client.token import Token
 from livefeed.client.update import Line, State
 from livefeed.document.exact_json import DeltaError, decode, encode
@@ -54,10 +52,6 @@ NOT_REACHED = 3
 REDRAW_S = 0.25
 """The time between two redraws, for the age and the marks of changes."""
 
-MAX_LIST_BYTES, MAX_LISTED = 1024 * 1024, 10
-"""The largest list of feeds of a server in bytes, and the number of feeds that a message names."""
-
-_LIST = "/-/feeds.json"
 _USAGE = 2
 _SIGNALLED = 128
 # The characters that JSON may have as they are, and that terminals obey: C1 controls, line ends, directions of writing.
@@ -135,8 +129,11 @@ def run(options: argparse.Namespace) -> int:
     if is_screen:
         with needed_extra("cli", "livefeed watch without --json"):
             import_module("livefeed.cli.screen")
-    if address.target == "/":
-        address = _only_feed(address, options)
+    wait_s = (options.timeout or math.inf) if options.wait else 0.0
+    try:
+        address = feed_address(options.url, address, options.cacert, verify=not options.insecure, wait_s=wait_s)
+    except KeyboardInterrupt:
+        return _SIGNALLED + signal.SIGINT
     if options.token_file is not None:
         # Before anything is shown: a wrong file is a mistake of the command line.
         Token.of(token_in(options.token_file), address)
@@ -193,27 +190,6 @@ async def _follow(url: str, options: argparse.Namespace, output: Output) -> int:
         if not signals:
             raise
         return _SIGNALLED + signals[0]
-
-
-def _only_feed(server: Address, options: argparse.Namespace) -> Address:
-    """Gives the feed of a server that has one, for a user who names the page.
-
-    :raises FollowError: if there are several, or the server has no list of feeds.
-    """
-    listed = replace(server, target=_LIST)
-    requests = Requests(listed, tls_context(listed, options.cacert, verify=not options.insecure), MAX_LIST_BYTES)
-    answer = requests.get({})
-    requests.close()
-    if isinstance(answer, Failed):
-        raise FollowError(answer.why)
-    try:
-        paths = [str(each["path"]) for each in json.loads(answer.content)["feeds"]]
-    except (ValueError, LookupError, TypeError, RecursionError):
-        raise FollowError(f"{server.url} has no list of feeds: name the document, such as {server.url}feed") from None
-    if len(paths) != 1:
-        found = ", ".join(printable(f"{server.url}{path.removeprefix('/')}") for path in paths[:MAX_LISTED])
-        raise FollowError(f"{server.url} has {len(paths)} feeds: {found}")
-    return Address.of(f"{server.url}{paths[0].removeprefix('/')}", connect=options.connect)
 
 
 async def _watch(feed: Any, options: argparse.Namespace, output: Output) -> int:
@@ -333,6 +309,7 @@ class Redrawn:
 
     # internal state
     _live: Any = None
+    _drawn: Any = ""
     _last: Update[Any] | None = None
 
     def show(self, update: Update[Any], feed: Followed) -> None:
@@ -356,13 +333,17 @@ class Redrawn:
 
             self._live = Live(console=self.screen.console, screen=True, auto_refresh=False)
             self._live.start()
-        self._live.update(self._rendered(feed, self.screen.console.height), refresh=True)
+        self._drawn = self._rendered(feed, self.screen.console.height)
+        self._live.update(self._drawn, refresh=True)
 
     def close(self) -> None:
         """Output API."""
         if self._live is not None:
             self._live.stop()
             self._live = None
+            if self._last is not None and self._last.state is not State.WAITING:
+                # The screen of its own is gone: the last state stays, below what is there.
+                self.screen.console.print(self._drawn)
 
     def _rendered(self, feed: Followed, height: int | None) -> Any:
         return self.screen.render(feed.age_s, feed.received_bytes, time.monotonic(), height, feed.waiting_s)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from livefeed.document.pointer import PointerError, tokens_of
@@ -27,6 +27,8 @@ class Address:
     :ivar target: path and query of the document, as a request has them.
     :ivar connect_to: the host and the port that connections are made to, in place of those of the URL; ``None`` for
         those.
+    :ivar form: the end of the path that was given and that names another form of the feed, such as ``.json``; ``""`` if
+        none was.
     """
 
     is_secure: bool
@@ -34,6 +36,7 @@ class Address:
     port: int
     target: str
     connect_to: tuple[str, int] | None = None
+    form: str = field(default="", compare=False)
 
     @classmethod
     def of(cls, url: str, pointer: str = "", connect: str | None = None) -> Address:
@@ -61,10 +64,10 @@ class Address:
         if pointer and parts.fragment:
             raise FollowError(f"{shown(url)}: has a pointer already, {shown(unquote(parts.fragment))}")
         is_secure = _SCHEMES[parts.scheme]
-        path = _path(parts, pointer or unquote(parts.fragment))
+        path, form = _path(parts, pointer or unquote(parts.fragment))
         target = f"{path}?{parts.query}" if parts.query else path
         connect_to = None if connect is None else host_and_port(connect)
-        return cls(is_secure, parts.hostname, port or _PORTS[is_secure], target, connect_to)
+        return cls(is_secure, parts.hostname, port or _PORTS[is_secure], target, connect_to=connect_to, form=form)
 
     @property
     def endpoint(self) -> tuple[str, int]:
@@ -121,13 +124,15 @@ def host_and_port(text: str) -> tuple[str, int]:
     return host, port
 
 
-def _path(parts: SplitResult, pointer: str) -> str:
-    """Gives the path of the document, or of a part of it."""
-    path = quote(parts.path, safe="/%~!$&'()*+,;=:@") or "/"
+def _path(parts: SplitResult, pointer: str) -> tuple[str, str]:
+    """Gives the path of the document, or of a part of it, and the form at the end of the path that was given."""
+    given = quote(parts.path, safe="/%~!$&'()*+,;=:@") or "/"
+    path = given
     for form in _FORMS:
         path = path.removesuffix(form)
+    form = given[len(path) :]
     if not pointer:
-        return path
+        return path, form
     if not pointer.startswith("/"):
         raise FollowError(f"{shown(pointer)}: a JSON Pointer begins with a slash, such as #/results/0")
     try:
@@ -135,4 +140,4 @@ def _path(parts: SplitResult, pointer: str) -> str:
     except PointerError as error:
         raise FollowError(f"{shown(pointer)}: {error}") from None
     segments = [quote(segment, safe="~") for segment in pointer[1:].split("/")]
-    return "/".join([path.rstrip("/"), *segments])
+    return "/".join([path.rstrip("/"), *segments]), form

@@ -6,11 +6,11 @@ import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import unquote, urljoin
 
 from livefeed.client.messages import MAX_MS, MAX_REASON_LENGTH, is_version, pointers_of, sequence_of
 from livefeed.client.update import State, name_of, state_of
-from livefeed.document.exact_json import DeltaError
+from livefeed.document.exact_json import DeltaError, parse
 from livefeed.document.signature import Signed
 from livefeed.document.splices import apply_splices
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SPLICES = "livefeed-splices"
 """The instance manipulation (RFC 3229) of splices."""
 
+_PAGES = ("text/html", "application/xhtml+xml")
 _WHOLE = re.compile(r"[0-9]{1,12}\Z")
 _PAGE = re.compile(r"/-/problems/[a-z-]{1,64}")
 _MAX_TAG_LENGTH = 200
@@ -147,6 +148,24 @@ class Answer:
             return {}
         members = problem.items() if isinstance(problem, dict) else ()
         return {name: value for name, value in members if isinstance(value, str)}
+
+    def why_no_document(self, url: str) -> str:
+        """Gives the reason why the content cannot be a document, such as a page; ``""`` if it can.
+
+        A content whose version livefeed names is one, and so is JSON of any server.
+
+        :param url: the URL that was asked for.
+        """
+        if self.status != 200 or self.version is not None:  # noqa: PLR2004
+            return ""
+        kind = self.fields.get("content-type", "").partition(";")[0].strip().lower()
+        if kind in _PAGES:
+            return f"{url} is a page, not a document: name the feed, such as {urljoin(url, '/feed')}"
+        try:
+            parse(self.content)
+        except (DeltaError, RecursionError):
+            return f"{url} is not a document in JSON: name the feed, such as {urljoin(url, '/feed')}"
+        return ""
 
     def document(self, item: Item, max_bytes: int) -> bytes | None:
         """Gives the document that the answer makes of the item; ``None`` if it does not fit the item.

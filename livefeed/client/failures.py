@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 TIMEOUT_S = 10.0
 """The longest time in seconds for a connection, and for each read of an answer."""
 
+_IS_PLAIN = "; does it speak plain HTTP (http://)?"
 _UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN}
 _UNKNOWN_ISSUER = {18, 19, 20, 21}
 """The codes of OpenSSL for a certificate without a trusted authority (``X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT``, ...).
@@ -36,9 +37,7 @@ def reason_of(error: BaseException, address: Address) -> str:  # noqa: PLR0911 -
         return f"the certificate of {place} is not trusted: {error.verify_message}{hint}"
     if isinstance(error, ssl.SSLError):
         said = (error.reason or first_line(error)).lower().replace("_", " ")
-        hint = (
-            "; does it speak plain HTTP (http://)?" if said in ("wrong version number", "record layer failure") else ""
-        )
+        hint = _IS_PLAIN if said in ("wrong version number", "record layer failure") else ""
         return f"TLS with {place} failed: {said}{hint}"
     if isinstance(error, socket.gaierror):
         if error.errno in _NO_NAME:
@@ -47,7 +46,7 @@ def reason_of(error: BaseException, address: Address) -> str:  # noqa: PLR0911 -
     if isinstance(error, ConnectionRefusedError):
         return f"nothing listens at {place}"
     if isinstance(error, TimeoutError):
-        return f"{place} did not answer within {TIMEOUT_S:g} s"
+        return f"{place} did not answer within {TIMEOUT_S:g} s{_IS_PLAIN if address.is_secure else ''}"
     if isinstance(error, ConnectionError):
         return f"{place} closed the connection"
     if isinstance(error, OSError) and error.errno in _UNREACHABLE:
@@ -60,9 +59,9 @@ def tls_context(address: Address, cacert: str | Path | None = None, *, verify: b
 
     :param cacert: a PEM file with the authorities that are trusted, instead of those of the system.
     :param verify: whether the certificate is checked. Without that, anybody on the way can change the document.
-    :raises FollowError: if the file cannot be read.
+    :raises FollowError: if the file cannot be read, also where it is not needed.
     """
-    if not address.is_secure:
+    if not address.is_secure and cacert is None:
         return None
     try:
         context = ssl.create_default_context(cafile=None if cacert is None else str(cacert))
@@ -72,4 +71,4 @@ def tls_context(address: Address, cacert: str | Path | None = None, *, verify: b
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    return context
+    return context if address.is_secure else None

@@ -248,6 +248,11 @@ class Protocol:
             failure = Failed(why, answer.status, answer.retry_after_s, was_reached=True, page=answer.page)
             refused = self._refused(failure, now, answer)
             return self._settled(self._wait_after_failure(now, why) if refused is None else refused, now)
+        why = answer.why_no_document(self.address.url)
+        if why:
+            # A client that has the document waits: a proxy may show a page of its own for a while.
+            stops = not self._has_base
+            return self._settled(self._stop(FollowError(why)) if stops else self._wait_after_failure(now, why), now)
         if answer.status != 304 and is_older(answer.sequence, self.item.sequence):  # noqa: PLR2004
             # The answer of a cache. It is no evidence that the document is live; the next one will be newer.
             return self._settled(self._wait_for_next(answer, now), now)
@@ -381,7 +386,10 @@ class Protocol:
             return self._stop(FollowError(self._with_page(failure), status))
         if status == 404:  # noqa: PLR2004
             if not self._has_base:
-                return self._stop(FollowError(self._with_page(failure), status))
+                form = self.address.form
+                # Also where a file of another server was meant, whose name ends so.
+                hint = f" (the URL without {form}, which stands for a form of the feed)" if form else ""
+                return self._stop(FollowError(f"{self._with_page(failure)}{hint}", status))
             self.item.miss()
             delay_s = max(wait_s, self._interval_s, RETURN_S * (1 + self.part()) / 2)
             return self._wait_for_document(now, why, delay_s)

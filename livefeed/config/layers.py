@@ -136,7 +136,13 @@ def _variable(name: str) -> str:
 
 
 def is_json(text: str) -> bool:
-    """Tells whether a text is JSON, as documents are. A text such as ``[1]`` is TOML, too."""
+    """Tells whether a text is JSON, as documents are, or an object of JSON that is broken.
+
+    A text such as ``[1]`` is TOML, too.
+    """
+    if text.lstrip().startswith("{"):
+        # No TOML begins with a brace.
+        return True
     try:
         json.loads(text)
     except (ValueError, RecursionError):

@@ -255,7 +255,7 @@ TEXTS: dict[str, SettingText] = {
         "in the list, why a feed has no new document: the reason that the log has, which is without passwords, and "
         "may name hosts, files and databases. The reason of a rule has the value that it refuses, such as `/votes "
         "falls from 1200 to 0`: of a document that must stay secret until it is released, watchers then learn this "
-        "value",
+        "value. [`livefeed serve`](howto/running.md) sets it to true if it listens on loopback addresses alone",
         is_reloaded=True,
     ),
     "signing_key": SettingText(

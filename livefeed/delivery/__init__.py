@@ -24,6 +24,7 @@
 - ``pages``: the pages for people, and the list of feeds.
 - ``problem_pages``: the pages that the types of problems lead to.
 - ``published_feed``: everything that is served of one feed.
+- ``refused_origins``: the log of the origins whose pages ask for a feed and may not read it.
 - ``root``: the tree of all paths, to which feeds are added and from which they are removed.
 - ``scripts``: the client for pages, and the modules that it loads.
 - ``transports``: the capabilities that delivery requires of transports.

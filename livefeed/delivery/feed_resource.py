@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from livefeed.delivery.delivery import Delivery
     from livefeed.delivery.guard import Denial, Guard
+    from livefeed.delivery.refused_origins import RefusedOrigins
     from livefeed.feed.parts import Parts
     from livefeed.web.cors import Origins
     from livefeed.web.request import Request
@@ -49,11 +50,21 @@ class Access:
     :ivar fields: the names of the request fields that decide on access, such as ``Authorization``; empty for a public
         feed.
     :ivar guard: judges each request; ``None`` for a public feed.
+    :ivar refused: logs the origins whose pages may not; ``None`` for none.
     """
 
     origins: Origins
     fields: tuple[bytes, ...] = ()
     guard: Guard | None = None
+    refused: RefusedOrigins | None = None
+
+    def note_origin(self, request: Request) -> None:
+        """Has the log name the origin of a page that may not read the answer."""
+        origin = request.fields.keyed.origin
+        if origin is None or self.refused is None or self.origins.any_origin:
+            return
+        if not self.origins.allows_handshake(origin, request.getHeader(b"Host") or b""):
+            self.refused.note(origin)
 
     def denial(self, request: Request) -> Denial | None:
         """Gives the reason to refuse a request; ``None`` if it may be answered.
@@ -115,6 +126,7 @@ class FeedResource(Node):
     def render(self, request: Request) -> int:
         """IResource API."""
         request.access_fields = self._access.fields
+        self._access.note_origin(request)
         if self._access.guard is not None:
             denial = self._access.denial(request)
             if denial is not None:

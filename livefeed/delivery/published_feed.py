@@ -11,6 +11,7 @@ from livefeed.delivery.delivery import Delivery
 from livefeed.delivery.directory import Directory
 from livefeed.delivery.document import DocumentResource
 from livefeed.delivery.feed_resource import Access
+from livefeed.delivery.refused_origins import RefusedOrigins
 from livefeed.delivery.websocket.resource import WebSocketResource
 from livefeed.feed.parts import Parts
 
@@ -62,10 +63,12 @@ class PublishedFeed:
     delivery: Delivery = field(init=False)
     parts: Parts[Delivery] = field(init=False)
     slots: ReconnectSlots | None = None
+    _refused: RefusedOrigins = field(init=False)
 
     def __post_init__(self) -> None:
         self.delivery = self._deliver(self.feed)
         self.parts = Parts(self.feed, self._deliver, self.in_thread)
+        self._refused = RefusedOrigins(self.feed.name, self.feed.clock)
 
     def __iter__(self) -> Iterator[Delivery]:
         yield self.delivery
@@ -106,7 +109,7 @@ class PublishedFeed:
 
     def resources(self) -> dict[str, IResource]:
         """Gives the resources of the feed, by the first segments of their paths."""
-        access = Access(self.origins, () if self.guard is None else self.guard.fields, self.guard)
+        access = Access(self.origins, () if self.guard is None else self.guard.fields, self.guard, self._refused)
         resources: dict[str, IResource] = {
             f"{self.feed.name}{suffix}": DocumentResource(self.delivery, access, form, self.parts)
             for suffix, form in _FORMS.items()

@@ -39,13 +39,24 @@ def check_document(data: bytes, *, max_bytes: int) -> None:
     try:
         _decoder.decode(text)
     except json.JSONDecodeError as error:
-        raise DocumentError(
-            f"the document is not JSON: {error.msg}, line {error.lineno}, column {error.colno}"
-        ) from None
+        raise DocumentError(f"the document is not JSON: {place_in(error)}") from None
     except RecursionError:
         raise DocumentError("the document is nested too deeply") from None
     if "\\ud" in text or "\\uD" in text:
         _check_surrogates(text)
+
+
+def place_in(error: json.JSONDecodeError) -> str:
+    """Gives the text of an error of Python's parser, with its line and column.
+
+    An error behind the last character is at the end of the text: an editor shows no line behind its last line feed.
+    """
+    text = error.doc.rstrip()
+    if error.pos >= len(text):
+        line, column = text.count("\n") + 1, len(text) - text.rfind("\n")
+        return f"{error.msg.removesuffix(' at')} at the end, line {line}, column {column}"
+    comma = "" if error.msg.endswith(" at") else ","
+    return f"{error.msg}{comma} line {error.lineno}, column {error.colno}"
 
 
 def _check_surrogates(text: str) -> None:

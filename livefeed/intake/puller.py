@@ -47,8 +47,14 @@ MISSED_TICKS = 3
 MIN_SPACING_S = 0.02
 """The shortest time in seconds from one pull to the next, however often a source reports changes."""
 
+MAX_NEW_REASONS = 10
+"""The number of reasons within a minute that are logged at once. Each may be a new one, such as one with a time."""
+
 REMIND_S = 10.0
-"""Seconds after the last line until another reason is logged while a feed is stale."""
+"""Seconds after the last line until a reason is logged that is not new, or that is one too many."""
+
+_REASONS_S = 60.0
+"""Seconds for which a reason is not new after it was logged."""
 
 ENDED_BY_SOURCE = Notice(State.ENDED, kind=SOURCE)
 """The notice of a feed whose source has no more versions. It is no decision, and holds until there is one more."""
@@ -99,6 +105,32 @@ class PullOutcome:
     is_shown: bool
     why: str = ""
     violation: Violation | None = None
+
+
+@dataclass(slots=True)
+class RecentReasons:
+    """The reasons why pulls have failed that were logged within the last minute.
+
+    An operator who has removed one reason is told the next one at once, and reasons that alternate do not flood the
+    log.
+    """
+
+    _last: str = ""
+    _last_at: float = float("-inf")
+    _logged_at: dict[str, float] = field(default_factory=dict)
+
+    def is_due(self, why: str, now: float) -> bool:
+        """Tells whether the log must say that the reason is another one."""
+        if why == self._last:
+            return False
+        recent = [each for each, at in self._logged_at.items() if now - at < _REASONS_S]
+        is_new = why not in recent and len(recent) < MAX_NEW_REASONS
+        return is_new or now - self._last_at >= REMIND_S
+
+    def note(self, why: str, now: float) -> None:
+        """Takes note that the log has the reason."""
+        self._last, self._last_at = why, now
+        self._logged_at = {each: at for each, at in self._logged_at.items() if now - at < _REASONS_S} | {why: now}
 
 
 def _call_weakly(method: Callable[[], None]) -> Callable[[], None]:
@@ -165,8 +197,7 @@ class Puller(Service):
     times: PullTimes = field(default_factory=PullTimes)
     _due_at: float = 0.0  # when the next tick is due, by the clock
     _loop: LoopingCall | None = None  # none before the start and after the stop: the two refer to each other
-    _why: str = ""
-    _logged_at: float = 0.0
+    _reasons: RecentReasons = field(default_factory=RecentReasons)
     _start_call: IDelayedCall | None = None
     _change_call: IDelayedCall | None = None
     _pulling: bool = False
@@ -455,12 +486,12 @@ class Puller(Service):
         changes = before is State.LIVE and state is not State.LIVE
         if changes or self._outcome != "failed":
             still = ""
-        elif why != self._why and now - self._logged_at >= REMIND_S:
-            # An operator who has removed one reason is told the next one.
+        elif self._reasons.is_due(why, now):
             still = "still "
         else:
             return
-        self._outcome, self._why, self._logged_at = "failed", why, now
+        self._outcome = "failed"
+        self._reasons.note(why, now)
         if state is State.LIVE:
             text = 'pulls of feed "{feed}" {still}fail: {place}: {why}; it will be stale in {left} s'
         elif self.feed.state is state:

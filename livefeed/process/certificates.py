@@ -61,7 +61,10 @@ class CertificateChoice:
         self.is_used = True
         if self.certs:
             return PairSource(tuple(zip(self.certs, self.keys, strict=True)))
-        made = development_certificate(default_directory())
+        try:
+            made = development_certificate(default_directory())
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{error.why}; or give --cert and --key") from None
         if not self._is_logged:
             self._is_logged = True
             _log.warn(

@@ -6,6 +6,7 @@ of the process. :meth:`Recorder.sync` makes it survive a loss of power. Calls ma
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from contextlib import suppress
@@ -63,8 +64,7 @@ class Recorder:
 
         :raises RecordingError: if there is a file already, or it cannot be made.
         """
-        if os.path.lexists(self.path):
-            raise RecordingError(f"{self.path}: there is a file already; {_REMEDY}")
+        self.check()
         record, place = encode_beginning(at, feed=feed, source=source, by=by)
         self.feed = feed
         try:
@@ -75,6 +75,18 @@ class Recorder:
         except OSError as error:
             self.close()
             raise self._error(error) from None
+
+    def check(self) -> None:
+        """Returns if a file can be made, as far as that is known before.
+
+        :raises RecordingError: if there is a file already, or its folder is none in which a file can be made.
+        """
+        if os.path.lexists(self.path):
+            raise RecordingError(f"{self.path}: there is a file already; {_REMEDY}")
+        if not self.path.parent.is_dir():
+            raise self._error(OSError(errno.ENOENT, os.strerror(errno.ENOENT)))
+        if not os.access(self.path.parent, os.W_OK | os.X_OK):
+            raise self._error(OSError(errno.EACCES, os.strerror(errno.EACCES)))
 
     def resume(self, feed: str) -> Ending:
         """Opens a file to go on with it. An incomplete record at its end, and the record of the end, are removed.
@@ -98,6 +110,11 @@ class Recorder:
             self.close()
             raise
         return ending
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the file is open."""
+        return self._fd is not None
 
     def append(self, data: bytes, after_s: float, facts: Facts | None = None) -> None:
         """Writes a version.

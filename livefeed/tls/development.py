@@ -75,7 +75,7 @@ def default_directory() -> Path:
     try:
         home = Path(data) if data else Path.home() / ".local" / "share"
     except RuntimeError:
-        why = "this user has no home directory for a development certificate: set --cert and --key, or XDG_DATA_HOME"
+        why = "this user has no home directory for a development certificate: set XDG_DATA_HOME"
         raise ConfigurationError(why) from None
     return home / "livefeed" / "certs"
 
@@ -109,7 +109,7 @@ def development_certificate(
             leaf = _make(directory / "cert.pem", directory / "key.pem", wanted, ca)
     except OSError as error:
         raise ConfigurationError(
-            f"{error.filename}: {error.strerror}: no development certificate without it; give --cert and --key"
+            f"{error.filename}: {error.strerror}: no development certificate can be made there"
         ) from None
     return DevelopmentCertificate(
         ca=directory / "ca.pem",

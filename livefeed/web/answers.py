@@ -145,7 +145,8 @@ def problem(
     :param more: further members (RFC 9457, 3.2).
     """
     facts = {"type": kind.path, "title": kind.title, "status": kind.status, "detail": detail, **(more or {})}
-    body = msgspec.json.encode(facts)
+    # With a line end: otherwise the prompt of a shell stands behind the text that curl shows.
+    body = msgspec.json.encode(facts) + b"\n"
     return [(b"Content-Type", b"application/problem+json"), (b"Cache-Control", b"no-store")], body
 
 
@@ -176,9 +177,7 @@ def refuse_not_pulled(request: AnsweredRequest, retry_s: float, headers: Iterabl
 
     :param retry_s: the seconds until the next tick.
     """
-    return refuse(
-        request, problems.NO_VERSION_YET, "The document has not been pulled yet.", [*headers, retry_after(retry_s)]
-    )
+    return refuse(request, problems.NO_VERSION_YET, "Nothing has been published yet.", [*headers, retry_after(retry_s)])
 
 
 def refuse_expired(request: AnsweredRequest, retry_s: float, headers: Iterable[tuple[bytes, bytes]] = ()) -> int:

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from livefeed.web.request import Request
 
 
+TLS_HANDSHAKE = b"\x16"
+"""The first byte of a client that speaks TLS (RFC 8446, 5.1). No request begins with it."""
+
+
 @implementer(interfaces.IHalfCloseableProtocol, IReplayed, IDeadlineListener)
 class Channel(HandingOver):
     """An HTTP/1.1 connection: twisted.web parses, and the channel refuses what twisted.web would accept by mistake.
@@ -72,6 +76,10 @@ class Channel(HandingOver):
             head = read_whole_head(data)
             if head is not None and len(data) <= self.site.max_head_bytes:
                 self._process_whole_head(data, *head)
+                return
+            if data.startswith(TLS_HANDSHAKE):
+                # At once: a client that speaks TLS waits for an answer before it sends the end of a line.
+                self.refuse_control_character()
                 return
         super().dataReceived(data)
         self._watch_head()

@@ -61,7 +61,7 @@ class HeadChecks(Closing):
         """LineReceiver API."""
         self._note_method(line)
         if not self._closing and _CONTROL.search(line):
-            self.refuse(problems.MALFORMED_REQUEST, "The head of the request has a control character in it.")
+            self.refuse_control_character()
         elif not self._closing and line[:1] in (b" ", b"\t"):
             # obs-fold: a server either refuses or unfolds it (RFC 9112, 5.2).
             self.refuse(problems.MALFORMED_REQUEST, "The head of the request has a folded line in it.")
@@ -70,6 +70,10 @@ class HeadChecks(Closing):
         if not self._closing:
             super().lineReceived(line)
         return self._closing
+
+    def refuse_control_character(self) -> None:
+        """Refuses a head with a character that none may have."""
+        self.refuse(problems.MALFORMED_REQUEST, "The head of the request has a control character in it.")
 
     def lineLengthExceeded(self, line: bytes) -> bool:
         """LineReceiver API."""

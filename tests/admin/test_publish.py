@@ -250,7 +250,9 @@ class DocumentTests(PublishTestCase):
         self.assertEqual(listed, [{"feed": "results", "version": None, "write": None, "commits": 0}])
         other = self.ask("PUT", content=b"1", path="/feeds/other")
         self.assertEqual(other.status, 404)
-        self.assertEqual(self.ask("GET", path="/feeds/bogus").status, 404)
+        bogus = self.ask("GET", path="/feeds/bogus")
+        self.assertEqual(bogus.status, 404)
+        self.assertIn(b"no feed by this name; those with the source store: are results", bogus.body)
         self.assertIn("redis://localhost/0/key", json.loads(self.ask("GET", path="/feeds/other").body)["detail"])
         for path in ("/feeds/results/bogus", "/feeds/results/versions/a/b", "/feeds/results%2F", "/feeds/%ff"):
             self.assertEqual(self.ask("GET", path=path).status, 404, path)

@@ -54,6 +54,15 @@ class CheckTests(SynchronousTestCase):
         places = [line.partition(" ")[0] for line in output.splitlines()]
         self.assertEqual(places, [f"DIR/livefeed.toml:{line}:" for line in (1, 2, 4, 5)])
 
+    def test_document_in_place_of_settings(self) -> None:
+        """The option that takes a document is named."""
+        errors = io.StringIO()
+        self.patch(sys, "stderr", errors)
+        self.assertEqual(self.check('{"a": 1}'), (1, ""))
+        self.assertIn(
+            "this is JSON: livefeed check takes settings; its option --document takes a document", errors.getvalue()
+        )
+
     def test_warnings(self) -> None:
         """They fail only if that is asked for."""
         text = "listen = ['tcp:1']\nsource = 'file:a.json'\n"

@@ -56,6 +56,7 @@ class ScriptTests(SynchronousTestCase):
             ("serve_pos_0", "files"),
             ("certs___directory", "dirs"),
             ("check_pos_0", "files"),
+            ("plan_pos_0", "files"),
             ("ctl_status___runtime_dir", "dirs"),
             ("watch___cacert", "files"),
         ):

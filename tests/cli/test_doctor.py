@@ -17,6 +17,7 @@ from livefeed.cli import doctor
 from livefeed.cli.main import main
 from livefeed.doctor.examination import Examination, Section
 from livefeed.doctor.finding import Finding, ok
+from livefeed.doctor.machine import Machine
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -55,7 +56,8 @@ class DoctorTests(SynchronousTestCase):
         """The sections that have findings, and 0."""
         code, output = self.run_command()
         self.assertEqual(code, 0)
-        first, _, *others = output.splitlines()
+        first, whose, _, *others = output.splitlines()
+        self.assertEqual(whose, "Settings: the defaults; livefeed doctor SETTINGS takes those of a file")
         self.assertRegex(first, r"^livefeed \d+\.\d+\.\d+ on \w+ .+, for 10,000 watchers$")
         self.assertEqual(
             others,
@@ -113,11 +115,47 @@ class DoctorTests(SynchronousTestCase):
         self.assertIn("livefeed.toml:1: interval", " ".join(output.split()))
         self.assertEqual(self.examined[0].settings.listen, ("tcp:1",))
 
+    def error(self, *arguments: str) -> str:
+        """Gives the error with which the command ends, before it has looked at anything."""
+        errors = io.StringIO()
+        self.patch(sys, "stderr", errors)
+        self.assertEqual(self.run_command(*arguments), (1, ""))
+        self.assertEqual(self.examined, [])
+        return errors.getvalue()
+
     def test_file_that_cannot_be_read(self) -> None:
-        """The machine is looked at with the defaults."""
-        code, output = self.run_command(str(self.folder / "none.toml"))
-        self.assertEqual(code, 1)
-        self.assertIn("cannot be read", output)
+        """The defaults are not meant, so nothing is looked at."""
+        for path in ("none.toml", "."):
+            self.assertIn(": cannot be read: ", self.error(str(self.folder / path)))
+        self.path.write_text("interval = ")
+        self.assertIn("livefeed.toml:1: is not TOML", self.error("--config", str(self.path)))
+
+    def test_document_in_place_of_settings(self) -> None:
+        """The command that takes a document is named."""
+        path = self.folder / "my.json"
+        path.write_text('{"a": 1}\n')
+        why = "my.json': this is JSON: livefeed doctor takes settings; livefeed plan takes a document\n"
+        for arguments in ([str(path)], ["--config", str(path)]):
+            self.assertTrue(self.error(*arguments).endswith(why))
+        os.environ["LIVEFEED_CONFIG"] = str(path)
+        self.assertTrue(self.error().endswith(why))
+
+    def heads(self, *arguments: str) -> list[str]:
+        """Gives the lines below the title and above the sections."""
+        return self.run_command(*arguments)[1].partition("\n\n")[0].splitlines()[1:]
+
+    def test_whose_settings(self) -> None:
+        """The report says whose settings and whose limits it is about."""
+        self.assertEqual(
+            self.heads("--interval=2"), ["Settings: the defaults, with the options and variables that are given"]
+        )
+        self.path.write_text("")
+        self.assertEqual(self.heads(str(self.path)), [f"Settings: {self.path}"])
+        self.patch(Machine, "holder", lambda *_: 77)
+        limits = "Limits: those of process 77, the livefeed that runs"
+        self.assertEqual(self.heads(str(self.path)), [f"Settings: {self.path}", limits])
+        report = json.loads(self.run_command(str(self.path), "--json")[1])
+        self.assertEqual((report["settings"], report["process"]), (str(self.path), 77))
 
     def test_file_that_the_environment_names(self) -> None:
         """It is the one that the commands name."""

@@ -13,7 +13,7 @@ LONG = "10,000 connections wait for each socket instead of 1,024, and all others
 
 def lines(*findings: Finding, in_colour: bool = False) -> list[str]:
     """Gives the lines of a report with one section."""
-    return list(report_lines("livefeed 1", [Section("Network", findings)], in_colour=in_colour))
+    return list(report_lines(["livefeed 1"], [Section("Network", findings)], in_colour=in_colour))
 
 
 class ReportTests(SynchronousTestCase):

@@ -61,6 +61,24 @@ class CommandLineTests(SynchronousTestCase):
             self.assertTrue(self.stderr.getvalue().startswith(usage), self.stderr.getvalue())
             self.assertIn("there is no argument '", self.stderr.getvalue())
 
+    def test_similar_arguments(self) -> None:
+        """A typing error in a command, an option or a choice leads to the right one."""
+        for arguments, hint in (
+            (["wacth", "http://h/"], "; did you mean watch?"),
+            (["ctl", "stauts"], "; did you mean status?"),
+            (["completion", "bahs"], "; did you mean bash?"),
+            (["serve", "--prot", "80"], "'--prot'; did you mean --port?; --help"),
+            (["serve", "--prot=80"], "'--prot=80'; did you mean --port?; --help"),
+            (["ctl", "status", "--jsno"], "'--jsno'; did you mean --json?; --help"),
+            (["serve", "a.json", "b.json"], "'b.json': one FILE|URL only; --help"),
+            (["watch", "http://h/", "--zzzz"], "'--zzzz'; --help"),
+            (["record", "http://h/", "a", "b"], "'b'; --help"),
+            (["ctl", "status", "x"], "'x'; --help"),
+        ):
+            self.stderr.truncate(self.stderr.seek(0))
+            self.assertEqual(self.assertRaises(SystemExit, main, arguments).code, 2)
+            self.assertIn(hint, self.stderr.getvalue())
+
     def test_arguments_of_the_process(self) -> None:
         """The arguments of the process are used if none are given."""
         self.patch(sys, "argv", ["livefeed", "--version"])

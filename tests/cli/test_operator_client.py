@@ -47,6 +47,8 @@ class RequestTests(ClientTestCase):
         for body, why in (
             (b'{"detail": "it is broken"}', "it is broken"),
             (b"[]", "livefeed has answered 409"),
+            (b'{"detail": "It is held.", "type": "/-/problems/rule-refused"}', f"It is held; {MORE}"),
+            (b'{"detail": "It is held."}', "It is held."),
             (b'{"detail": "it is held", "type": "/-/problems/rule-refused"}', f"it is held; {MORE}"),
             (b'{"detail": "it is broken", "type": "/-/problems/command-failed"}', "it is broken"),
             (b'{"detail": "it is broken", "type": "/-/problems/of-another-release"}', "it is broken"),

@@ -62,8 +62,8 @@ class PlaybackCommandsTests(SynchronousTestCase):
         self.assertTrue(handles("playback"))
         self.assertFalse(handles("pause"))
 
-    def text(self, **more: Any) -> str:
-        options, client = argparse.Namespace(), FakeClient()
+    def text(self, words: str = "", **more: Any) -> str:
+        options, client = argparse.Namespace(words=words.split()), FakeClient()
         return "\n".join(lines(client, {**REPORT, **more}, options, Painter(in_colour=False)))  # type: ignore[arg-type]
 
     def test_text(self) -> None:
@@ -81,3 +81,10 @@ class PlaybackCommandsTests(SynchronousTestCase):
         self.assertIn("night is playing, as fast as then", text)
         self.assertNotIn("again", text)
         self.assertEqual(len(self.text(position_s=None).splitlines()), 3)
+
+    def test_text_of_a_jump(self) -> None:
+        """The report has the version before, which the text leaves out."""
+        text = self.text("night seek start")
+        self.assertIn("seeking  to start", text)
+        self.assertNotIn("1 min 30 s", text)
+        self.assertNotIn("version 7", text)

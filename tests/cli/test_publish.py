@@ -120,6 +120,20 @@ class PublishTests(PublishTestCase):
             self.assertEqual(self.publish(*arguments), code, arguments)
             self.assertIn(why, self.err.getvalue())
 
+    def test_other_port(self) -> None:
+        """A server that has no feeds to publish is not the operator's port, and a wrong name is told by that port."""
+        nothing = (404, {"status": 404, "detail": "There is nothing at this path."})
+        for arguments, answers in (([], [nothing]), (["--feed", "a"], [nothing, nothing])):
+            self.err.truncate(self.err.seek(0))
+            with operators_socket(self.socket, *answers):
+                self.assertEqual(self.publish(str(self.file), *arguments), FAILED)
+            self.assertIn("this is not the operator's port; --url takes an endpoint of", self.err.getvalue())
+        self.err.truncate(self.err.seek(0))
+        unknown = (404, {"status": 404, "detail": "There is no feed by this name; those with the source store: are b."})
+        with operators_socket(self.socket, unknown, (200, [{"feed": "b"}])):
+            self.assertEqual(self.publish(str(self.file), "--feed", "a"), FAILED)
+        self.assertIn("those with the source store: are b.", self.err.getvalue())
+
     def test_url(self) -> None:
         """The token is sent with TLS, or within the machine; it is not in the URL."""
         for url in ("https://host:1", "http://127.0.0.1:1", "http://localhost:1/", "http://[::1]:1"):

@@ -20,6 +20,8 @@ from livefeed.cli import record
 from livefeed.cli.main import main
 from livefeed.cli.operator_client import Answer, NotRunningError, OperatorClient
 from livefeed.client import asyncio as client_asyncio
+from livefeed.client.answers import Answer as Response
+from livefeed.client.http import Requests
 from livefeed.client.update import Line, Shown, State, Update
 from livefeed.exceptions import FollowError
 from livefeed.storage.record_file import Ending
@@ -106,7 +108,7 @@ class RecordTests(RecordTestCase):
         """All versions are there, with an end, and the last line says what was recorded."""
         self.assertEqual(self.record([shown("[1]"), shown("[2]"), shown("[2]", state=State.ENDED)]), 0)
         self.assertEqual(self.found(), ([b"[1]", b"[2]"], Ending.COMPLETE))
-        self.assertIn("2 versions were recorded; it has 2 in", self.output.getvalue())
+        self.assertIn("2 versions were recorded in", self.output.getvalue())
         self.assertIn("ended since the feed has ended", self.output.getvalue())
         self.assertIn("results is live, connected\n", self.errors.getvalue())
         self.assertTrue(self.asked["verify"] and self.asked["websocket"])
@@ -156,6 +158,70 @@ class RecordTests(RecordTestCase):
         self.assertFalse(self.path.exists())
         self.assertEqual(self.record([shown("[1]")], *options, feed="https://h/results"), 0)
         self.assertEqual(self.asked["token"](), "abc")
+
+    def test_server_that_cannot_be_reached(self) -> None:
+        """The command fails at first contact, unless the user wants to wait; later it goes on trying. No file stays."""
+        offline = Shown(line=Line.OFFLINE, problem="nothing listens at h")
+        self.assertEqual(self.record([Shown(), offline, shown("[1]", state=State.ENDED)]), 1)
+        self.assertIn("night.recording: nothing listens at h\n", self.errors.getvalue())
+        self.assertFalse(self.path.exists())
+        self.assertEqual(self.record([offline, shown("[1]", state=State.ENDED)], "--wait"), 0)
+        self.assertEqual(self.found()[0], [b"[1]"])
+        self.path.unlink()
+        lost = shown("[1]", line=Line.OFFLINE, problem="closed")
+        self.assertEqual(self.record([shown("[1]"), lost, shown("[2]", state=State.ENDED)]), 0)
+        self.assertEqual(self.found()[0], [b"[1]", b"[2]"])
+
+    def test_no_version(self) -> None:
+        """A recording without a version is a failure, with the reason, and no file stays."""
+        offline = Shown(line=Line.OFFLINE, problem="nothing listens at h")
+        self.assertEqual(self.record([offline], "--wait", "--for", "0.05s"), 1)
+        self.assertIn(
+            "nothing was recorded: the time is over, and no version has come: nothing listens at h",
+            self.errors.getvalue(),
+        )
+        gone = replace(LIVE, content=None, state=State.EXPIRED)
+        self.assertEqual(self.record([gone, replace(gone, state=State.ENDED)]), 1)
+        self.assertIn("the feed has ended, and no version has come\n", self.errors.getvalue())
+        self.assertEqual((self.output.getvalue(), self.path.exists()), ("", False))
+
+    def test_file_that_appears(self) -> None:
+        """A file of another command is not written over."""
+        self.assertEqual(self.record([lambda: self.path.write_text("x"), shown("[1]")]), 1)
+        self.assertIn("there is a file already", self.errors.getvalue())
+        self.assertEqual(self.path.read_text(), "x")
+
+    def test_only_feed(self) -> None:
+        """The URL of a server stands for its only feed, whose name the recording has."""
+        listed = Response(200, {}, b'{"feeds": [{"path": "/live/results"}]}')
+        self.patch(Requests, "get", lambda *_: listed)
+        self.assertEqual(self.record([shown("[1]", state=State.ENDED)], feed="http://h:8080/"), 0)
+        self.assertEqual(self.asked["url"], "http://h:8080/live/results")
+        with Recording(self.path) as recording:
+            beginning = recording.scan().beginning
+        self.assertEqual((beginning.feed, beginning.source), ("results", "http://h:8080/live/results"))
+        self.path.unlink()
+        self.patch(Requests, "get", self.interrupt)
+        self.assertEqual(self.record([], feed="http://h:8080/"), 1)
+        self.assertIn("nothing was recorded", self.errors.getvalue())
+
+    def test_other_endpoint(self) -> None:
+        """The list of feeds and the feed are asked for there."""
+        endpoints = []
+
+        def get(requests: Requests, fields: dict[str, str]) -> Response:
+            endpoints.append(requests.address.endpoint)
+            return Response(200, {}, b'{"feeds": [{"path": "/live/results"}]}')
+
+        self.patch(Requests, "get", get)
+        updates = [shown("[1]", state=State.ENDED)]
+        self.assertEqual(self.record(updates, "--connect", "127.0.0.1:8443", feed="https://h/"), 0)
+        self.assertEqual(endpoints, [("127.0.0.1", 8443)])
+        self.assertEqual((self.asked["url"], self.asked["connect"]), ("https://h/live/results", "127.0.0.1:8443"))
+
+    @staticmethod
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
 
     def test_large_file(self) -> None:
         """It ends at the size that is allowed."""
@@ -208,14 +274,14 @@ class RecordTests(RecordTestCase):
         self.patch(record, "PROGRESS_S", 0.01)
         self.patch(record, "TERMINAL_PROGRESS_S", 0.01)
         self.patch(record, "SYNC_S", 0.01)
-        self.assertEqual(self.record(updates, "--for", "0.1s"), 0)
+        self.assertEqual(self.record(updates, "--wait", "--for", "0.1s"), 0)
         text = self.errors.getvalue()
         self.assertRegex(text, r"results is waiting, offline: refused\n(?s:.*)results is stale, offline: no answer\n")
-        self.assertRegex(text, r"\n\d\d:\d\d:\d\d  1 versions, [\d,]+ bytes, stale, age 0.5 s\n")
+        self.assertRegex(text, r"\n\d\d:\d\d:\d\d  1 version, [\d,]+ bytes, stale, age 0.5 s\n")
         self.path.unlink()
         self.errors = Terminal()
-        self.assertEqual(self.record(updates, "--for", "0.1s"), 0)
-        self.assertRegex(self.errors.getvalue(), r"\r\x1b\[K\d\d:\d\d:\d\d  1 versions, .*\r\x1b\[K$")
+        self.assertEqual(self.record(updates, "--wait", "--for", "0.1s"), 0)
+        self.assertRegex(self.errors.getvalue(), r"\r\x1b\[K\d\d:\d\d:\d\d  1 version, .*\r\x1b\[K$")
 
 
 class LocalFeedTests(RecordTestCase):

@@ -34,7 +34,7 @@ class SessionTests(SynchronousTestCase):
         self.session = self.begin()
 
     def begin(self) -> Session:
-        return Session(self.recorder, self.clock.seconds, lambda: self.wall, self.told.append)
+        return Session(self.recorder, self.recorder.begin, self.clock.seconds, lambda: self.wall, self.told.append)
 
     def take(self, content: bytes | None, *, after_s: float = 1.0, **more: Any) -> None:
         self.clock.advance(after_s)
@@ -75,6 +75,32 @@ class SessionTests(SynchronousTestCase):
         with Recording(self.path) as recording:
             head = [entry.head for entry in recording.entries()][1]
         self.assertEqual((head.sequence, head.at), (Sequence(7, 1), AT + 0.5))
+
+    def test_first_version(self) -> None:
+        """The file is made with the first version: without one there is none, and no time before it counts."""
+        self.recorder.close()
+        self.path.unlink()
+        self.recorder = Recorder(self.path)
+        self.addCleanup(self.recorder.close)
+        self.session = self.begin()
+        self.take(None, state=State.WITHDRAWN)
+        self.assertTrue(self.session.sync() and self.session.end())
+        self.assertFalse(self.session.is_heard or self.path.exists())
+        self.take(b"[1]")
+        self.take(b"[2]")
+        self.assertTrue(self.session.is_heard)
+        self.assertEqual(self.records(), [(0.0, b"[1]", "live", ""), (1.0, b"[2]", "live", "")])
+
+    def test_file_that_cannot_be_made(self) -> None:
+        """The reason is kept for the command, and nothing more is tried."""
+        self.recorder.close()
+        self.recorder = Recorder(self.path)
+        self.session = self.begin()
+        self.take(b"[1]")
+        self.take(b"[2]")
+        self.assertIn("there is a file already", str(self.session.refusal))
+        self.assertFalse(self.session.end())
+        self.assertEqual(self.session.written, 0)
 
     def test_going_on(self) -> None:
         """The time between two sessions is that of the wall clock, and the last version is not written again."""

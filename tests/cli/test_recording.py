@@ -65,7 +65,13 @@ class RecordingCommandTests(SynchronousTestCase):
         """It tells feed, times, number of versions and sizes, and whether there is an end."""
         code, text, errors = self.run_it("info", str(self.path))
         self.assertEqual((code, errors), (0, ""))
-        for expected in ("results", "http://host/results", "after 2 min 22 s", "70, 1 changes of state", "complete"):
+        for expected in (
+            "results",
+            "http://host/results",
+            "after 2 min 22 s",
+            "70, 1 change of state",
+            "complete; not verified",
+        ):
             self.assertIn(expected, text)
         code, text, _ = self.run_it("info", "--json", str(self.path))
         report = json.loads(text)
@@ -150,6 +156,7 @@ class RecordingCommandTests(SynchronousTestCase):
             if number is None:
                 self.assertEqual((code, text), (3, ""), arguments)
                 self.assertIn("there is no such version", errors)
+                self.assertEqual("the versions are 1 to 70" in errors, "--number" in arguments, errors)
             else:
                 self.assertEqual((code, text.encode()), (0, document(number)), arguments)
         code, text, _ = self.run_it("export", str(self.path), "--number", "7", "--output", str(self.output))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -87,6 +88,66 @@ class ScreenTests(SynchronousTestCase):
         numbers[40][1] = [1]
         screen.take(update_of(str(numbers)), 101.0)
         self.assertIn("[1]", "".join(self.text(screen, 101.0, 10)))
+
+    def test_changes_far_from_each_other(self) -> None:
+        """Lines with changes are shown with what was left out between them; each member has its turn."""
+        screen = self.screen(70, color_system=None)
+        document: dict[str, Any] = {
+            "updated": 1,
+            "totals": [[each, [0]] for each in range(60)],
+            "districts": [[0, [0]]] * 300,
+        }
+
+        def take(now: float) -> list[str]:
+            screen.take(update_of(json.dumps(document)), now)
+            rows = self.text(screen, now, 12)
+            self.assertLessEqual(len(rows), 12)
+            return rows
+
+        self.assertIn("lines 1 to 9 of", take(100.0)[-1])
+        document["updated"] = 2
+        document["districts"][200] = [0, [7]]
+        rows = take(101.0)
+        self.assertIn("2 of 2 changed lines, of ", rows[-1])
+        self.assertIn('"updated": 2,', "".join(rows))
+        self.assertIn("… /districts/200", [row.strip() for row in rows])
+        self.assertIn("[7]", "".join(rows))
+        # Nothing changes any more: the same lines stay.
+        later = self.text(screen, 101.0 + HIGHLIGHT_S, 12)
+        self.assertEqual((later[:-1], later[-1].split(";")[0]), (rows[:-1], "8 of 1,447 lines"))
+        document["totals"] = [[each, [1]] for each in range(60)]
+        document["districts"][250] = [0, [8]]
+        rows = take(200.0)
+        self.assertIn("[8]", "".join(rows))
+        self.assertIn("[1]", "".join(rows))
+        self.assertRegex(rows[-1], r"of 61 changed lines, of [0-9,]+; see also --diff, and URL#/pointer")
+        # A document that has become shorter.
+        document["districts"] = [[0, [0]]] * 10
+        document["totals"] = []
+        self.assertIn("lines", take(300.0)[-1])
+
+    def test_changes_close_to_each_other(self) -> None:
+        """All of them are shown in one window, which stays where it is as long as it has them."""
+        screen = self.screen(40, color_system=None)
+        numbers = [[number, [0]] for number in range(50)]
+        screen.take(update_of(str(numbers)), 100.0)
+        numbers[20][1] = [1]
+        screen.take(update_of(str(numbers)), 101.0)
+        first = self.text(screen, 101.0, 20)
+        numbers[21][1] = [2]
+        screen.take(update_of(str(numbers)), 102.0)
+        second = self.text(screen, 102.0, 20)
+        self.assertEqual(first[-1], second[-1])
+        self.assertIn("[1]", "".join(second))
+        self.assertIn("[2]", "".join(second))
+
+    def test_narrow_facts(self) -> None:
+        """The URL stays on 80 columns: bytes go first, then the delay and the version."""
+        screen = self.screen(80, color_system=None)
+        screen.url = "http://localhost:8080/feed"
+        screen.take(update_of('{"a": 1}'), 100.0)
+        (first, *_) = self.text(screen)
+        self.assertEqual(first, "live  age 0.4 s  WebSocket  version abababab  http://localhost:8080/feed")
 
     def test_states(self) -> None:
         """Without a document the screen says why, and a problem is shown."""

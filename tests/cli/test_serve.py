@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.cli import serve
 from livefeed.cli.main import main
+from livefeed.document.recording import encode_beginning
 from livefeed.exceptions import CommandError, ConfigurationError, MissingExtraError
 from livefeed.tap import Options
 
@@ -66,11 +67,29 @@ class ArgumentTests(ServeTestCase):
             error = self.assertRaises(ConfigurationError, self.arguments, given)
             self.assertIn(why, str(error))
 
+    def test_files_that_are_not_served(self) -> None:
+        """A file that cannot be read, and a recording, are told at once; a file that may come later is not."""
+        secret = self.file.with_name("secret.json")
+        secret.touch()
+        self.patch(os, "access", lambda path, mode: Path(path) != secret)
+        recording = self.file.with_name("ten.rec")
+        recording.write_bytes(encode_beginning(0.0)[0])
+        for given, why in (
+            (str(secret), "cannot be read: Permission denied"),
+            (str(recording), f"this is a recording: livefeed serve recording:{recording}"),
+            ("recording:none.rec?speed=2", "'none.rec': there is no such file"),
+            (f"recording:{self.file.parent}", "is a folder"),
+        ):
+            error = self.assertRaises(ConfigurationError, self.arguments, given)
+            self.assertIn(why, str(error))
+        for given in (f"recording:{recording}", "file:none.json"):
+            self.assertEqual(self.arguments(given)[:2], ["--source", given])
+
     def test_endpoint(self) -> None:
         """Plain HTTP on this machine is the default, and gives way to what the user says."""
         ours = ["--listen", "tcp:8085:interface=127.0.0.1"]
-        self.assertEqual(self.arguments(), ours)
-        self.assertEqual(self.arguments("--port", "9"), ["--listen", "tcp:9:interface=127.0.0.1"])
+        self.assertEqual(self.arguments()[:2], ours)
+        self.assertEqual(self.arguments("--port", "9")[:2], ["--listen", "tcp:9:interface=127.0.0.1"])
         for given in (["--listen", "tls:8443"], ["--cert", "c"], ["--config", "f"]):
             self.assertEqual(self.arguments(*given), given)
         self.assertEqual(
@@ -79,6 +98,30 @@ class ArgumentTests(ServeTestCase):
         )
         for name in ("LISTEN", "CERT", "CONFIG"):
             self.assertEqual(self.arguments(**{f"LIVEFEED_{name}": "x"}), [])
+
+    def test_reasons(self) -> None:
+        """Watchers are told reasons if all of them are on this machine, unless the user decides."""
+        told = ["--public-reasons", "true"]
+        here = (
+            "tcp:1:interface=127.0.0.1",
+            "tcp:1:interface=127.9.9.9",
+            "tls:1:interface=localhost",
+            r"tcp:1:interface=\:\:1",
+        )
+        for given in ([], ["--port=9"], *(["--listen", each] for each in here)):
+            self.assertEqual(self.arguments(*given)[-2:], told, given)
+        self.assertEqual(self.arguments(LIVEFEED_LISTEN=" ".join(here)), told)
+        everywhere = ("tcp:1", "tcp:1:interface=0.0.0.0", "tcp:1:interface=127.example.org", "unix:a.sock")
+        for given in (
+            ["--public-reasons", "false"],
+            ["--config", "f", "--port=9"],
+            ["--cert", "c"],
+            ["--trusted-proxy", "127.0.0.1"],
+            *(["--port=9", "--listen", each] for each in everywhere),
+        ):
+            self.assertNotIn("true", self.arguments(*given), given)
+        self.assertNotIn("true", self.arguments(LIVEFEED_PUBLIC_REASONS="false"))
+        self.assertEqual(self.arguments(LIVEFEED_LISTEN=f"{here[0]} tcp:1"), [])
 
     def test_options_are_passed_on(self) -> None:
         """Each option of twistd livefeed is known, also those that are repeated."""
@@ -136,6 +179,33 @@ class RunTests(ServeTestCase):
         where = arguments.index("livefeed")
         self.assertEqual(arguments[where + 1 : where + 5], ["--source", f"file:{self.file}", "--interval", "2"])
 
+    def output(self, *arguments: str) -> str:
+        """Gives the text that is printed before the process becomes twistd."""
+        self.patch(os, "execv", lambda program, arguments: None)
+        self.patch(sys, "stdout", output := io.StringIO())
+        main(["serve", *arguments])
+        return output.getvalue()
+
+    def test_contents(self) -> None:
+        """A document that the gate refuses is told below the addresses: watchers get nothing until it is mended."""
+        self.file.write_text('{"a": 1')
+        self.assertIn(
+            f"  watchers see nothing yet: {self.file}: the document is not JSON: ",
+            self.output(str(self.file)).partition("Ctrl-C")[2],
+        )
+        for text in ("{}", "[1]"):
+            self.file.write_text(text)
+            self.assertNotIn("nothing yet", self.output(str(self.file)))
+
+    def test_first_port_in_use(self) -> None:
+        """It is said, unless the user names the port."""
+        self.assertIn("8080 is in use: serving on 8085\n", self.output("demo:"))
+        self.patch(serve, "_free_port", lambda: 8080)
+        self.assertNotIn("in use", self.output("demo:"))
+        self.patch(serve, "require_port", lambda _: None)
+        for given in (["--port", "8085"], ["--listen", "tcp:8085:interface=127.0.0.1"]):
+            self.assertNotIn("in use", self.output("demo:", *given))
+
     def test_errors(self) -> None:
         """An error is one line, and exits with 1."""
         self.patch(sys, "stderr", errors := io.StringIO())
@@ -151,6 +221,9 @@ class RunTests(ServeTestCase):
             port = str(taken.getsockname()[1])
             self.assertEqual(main(["serve", "demo:", "--port", port]), 1)
             self.assertIn(f"--port: {port} is in use", errors.getvalue())
+            # The command line is not wrong: it works once the other process has ended.
+            self.assertEqual(main(["serve", "demo:", "--listen", f"tcp:{port}:interface={serve.INTERFACE}"]), 1)
+            self.assertIn(f"{serve.INTERFACE}: Address already in use", errors.getvalue())
         for given, why in (
             (["redis://127.0.0.1/0"], "the key is missing"),
             (["ftp://example.org/x"], "unknown scheme"),
@@ -190,3 +263,13 @@ class PortTests(SynchronousTestCase):
             error = self.assertRaises(ConfigurationError, serve._free_port)
             self.assertIn("--port", str(error))
         self.assertEqual(serve._free_port(), port)
+
+    def test_port_that_cannot_be_taken(self) -> None:
+        """The message says why."""
+
+        def refuse(port: int) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        self.patch(serve, "_bind", refuse)
+        error = self.assertRaises(ConfigurationError, serve.require_port, 80)
+        self.assertEqual(str(error), "--port: 80 cannot be taken: Permission denied")

@@ -15,6 +15,7 @@ from livefeed.cli.tables import (
     Painter,
     columns_of,
     count,
+    counted,
     duration,
     held_back,
     outline,
@@ -88,6 +89,9 @@ class ValueTests(SynchronousTestCase):
     def test_counts(self) -> None:
         """Thousands are separated."""
         self.assertEqual([count(each) for each in (0, 1234.0, None)], ["0", "1,234", "-"])
+        self.assertEqual(
+            [counted(each, "version") for each in (0, 1, 1234)], ["0 versions", "1 version", "1,234 versions"]
+        )
 
     def test_documents_that_are_held_back(self) -> None:
         """The time, the reason, both or none of them."""

@@ -110,6 +110,10 @@ class VerifyTests(SynchronousTestCase):
         self.endpoints.clear()
         self.verify("--connect", "127.0.0.1:8080", "--keys", "http://other/-/keys")
         self.assertEqual(self.endpoints, [("other", 80), ("127.0.0.1", 8080)])
+        self.endpoints.clear()
+        self.answers["/-/feeds.json"] = Answer(200, {}, b'{"feeds": [{"path": "/live/feed"}]}')
+        self.with_file("--connect", "127.0.0.1:8080", url="http://h/")
+        self.assertEqual(self.endpoints, [("127.0.0.1", 8080)] * 2)
 
     def test_keys_of_the_server(self) -> None:
         """Without keys, those of the server are taken, with a warning."""
@@ -125,6 +129,7 @@ class VerifyTests(SynchronousTestCase):
         for found, options, why in (
             (Answer(200, {}, DOCUMENT), (), "it is not signed"),
             (answer(content=b"{}"), (), "not the document that was signed"),
+            (Answer(200, {"content-type": "text/html"}, b"<html>"), (), f"{URL} is a page, not a document"),
             (answer(), ("--feed", "other"), "for the feed 'feed', and not for 'other'"),
             (answer(created=1_763_999_900), (), "the newest signed statement is of"),
             (answer(created=1_763_999_980), ("--tolerance", "1"), "the newest signed statement is of"),
@@ -134,6 +139,13 @@ class VerifyTests(SynchronousTestCase):
             self.assertEqual(output, "")
             self.assertTrue(errors.startswith(f"livefeed: {URL} is NOT verified: "), errors)
             self.assertIn(why, errors)
+
+    def test_only_feed(self) -> None:
+        """The URL of a server stands for its only feed."""
+        self.answers["/-/feeds.json"] = Answer(200, {}, b'{"feeds": [{"path": "/live/feed"}]}')
+        self.assertIn(f"{URL}: verified", self.with_file(url="http://h/")[0])
+        self.answers["/-/feeds.json"] = Answer(404, {}, b"")
+        self.assertIn("has no list of feeds", self.with_file(url="http://h/", code=3)[1])
 
     def test_nothing_to_verify(self) -> None:
         """Without a document or keys there is nothing to say."""

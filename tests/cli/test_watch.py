@@ -235,7 +235,7 @@ class LinesTests(WatchTestCase):
 class ServerTests(WatchTestCase):
     """The URL of a server in place of that of a feed."""
 
-    def named(self, answer: Answer | Failed) -> str:
+    def named(self, answer: Answer | Failed, fragment: str = "") -> str:
         """Gives the URL that is followed, or the error."""
         self.patch(Requests, "get", lambda requests, fields: answer)
         self.patch(sys, "stdout", self.output)
@@ -247,7 +247,7 @@ class ServerTests(WatchTestCase):
             return FakeFeed([shown("[1]")], more["parse"])
 
         self.patch(client_asyncio, "follow", follow)
-        main(["watch", "http://h:8080/", "--once"])
+        main(["watch", f"http://h:8080/{fragment}", "--once"])
         return str(self.asked.get("url")) if self.asked else self.errors.getvalue()
 
     def test_other_endpoint(self) -> None:
@@ -265,23 +265,20 @@ class ServerTests(WatchTestCase):
         self.assertEqual((self.asked["url"], self.asked["connect"]), ("https://example.org/results", "127.0.0.1:8443"))
 
     def test_only_feed(self) -> None:
-        """The only feed of a server is followed; of several the user chooses."""
-        listed = [{"path": "/results"}, {"path": "/turnout"}]
-        for feeds, found in (
-            (listed[:1], "http://h:8080/results"),
-            (listed, "has 2 feeds: http://h:8080/results, http://h:8080/turnout"),
-            ([], "has 0 feeds"),
-        ):
-            self.assertIn(found, self.named(Answer(200, {}, json.dumps({"feeds": feeds}).encode())))
+        """The only feed of a server is followed, or a part of it."""
+        listed = Answer(200, {}, b'{"feeds": [{"path": "/results"}]}')
+        self.assertEqual(self.named(listed), "http://h:8080/results")
+        self.assertEqual(self.named(listed, "#/n"), "http://h:8080/results/n")
+        self.assertIn("nothing listens", self.named(Failed("nothing listens at h:8080")))
 
-    def test_other_servers(self) -> None:
-        """A server without a list, or that cannot be reached, is an error."""
-        for answer, why in (
-            (Answer(404, {}, b"<html>"), "has no list of feeds"),
-            (Answer(200, {}, b'{"feeds": [1]}'), "has no list of feeds"),
-            (Failed("nothing listens at h:8080"), "nothing listens at h:8080"),
-        ):
-            self.assertIn(why, self.named(answer))
+    def test_interrupted(self) -> None:
+        """Ctrl-C ends the search for the feed."""
+
+        def interrupt(*_: object) -> Answer:
+            raise KeyboardInterrupt
+
+        self.patch(Requests, "get", interrupt)
+        self.assertEqual(main(["watch", "http://h/", "--wait"]), 130)
 
 
 class TerminalTests(WatchTestCase):
@@ -299,7 +296,13 @@ class TerminalTests(WatchTestCase):
         text = self.output.getvalue()
         self.assertTrue(text.startswith("\x1b[?1049h"), text[:40])
         self.assertIn("\x1b[?1049l", text)
-        self.assertIn("ended", text)
+        # The last state stays.
+        self.assertRegex(text.rpartition("\x1b[?1049l")[2], r'ended(?s:.*)"a"')
+
+    def test_nothing_to_keep(self) -> None:
+        """A screen without a document leaves nothing."""
+        self.assertEqual(self.watch([Shown(), FollowError("no feed")]), 1)
+        self.assertNotIn("connecting", self.output.getvalue().rpartition("\x1b[?1049l")[2])
 
     def test_once(self) -> None:
         """The document is printed below what is there."""

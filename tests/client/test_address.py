@@ -21,6 +21,9 @@ class AddressTests(SynchronousTestCase):
             "https://example.org/feed.html",
         ):
             self.assertEqual(Address.of(url).url, "https://example.org/feed", url)
+        self.assertEqual(
+            [Address.of(f"https://h/feed{form}").form for form in ("", ".json", ".ws")], ["", ".json", ".ws"]
+        )
 
     def test_websocket_has_the_version(self) -> None:
         """The URL of the WebSocket names the version that the client has, after the query that it has already."""

@@ -44,6 +44,29 @@ class AnswerTests(SynchronousTestCase):
         self.assertEqual((answer.next_ms, answer.retry_after_s, answer.age_ms, answer.at), (None, None, None, None))
         self.assertIsNone(Answer(200, {"etag": "x" * 300}).tag)
 
+    def test_no_document(self) -> None:
+        """A page, and what is no JSON, is no document, unless the server names its version as livefeed does."""
+        html, version = b"<!doctype html>", {"livefeed-version": version_of(A)}
+        for status, fields, content, why in (
+            (200, {"content-type": "text/html; charset=utf-8"}, html, "is a page, not a document"),
+            (200, {"content-type": "Text/HTML"}, A, "is a page, not a document"),
+            (200, {}, html, "is not a document in JSON"),
+            (200, {"content-type": "application/json"}, b"", "is not a document in JSON"),
+        ):
+            answer = Answer(status, fields, content)
+            self.assertEqual(
+                answer.why_no_document("http://h/a/b"),
+                f"http://h/a/b {why}: name the feed, such as http://h/feed",
+            )
+        self.assertIn("such as http://h/feed", Answer(200, {}, html).why_no_document("http://h/"))
+        for status, fields, content in (
+            (200, version, A),
+            (200, {"content-type": "text/plain"}, A),
+            (200, {}, b"[" * 100_000 + b"]" * 100_000),
+            (304, {}, b""),
+        ):
+            self.assertEqual(Answer(status, fields, content).why_no_document("http://h/"), "")
+
     def test_state_of_a_later_release(self) -> None:
         """Its name is kept, for a message to the reader."""
         self.assertEqual(Answer(200, {"livefeed-state": "paused"}).unknown_state, "paused")

@@ -549,6 +549,22 @@ class PollTests(ProtocolTestCase):
         self.answer(304, {"etag": '"1"'})
         self.assert_shows(A, State.UNKNOWN, Line.POLLING)
 
+    def test_page(self) -> None:
+        """A page is not taken for a document: it ends a client at first, and later the document stays."""
+        page = (200, {"content-type": "text/html; charset=utf-8"}, b"<!doctype html>")
+        (*_, stop) = self.answer(*page)
+        assert isinstance(stop, Stop)
+        self.assertEqual(
+            str(stop.error), "http://h/feed is a page, not a document: name the feed, such as http://h/feed"
+        )
+        self.setUp()
+        self.answer(200, fields_of(A), A.encode())
+        self.poll()
+        self.answer(*page)
+        self.assert_shows(A, State.LIVE, Line.OFFLINE)
+        self.assertIn("is a page", self.shown.problem if self.shown else "")
+        self.wait_for(Get)
+
     def test_failures(self) -> None:
         """A server that cannot be reached is asked less and less often; meanwhile the document becomes stale."""
         self.answer(200, fields_of(A), A.encode())
@@ -586,6 +602,17 @@ class PollTests(ProtocolTestCase):
         (*_, stop) = self.answer(404, problem, b'{"detail": "There is nothing at this path."}')
         assert isinstance(stop, Stop)
         self.assertEqual(str(stop.error), "http://h/feed: There is nothing at this path.")
+
+    def test_file_of_another_server(self) -> None:
+        """The message about a URL with a form of a feed says that the form was left out."""
+        self.protocol = Protocol(Address.of("http://h/results.json"), can_push=False)
+        self.after(self.protocol.start(self.now))
+        (*_, stop) = self.answer(404, {})
+        assert isinstance(stop, Stop)
+        self.assertEqual(
+            str(stop.error),
+            "http://h/results is answered with status 404 (the URL without .json, which stands for a form of the feed)",
+        )
 
     def test_moved(self) -> None:
         """The new place of a feed is told, and not followed: the user decides whom to trust."""

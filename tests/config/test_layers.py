@@ -220,7 +220,8 @@ class FileRefusalTests(FileTestCase):
 
     def test_document(self) -> None:
         """A file that is JSON was named in the place of the settings."""
-        self.assertEqual(self.refusal(b'{"votes": 1}\n'), "is JSON, as documents are; settings are a file of TOML")
+        for data in (b'{"votes": 1}\n', b' {"votes": ', b'[{"votes": 1}]', b"5"):
+            self.assertEqual(self.refusal(data), "is JSON, as documents are; settings are a file of TOML")
 
     def test_errors_that_are_about_python(self) -> None:
         """A number with too many digits, or too many levels, is not TOML; Python's own words would not help."""
@@ -234,6 +235,6 @@ class FileRefusalTests(FileTestCase):
         try:
             values = self.read(data)
         except ConfigurationError as error:
-            self.assertRegex(str(error), rf"^{re.escape(str(self.path))}(:[0-9]+)?: is not ")
+            self.assertRegex(str(error), rf"^{re.escape(str(self.path))}(:[0-9]+)?: is (?:not|JSON)")
         else:
             self.assertTrue(all(value.place.startswith(f"{self.path}:") for value in values.values()), values)

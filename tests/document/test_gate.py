@@ -122,6 +122,21 @@ class GateTests(SynchronousTestCase):
         """An operator is told line and column."""
         self.assert_refused(b'{\n  "a": 1,\n  b: 2\n}', "line 3, column 3")
 
+    def test_places(self) -> None:
+        """A text that ends too early is wrong at its end, and not on a line that no editor shows."""
+        for data, place in (
+            (b'{"a":', "Expecting value at the end, line 1, column 6"),
+            (b'{"a":\n\n', "Expecting value at the end, line 1, column 6"),
+            (b'{\n  "a":\n', "Expecting value at the end, line 2, column 7"),
+            (b'{"a": "b', "Unterminated string starting at line 1, column 7"),
+            (b'{"a": "b\n"}', "Invalid control character at line 1, column 9"),
+            (b'{"a": 1} x', "Extra data, line 1, column 10"),
+        ):
+            self.assertIn(
+                f"the document is not JSON: {place}",
+                str(self.assertRaises(DocumentError, check_document, data, max_bytes=99)),
+            )
+
     def test_half_a_document(self) -> None:
         """An incomplete document is refused."""
         self.assert_refused(b'{"a": [1, 2', "not JSON")

@@ -24,7 +24,7 @@ from livefeed.feed.feed import Feed
 from livefeed.feed.state import DECISIONS, State
 from livefeed.intake.fetching import MAX_LEFT
 from livefeed.intake.making import Maker
-from livefeed.intake.puller import MAX_TIMEOUT_S, MIN_SPACING_S, Puller, PullOutcome
+from livefeed.intake.puller import MAX_NEW_REASONS, MAX_TIMEOUT_S, MIN_SPACING_S, Puller, PullOutcome
 from livefeed.intake.refused import GATE
 from livefeed.testing import RecordingSubscriber
 from tests.helpers.desks import desk_of
@@ -915,7 +915,7 @@ class LogTests(PollerTestCase):
 
     def test_failing_pulls_are_logged_once(self) -> None:
         """One line says that the feed is stale, and why, however long that lasts."""
-        lines = self.run_pulls(b"1", SourceError("is away"), SourceError("is away"), b"}{")
+        lines = self.run_pulls(b"1", *[SourceError("is away")] * 12)
         self.assertEqual(len(lines), 2)
         self.assertIn("warn", lines[1])
         self.assertIn('feed "results" is stale: scripted://host/0/key: is away', lines[1])
@@ -932,13 +932,29 @@ class LogTests(PollerTestCase):
         puller.stopService()
         self.assertEqual(self.lines(events), [f'feed "results" is held, and would be stale: {away}'])
 
-    def test_another_reason_is_logged_after_a_while(self) -> None:
-        """A new reason is logged once the old one has lasted a while, but not each of several that alternate."""
-        reasons = [SourceError(f"reason {number}") for number in range(12)]
-        lines = self.run_pulls(b"1", *reasons)
-        self.assertEqual(len(lines), 3)
-        self.assertIn('feed "results" is stale: scripted://host/0/key: reason 0', lines[1])
-        self.assertIn('feed "results" is still stale: scripted://host/0/key: reason 10', lines[2])
+    def test_new_reasons_are_logged_at_once(self) -> None:
+        """Somebody who repairs one fault after the other finds each reason in the log, and each once."""
+        lines = self.run_pulls(b"1", b"{", b"{", b"", SourceError("no such file"), SourceError("no such file"), b"2")
+        self.assertEqual(
+            [line.partition("host/0/key: ")[2].partition(":")[0] for line in lines[1:-1]],
+            ["the document is not JSON", "the document is empty", "no such file"],
+        )
+        self.assertIn('feed "results" is still stale: scripted://host/0/key: no such file', lines[3])
+
+    def test_reasons_that_alternate_are_logged_seldom(self) -> None:
+        """A reason that comes again is logged 10 s after the last line."""
+        lines = self.run_pulls(b"1", *[SourceError(f"reason {number % 2}") for number in range(58)])
+        self.assertEqual(
+            [line.rpartition(" ")[2] for line in lines[1:]],
+            ["0", "1", "0", "1", "0", "1", "0"],
+        )
+
+    def test_many_new_reasons_are_logged_seldom(self) -> None:
+        """Ten new reasons in a minute are logged at once, and then one each 10 s, until the minute is over."""
+        lines = self.run_pulls(b"1", *[SourceError(f"reason {number}") for number in range(58)])
+        self.assertEqual(
+            [int(line.rpartition(" ")[2]) for line in lines[1:]], [*range(MAX_NEW_REASONS), 19, 29, 39, 49]
+        )
 
     def test_each_change_is_logged(self) -> None:
         """Going stale and coming back are a line each, every time."""
@@ -997,12 +1013,11 @@ class LogTests(PollerTestCase):
             puller.stopService()
 
     def test_other_reasons_meanwhile(self) -> None:
-        """A new reason is logged after a while, with a note that the feed is not stale yet."""
+        """A new reason is logged at once, with a note that the feed is not stale yet."""
         self.feed.stale_after_s = 100
-        reasons = [SourceError(f"reason {number}") for number in range(12)]
-        lines = self.run_pulls(b"1", *reasons)
+        lines = self.run_pulls(b"1", SourceError("reason 0"), SourceError("reason 1"), SourceError("reason 1"))
         self.assertEqual(len(lines), 3)
-        text = 'pulls of feed "results" still fail: scripted://host/0/key: reason 10; it will be stale in 89 s'
+        text = 'pulls of feed "results" still fail: scripted://host/0/key: reason 1; it will be stale in 98 s'
         self.assertIn(text, lines[2])
 
     def test_source_that_hangs_after_it_failed(self) -> None:

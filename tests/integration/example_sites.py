@@ -60,7 +60,7 @@ NIGHT = 1_790_000_000 // NIGHT_S * NIGHT_S
 """The first second of a night of the demonstration."""
 
 
-def election(second: int = 420) -> dict[str, Any]:
+def election(second: int = 478) -> dict[str, Any]:
     """Gives the demonstration's document of a second of the night."""
     document: dict[str, Any] = json.loads(Election(1).document(NIGHT + second))
     return document

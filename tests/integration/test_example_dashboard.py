@@ -158,7 +158,7 @@ def test_states(browser: Chrome, example: StartExample) -> None:
     site = example("election-dashboard", election())
     sight = open_at(browser, site, "Left Alliance")
     site.ctl("hold")
-    site.write("document.json", election(421))
+    site.write("document.json", election(480))
     sight.wait_for("Being checked", "Left Alliance")
     site.ctl("release")
     sight.wait_for("Live")

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.peers
 
 NIGHT = 1_790_000_000 // NIGHT_S * NIGHT_S
-SECOND = 420
+SECOND = 478
 """The second of the night whose document is shown."""
 MOST_BYTES = 250_000
-FRAMES = range(60, NIGHT_S - 20, 40)
+FRAMES = range(112, NIGHT_S, 40)
 """The seconds of the night that the moving picture shows."""
 FRAME_MS = 900
 MOST_MOVING_BYTES = 900_000

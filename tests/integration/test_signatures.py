@@ -291,7 +291,7 @@ def test_a_recording(start: Start, path: Path, key: Path, tmp_path: Path) -> Non
     others.write_bytes(make_keys().key_set())
     url = f"http://{livefeed.authority}/feed"
     subprocess.run([LIVEFEED, "record", url, str(file), "--for", "2s"], check=True, timeout=WAIT_S)
-    for trusted, code, said in ((keys, 0, "signed: 1 versions"), (others, 1, "a key that is not trusted")):
+    for trusted, code, said in ((keys, 0, "signed: 1 version,"), (others, 1, "a key that is not trusted")):
         command = [LIVEFEED, "recording", "verify", str(file), "--keys", str(trusted)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=WAIT_S)
         assert done.returncode == code, done.stderr

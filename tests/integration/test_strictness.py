@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 GOOD = b"GET /feed HTTP/1.1\r\nHost: localhost\r\n\r\n"
 LAST = b"GET /feed HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 CLIENT_HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\xaa" * 501
-"""The first bytes of a TLS client. An HTTP server sees a line without an end."""
+"""The first bytes of a TLS client."""
 
 HEAD_LIMIT = 16 * 1024
 SLOW_HEAD_WAIT_S = 14.0
@@ -48,7 +48,7 @@ class SlowHeads:
                 ("dripping", b"GET /feed HTTP/1.1\r\nX-Slow: "),
                 ("bare LF", GOOD.replace(b"\r\n", b"\n")),
                 ("second", GOOD + b"GET"),
-                ("no line", CLIENT_HELLO),
+                ("no line", b"\xaa" * 512),
             ):
                 wire = self._stack.enter_context(server.wire(scheme))
                 wire.send(begun)
@@ -427,6 +427,16 @@ class TestTransport:
             wire.sock.suppress_ragged_eofs = False  # type: ignore[attr-defined]
             wire.send(data)
             assert wire.rest().startswith(b"HTTP/1.1 ")
+
+    def test_tls_where_http_is_spoken_is_refused_at_once(self, server: Livefeed) -> None:
+        """A TLS client waits for an answer, and sends no end of a line."""
+        for scheme in server.ports:
+            for data in (CLIENT_HELLO, CLIENT_HELLO[:1]):
+                with server.wire(scheme) as wire:
+                    wire.send(data)
+                    assert_refused(wire, 400)
+        with closing(server.tcp_socket("http")) as sock, pytest.raises(ssl.SSLError):
+            ssl.create_default_context().wrap_socket(sock, server_hostname="localhost")
 
     def test_a_reset_in_the_middle_of_anything_hurts_nobody(self, server: Livefeed) -> None:
         """Clients that vanish at any point leave the server unchanged."""

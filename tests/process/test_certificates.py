@@ -45,6 +45,13 @@ class CertificateChoiceTests(SynchronousTestCase):
         (line,) = [str(formatEvent(event)) for event in events]
         self.assertIn(f"serving a development certificate, {cert}, of the CA ", line)
 
+    def test_development_certificate_that_cannot_be_made(self) -> None:
+        """The message has the settings that make it unnecessary."""
+        self.directory.joinpath("file").touch()
+        self.patch(certificates, "default_directory", lambda: self.directory / "file" / "certs")
+        error = self.assertRaises(ConfigurationError, CertificateChoice((), (), "--cert"))
+        self.assertIn("no development certificate can be made there; or give --cert and --key", str(error))
+
     def test_certificate_of_the_operator(self) -> None:
         """It is given as it was set, and once it is used there is no warning."""
         cert, key = self.directory / "cert.pem", self.directory / "key.pem"

@@ -103,6 +103,11 @@ class RecorderTests(SynchronousTestCase):
         self.path = self.folder / "missing" / "night"
         with self.assertRaisesRegex(RecordingError, "cannot be written: No such file"):
             self.recorder().begin(AT)
+        self.patch(os, "access", lambda *_: False)
+        self.path = self.folder / "night"
+        with self.assertRaisesRegex(RecordingError, "cannot be written: Permission denied"):
+            self.recorder().check()
+        self.path = self.folder / "missing" / "night"
         with self.assertRaisesRegex(RecordingError, "cannot be written: No such file"):
             self.recorder().resume("")
 

@@ -316,6 +316,7 @@ class EveryAnswerTests(SynchronousTestCase):
             response = exchange.response
             if response.status >= 400:
                 self.assertEqual(response.headers["content-type"], "application/problem+json")
+                self.assertTrue(response.body.endswith(b"}\n"))
                 problem = json.loads(response.body)
                 self.assertEqual({*problem}, {"type", "title", "status", "detail"})
                 self.assertEqual(problem["status"], response.status)

@@ -70,6 +70,7 @@ class ReplayTests(ChannelTestCase):
             b"GET /\x01 HTTP/1.1\r\n",
             b"G" * 20_000,
             b"nonsense\r\n",
+            b"\x16\x03\x01\x02",
             b"GET /feed HTTP/1.1\r\n\r\n",
             b"GET /feed HTTP/1.1\r\nHost: a b\r\n\r\n",
             b"GET /feed HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n",

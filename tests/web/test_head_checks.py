@@ -85,6 +85,16 @@ class StrictnessTests(ChannelTestCase):
             ):
                 self.assert_refused(400, template % character)
 
+    def test_client_that_speaks_tls(self) -> None:
+        """It sends no end of a line, and would wait for ever: its first byte is refused, after others too."""
+        hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
+        for cut in (1, 3, len(hello)):
+            self.assert_refused(400, hello[:cut])
+        self.connect()
+        self.assertEqual(self.receive(GET).status, 200)
+        self.assertEqual(self.receive(hello).status, 400)
+        self.assertTrue(self.transport.ended)
+
     def test_tab_and_text_beyond_ascii_are_let_through_in_values(self) -> None:
         """They are allowed there, if not recommended."""
         self.assertEqual(self.receive(GET[:-2] + b"X-A: b\tc\xe4\xff\r\n\r\n").status, 200)

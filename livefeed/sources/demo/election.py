@@ -7,6 +7,7 @@ import random
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import msgspec
@@ -17,8 +18,17 @@ from livefeed.sources.demo.seats import sainte_lague
 NIGHT_S = 720
 """The time in seconds from the beginning of a night to that of the next one."""
 
-COUNT_S = 660
+COUNT_S = 710
 """The second of a night at which the last votes are reported."""
+
+MOST_STILL_S = 10
+"""Seconds without a report, at most. A user who starts livefeed in a longer pause thinks that it hangs."""
+
+_DRAWN_S = 660
+"""The second at which the last votes would be reported, before the still times are shortened."""
+
+_GAP_S = 7
+"""Seconds without a report, at most, before the night is made as long again as it was: all gaps grow by then."""
 
 SEATS = 200
 
@@ -148,8 +158,19 @@ def _draw_night(seed: int, number: int) -> list[_Count]:
     counts = [_draw_count(draw, district, swings) for district in DISTRICTS]
     # Something is known at the first second, and something is still to come until the last.
     counts[draw.randrange(len(counts))].seconds[0] = 0
-    counts[draw.randrange(len(counts))].seconds[-1] = COUNT_S
-    return counts
+    counts[draw.randrange(len(counts))].seconds[-1] = _DRAWN_S
+    moved = _shorten_gaps(sorted({second for count in counts for second in count.seconds}))
+    return [count._replace(seconds=[moved[second] for second in count.seconds]) for count in counts]
+
+
+def _shorten_gaps(seconds: list[int]) -> dict[int, int]:
+    """Gives new seconds for the reports of a night, with short gaps, and the last one at :data:`COUNT_S`.
+
+    :param seconds: the seconds of all reports, in ascending order, each once.
+    """
+    gaps = [min(after - before, _GAP_S) for before, after in pairwise(seconds)]
+    ends = list(accumulate(gaps, initial=0))
+    return {second: round(end * COUNT_S / ends[-1]) for second, end in zip(seconds, ends, strict=True)}
 
 
 def _draw_count(draw: random.Random, district: District, swings: list[float]) -> _Count:
@@ -161,8 +182,8 @@ def _draw_count(draw: random.Random, district: District, swings: list[float]) ->
     ]
     # Large districts have more to count: they report more often, and for longer.
     reports = 3 + district.electorate // 9_000
-    begins = int(draw.triangular(1, COUNT_S // 3, 10))
-    ends = int(draw.triangular(begins + 60, COUNT_S, begins + (COUNT_S - begins) * district.electorate / 90_000))
+    begins = int(draw.triangular(1, _DRAWN_S // 3, 10))
+    ends = int(draw.triangular(begins + 60, _DRAWN_S, begins + (_DRAWN_S - begins) * district.electorate / 90_000))
     seconds = sorted(draw.sample(range(begins, ends), reports))
     weights = [draw.gammavariate(3, 1) for _ in range(reports)]
     votes = [0] * len(PARTIES)

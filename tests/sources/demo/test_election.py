@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.document.gate import check_document
 from livefeed.sources.demo.country import DISTRICTS, PARTIES
-from livefeed.sources.demo.election import COUNT_S, NIGHT_S, SEATS, Election
+from livefeed.sources.demo.election import COUNT_S, MOST_STILL_S, NIGHT_S, SEATS, Election
 from livefeed.sources.demo.seats import sainte_lague
 
 NIGHT_BEGINS = 1_790_000_000 // NIGHT_S * NIGHT_S
@@ -82,6 +83,14 @@ class ElectionTests(SynchronousTestCase):
         self.assertEqual((last["phase"], last["counted"]), ("final", {"percent": 100.0, "districts": 100, "of": 100}))
         self.assertEqual(first["phase"], "counting")
         self.assertLess(first["counted"]["percent"], 100)
+
+    def test_something_always_happens(self) -> None:
+        """No time is long in which no vote is counted, also not at the end of a night."""
+        for night in range(0, 30 * NIGHT_S, NIGHT_S):
+            counts = self.election._night((NIGHT_BEGINS + night) // NIGHT_S)
+            seconds = sorted({second for count in counts for second in count.seconds} | {NIGHT_S})
+            self.assertEqual((seconds[0], seconds[-2]), (0, COUNT_S))
+            self.assertLessEqual(max(after - before for before, after in pairwise(seconds)), MOST_STILL_S)
 
     def test_night_begins_anew(self) -> None:
         """The next night is another election, and compares itself with this one."""

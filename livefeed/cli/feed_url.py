@@ -1,0 +1,68 @@
+"""The URL of a feed on a command line: the one that is given, or that of the only feed of a server."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from livefeed.cli.tables import printable
+from livefeed.client.actions import Failed
+from livefeed.client.address import Address
+from livefeed.client.failures import tls_context
+from livefeed.client.http import Requests
+from livefeed.clocks import monotonic
+from livefeed.exceptions import FollowError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAX_LIST_BYTES, MAX_LISTED = 1024 * 1024, 10
+"""The largest list of feeds of a server in bytes, and the number of feeds that a message names."""
+
+RETRY_S = 1.0
+"""The time in seconds between two attempts to reach a server."""
+
+_LIST = "/-/feeds.json"
+
+
+def feed_address(
+    url: str, address: Address, cacert: Path | None = None, *, verify: bool = True, wait_s: float = 0.0
+) -> Address:
+    """Gives the address of a feed, for a user who names its URL or that of a server with one feed. May block.
+
+    :param url: the URL, whose fragment may be a JSON Pointer.
+    :param address: the same, as it was read, with the place to connect to if another one was named.
+    :param cacert: a PEM file with the authorities that are trusted, instead of those of the system.
+    :param verify: whether the server's certificate is checked.
+    :param wait_s: seconds for which a server that cannot be reached is asked again.
+    :raises FollowError: if the server has several feeds, has no list of them, or cannot be reached.
+    """
+    place, _, fragment = url.partition("#")
+    server = replace(Address.of(place), connect_to=address.connect_to)
+    if server.target != "/":
+        return address
+    feed = _only_feed(server, cacert, verify=verify, wait_s=wait_s)
+    return replace(Address.of(f"{feed}#{fragment}"), connect_to=address.connect_to)
+
+
+def _only_feed(server: Address, cacert: Path | None, *, verify: bool, wait_s: float) -> str:
+    listed = replace(server, target=_LIST)
+    requests = Requests(listed, tls_context(listed, cacert, verify=verify), MAX_LIST_BYTES)
+    deadline = monotonic() + wait_s
+    answer = requests.get({})
+    while isinstance(answer, Failed) and not answer.was_reached and monotonic() < deadline:
+        time.sleep(min(RETRY_S, max(0.0, deadline - monotonic())))
+        answer = requests.get({})
+    requests.close()
+    if isinstance(answer, Failed):
+        raise FollowError(answer.why)
+    try:
+        paths = [str(each["path"]) for each in json.loads(answer.content)["feeds"]]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        raise FollowError(f"{server.url} has no list of feeds: name the document, such as {server.url}feed") from None
+    if len(paths) != 1:
+        found = ", ".join(printable(f"{server.url}{path.removeprefix('/')}") for path in paths[:MAX_LISTED])
+        raise FollowError(f"{server.url} has {len(paths)} feeds: {found}")
+    return f"{server.url}{paths[0].removeprefix('/')}"
