@@ -172,7 +172,7 @@ class Directory:
     def _part(listed: Listed, pointer: str, visitor: Visitor) -> Followed | Refusal:
         feed = listed.delivery.feed
         if feed.snapshot is None:
-            return Refusal(503, "Nothing has been published yet.", max(1000, round(1000 * feed.next_tick_s())))
+            return Refusal(503, "There is no document yet.", max(1000, round(1000 * feed.next_tick_s())))
         if feed.state is State.WITHDRAWN:
             # Whether the document has such a part is withdrawn, too. By a 404, the client forgets the value.
             return Refusal(404, "The document is withdrawn, and must not be shown.", WITHDRAWN_RETRY_MS)

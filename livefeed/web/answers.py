@@ -177,7 +177,7 @@ def refuse_not_pulled(request: AnsweredRequest, retry_s: float, headers: Iterabl
 
     :param retry_s: the seconds until the next tick.
     """
-    return refuse(request, problems.NO_VERSION_YET, "Nothing has been published yet.", [*headers, retry_after(retry_s)])
+    return refuse(request, problems.NO_VERSION_YET, "There is no document yet.", [*headers, retry_after(retry_s)])
 
 
 def refuse_expired(request: AnsweredRequest, retry_s: float, headers: Iterable[tuple[bytes, bytes]] = ()) -> int:

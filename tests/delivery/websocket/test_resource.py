@@ -140,7 +140,7 @@ class PartTests(WebSocketResourceTestCase):
         """A handshake comes back at the next tick; all other requests are refused as ever."""
         response = self.ask(b"/feed.ws/a", *HANDSHAKE)
         self.assertEqual((response.status, response.headers["retry-after"]), (503, "1"))
-        self.assertEqual(self.detail(response), "Nothing has been published yet.")
+        self.assertEqual(self.detail(response), "There is no document yet.")
         self.assertEqual(self.ask(b"/feed.ws/a").status, 426)
         self.assertEqual(self.ask(b"/feed.ws/a", *HANDSHAKE, method=b"POST").status, 405)
         self.assertEqual(self.followed, [])
