@@ -166,7 +166,6 @@ def _status_code(report: Any) -> int:
 def _watch(client: OperatorClient, options: argparse.Namespace) -> int:
     """Shows the status each second. A livefeed that is started again is shown again."""
     is_terminal = sys.stdout.isatty()
-    painter = Painter(wants_colour(sys.stdout, os.environ), columns_of(sys.stdout))
     answered: tuple[float, float] | None = None  # when, and how many requests were answered until then
     due = time.monotonic()
     while True:
@@ -178,6 +177,8 @@ def _watch(client: OperatorClient, options: argparse.Namespace) -> int:
             now = time.monotonic(), float(report.get("answers") or 0)
             rate = None if answered is None else max(0.0, (now[1] - answered[1]) / (now[0] - answered[0]))
             answered = now
+            # Each time, since the window may have another width.
+            painter = Painter(wants_colour(sys.stdout, os.environ), columns_of(sys.stdout))
             lines = [json.dumps(report)] if options.json else status_lines(report, painter, _now(), rate)
         if is_terminal and not options.json:
             # To the first place, and each line up to its end, so that nothing flickers.

@@ -102,9 +102,9 @@ def _passed_over(report: dict[str, Any], end: str) -> Iterator[str]:
     if not isinstance(passed, int) or passed < 1:
         return
     name = short(report.get("feed"))
-    versions = "1 version was" if passed == 1 else f"{count(passed)} versions were"
+    versions = "1 version" if passed == 1 else f"{count(passed)} versions"
     yield (
-        f"Passed over: {versions} left by a rollback before. `livefeed ctl desk {name}{end}` lists them, and "
+        f"Passed over: {versions} from which somebody had gone back before. `livefeed ctl desk {name}{end}` lists them, and "
         f"`livefeed ctl pin {name} VERSION{end}` shows one."
     )
 
@@ -360,7 +360,11 @@ def _ways_back(report: dict[str, Any], name: str) -> Iterator[tuple[str, str]]:
     if report.get("rollback_to"):
         effect = f"watchers are shown version {version(report['rollback_to'])}, and newer ones wait"
         yield f"rollback {name}", effect
-    if any(each.get("version") != report.get("version") for each in report.get("versions") or []):
+    others = any(each.get("version") != report.get("version") for each in report.get("versions") or [])
+    if others and "rollback_to" not in report:
+        # An older livefeed does not say where it would lead.
+        yield f"rollback {name}", "watchers are shown the version before, and newer ones wait"
+    if others:
         yield f"pin {name} VERSION", "watchers are shown that one of the versions above, and newer ones wait"
 
 

@@ -16,6 +16,7 @@ from livefeed.clocks import monotonic
 from livefeed.exceptions import FollowError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 MAX_LIST_BYTES, MAX_LISTED = 1024 * 1024, 10
@@ -28,7 +29,13 @@ _LIST = "/-/feeds.json"
 
 
 def feed_address(
-    url: str, address: Address, cacert: Path | None = None, *, verify: bool = True, wait_s: float = 0.0
+    url: str,
+    address: Address,
+    cacert: Path | None = None,
+    *,
+    verify: bool = True,
+    wait_s: float = 0.0,
+    tell: Callable[[str], object] = lambda _: None,
 ) -> Address:
     """Gives the address of a feed, for a user who names its URL or that of a server with one feed. May block.
 
@@ -37,22 +44,29 @@ def feed_address(
     :param cacert: a PEM file with the authorities that are trusted, instead of those of the system.
     :param verify: whether the server's certificate is checked.
     :param wait_s: seconds for which a server that cannot be reached is asked again.
+    :param tell: is called with each new reason why it cannot.
     :raises FollowError: if the server has several feeds, has no list of them, or cannot be reached.
     """
     place, _, fragment = url.partition("#")
     server = replace(Address.of(place), connect_to=address.connect_to)
     if server.target != "/":
         return address
-    feed = _only_feed(server, cacert, verify=verify, wait_s=wait_s)
+    feed = _only_feed(server, cacert, verify=verify, wait_s=wait_s, tell=tell)
     return replace(Address.of(f"{feed}#{fragment}"), connect_to=address.connect_to)
 
 
-def _only_feed(server: Address, cacert: Path | None, *, verify: bool, wait_s: float) -> str:
+def _only_feed(
+    server: Address, cacert: Path | None, *, verify: bool, wait_s: float, tell: Callable[[str], object]
+) -> str:
     listed = replace(server, target=_LIST)
     requests = Requests(listed, tls_context(listed, cacert, verify=verify), MAX_LIST_BYTES)
     deadline = monotonic() + wait_s
     answer = requests.get({})
+    why = ""
     while isinstance(answer, Failed) and not answer.was_reached and monotonic() < deadline:
+        if answer.why != why:
+            why = answer.why
+            tell(f"{why}; trying again")
         time.sleep(min(RETRY_S, max(0.0, deadline - monotonic())))
         answer = requests.get({})
     requests.close()

@@ -19,6 +19,7 @@ from livefeed.cli.conflicts import require_free
 from livefeed.cli.document_file import read_document
 from livefeed.cli.served_file import check_path, check_source, complaint
 from livefeed.cli.server_options import add_server_options, given_options
+from livefeed.cli.tables import printable
 from livefeed.config.layers import MAX_FILE_BYTES
 from livefeed.exceptions import ConfigurationError, MissingExtraError, shown
 
@@ -94,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
     for line in (*_moved(options, arguments), *addresses(arguments, os.environ)):
         print(line)
     for each in complaints:
-        print(f"  watchers see nothing yet: {each}\n")
+        print(f"  watchers see nothing yet: {printable(each)}\n")
     sys.stdout.flush()
     # Not in this process: an upgrade starts its command line again.
     os.execv(sys.executable, [sys.executable, *_TWISTD, *arguments])  # noqa: S606 - there is no shell

@@ -6,9 +6,10 @@ Rule: a file that another program may still write is no error, so only its conte
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from livefeed.exceptions import ConfigurationError, DocumentError, shown
 
@@ -30,7 +31,8 @@ def check_path(path: Path) -> None:
     if why:
         raise ConfigurationError(f"{shown(str(path))}: {why}")
     if is_recording(path):
-        raise ConfigurationError(f"{shown(str(path))}: this is a recording: livefeed serve recording:{path}")
+        source = shlex.quote(f"recording:{quote(str(path))}")
+        raise ConfigurationError(f"{shown(str(path))}: this is a recording: livefeed serve {source}")
 
 
 def check_source(url: str) -> None:

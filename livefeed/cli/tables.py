@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,6 +22,9 @@ _GAP = 2
 _LEAST_COLUMNS = 40
 """Narrower terminals are taken for this wide: text in fewer columns cannot be read."""
 
+_USUAL_COLUMNS = 80
+"""The width of a terminal that does not tell it."""
+
 
 def wants_colour(stream: TextIO, environment: Mapping[str, str]) -> bool:
     """Tells whether a stream is a terminal that shows colours, and whose user wants them (no-color.org)."""
@@ -30,7 +33,14 @@ def wants_colour(stream: TextIO, environment: Mapping[str, str]) -> bool:
 
 def columns_of(stream: TextIO) -> int | None:
     """Gives the width of a terminal in characters; ``None`` for files and pipes, whose lines have any length."""
-    return max(shutil.get_terminal_size().columns, _LEAST_COLUMNS) if stream.isatty() else None
+    if not stream.isatty():
+        return None
+    chosen = os.environ.get("COLUMNS", "")
+    try:
+        columns = int(chosen) if chosen.isdecimal() else os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):  # a stream without a descriptor, or a number of many digits
+        columns = _USUAL_COLUMNS
+    return max(columns, _LEAST_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,11 +129,21 @@ def run(options: argparse.Namespace) -> int:
     if is_screen:
         with needed_extra("cli", "livefeed watch without --json"):
             import_module("livefeed.cli.screen")
+    began, named = time.monotonic(), address
     wait_s = (options.timeout or math.inf) if options.wait else 0.0
     try:
-        address = feed_address(options.url, address, options.cacert, verify=not options.insecure, wait_s=wait_s)
+        address = feed_address(
+            options.url, named, options.cacert, verify=not options.insecure, wait_s=wait_s, tell=_tell
+        )
+    except FollowError as error:
+        if not wait_s or time.monotonic() - began < wait_s:
+            raise
+        _tell(str(error))
+        return NOT_REACHED
     except KeyboardInterrupt:
         return _SIGNALLED + signal.SIGINT
+    if options.timeout is not None:
+        options.timeout = max(0.0, options.timeout - (time.monotonic() - began))
     if options.token_file is not None:
         # Before anything is shown: a wrong file is a mistake of the command line.
         Token.of(token_in(options.token_file), address)
@@ -141,13 +151,17 @@ def run(options: argparse.Namespace) -> int:
     if options.insecure and address.is_secure:
         print("livefeed: the certificate is not checked: anybody on the way can change the document", file=sys.stderr)
     try:
-        return asyncio.run(_follow(address.url, options, output))
+        return asyncio.run(_follow(options.url if address is named else address.url, options, output))
     except BrokenPipeError:
         # The reader, such as head, has seen enough. Python would complain when it flushes the output at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     finally:
         output.close()
+
+
+def _tell(text: str) -> None:
+    print(f"livefeed: {text}", file=sys.stderr)
 
 
 async def _follow(url: str, options: argparse.Namespace, output: Output) -> int:

@@ -158,13 +158,13 @@ class Answer:
         """
         if self.status != 200 or self.version is not None:  # noqa: PLR2004
             return ""
-        kind = self.fields.get("content-type", "").partition(";")[0].strip().lower()
-        if kind in _PAGES:
-            return f"{url} is a page, not a document: name the feed, such as {urljoin(url, '/feed')}"
         try:
             parse(self.content)
         except (DeltaError, RecursionError):
-            return f"{url} is not a document in JSON: name the feed, such as {urljoin(url, '/feed')}"
+            # Only now: some servers send JSON with the type of pages.
+            kind = self.fields.get("content-type", "").partition(";")[0].strip().lower()
+            what = "a page, not a document" if kind in _PAGES else "not a document in JSON"
+            return f"{url} is {what}: name the feed, such as {urljoin(url, '/feed')}"
         return ""
 
     def document(self, item: Item, max_bytes: int) -> bytes | None:

@@ -46,7 +46,7 @@ def reason_of(error: BaseException, address: Address) -> str:  # noqa: PLR0911 -
     if isinstance(error, ConnectionRefusedError):
         return f"nothing listens at {place}"
     if isinstance(error, TimeoutError):
-        return f"{place} did not answer within {TIMEOUT_S:g} s{_IS_PLAIN if address.is_secure else ''}"
+        return f"{place} did not answer within {TIMEOUT_S:g} s"
     if isinstance(error, ConnectionError):
         return f"{place} closed the connection"
     if isinstance(error, OSError) and error.errno in _UNREACHABLE:

@@ -140,7 +140,7 @@ class Transitions(Freshness):
         """
         was_failing = self._failing is not None
         if not was_failing:
-            self._failing_at = self.clock.seconds()
+            self._failing_at = self._heard_at if self._lapsed else self.clock.seconds()
         self._lapsed, self._failing = False, why
         if why:
             self.last_error = LastError(why, self._now().wall_s)

@@ -93,13 +93,13 @@ class CertificateRenewal(Service):
                     due.append((endpoint, stamp))
             if due:
                 self._take(due, await self.in_thread(self._load, [endpoint for endpoint, _ in due]))
-            # A reload may have read other files meanwhile.
-            whys = (
-                self._why[id(endpoint)]
-                for endpoint, stamp in zip(endpoints, stamps, strict=True)
-                if id(endpoint) in self._refused and self._refused[id(endpoint)] == stamp
+            for endpoint, stamp in zip(endpoints, stamps, strict=True):
+                # A reload may have read these files, or named other ones.
+                if stamp == endpoint.certificates.stamp or stamp != self._refused.get(id(endpoint)):
+                    self._refused.pop(id(endpoint), None)
+            self.part.served.refusals = list(
+                dict.fromkeys(self._why[id(each)] for each in endpoints if id(each) in self._refused)
             )
-            self.part.served.refusals = list(dict.fromkeys(whys))
         except Exception:
             _log.failure("looking at the files of certificates broke")
         finally:

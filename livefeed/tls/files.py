@@ -86,7 +86,8 @@ class LocalFiles:
             status = path.stat()
         except OSError as error:
             raise ConfigurationError(f"{path}: {error.strerror}") from None
-        return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+        # The time of the last change of mode and owner, too: a file may become readable.
+        return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 @dataclass(frozen=True, slots=True)

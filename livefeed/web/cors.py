@@ -53,6 +53,10 @@ class Origins:
         """Whether every origin may read the feed."""
         return ANY.encode() in self.allowed
 
+    def lists(self, origin: bytes) -> bool:
+        """Tells whether pages of an origin may read the feed, without those of this server."""
+        return self.any_origin or origin.lower() in self.allowed
+
     def response_headers(self, origin: bytes | None) -> list[tuple[bytes, bytes]]:
         """Gives the fields with which a browser lets a page of *origin* read an answer.
 
@@ -60,7 +64,7 @@ class Origins:
         """
         if self.any_origin:
             return [(b"Access-Control-Allow-Origin", b"*")]
-        if origin is not None and origin.lower() in self.allowed:
+        if origin is not None and self.lists(origin):
             allowed = (b"Access-Control-Allow-Origin", origin)
             return [allowed, (b"Access-Control-Allow-Credentials", b"true")] if self.with_credentials else [allowed]
         return []
@@ -74,7 +78,7 @@ class Origins:
         :param origin: the field ``Origin`` of the request; ``None`` if it was not sent.
         :param host: the field ``Host`` of the request.
         """
-        if origin is None or self.any_origin or origin.lower() in self.allowed:
+        if origin is None or self.lists(origin):
             return True
         scheme, _, authority = origin.lower().partition(b"://")
         return scheme in (b"https", b"http") and authority == host.lower()

@@ -44,8 +44,8 @@ class DoneTests(ZoneTestCase):
     def test_passed_over(self) -> None:
         """A rollback that leads further than to the version before says so, and how to see the others."""
         for passed, text in (
-            (1, "Passed over: 1 version was left by a rollback before. `livefeed ctl desk results --instance x` lists"),
-            (2, "Passed over: 2 versions were left by a rollback before. "),
+            (1, "Passed over: 1 version from which somebody had gone back before. `livefeed ctl desk results --instance x` "),
+            (2, "Passed over: 2 versions from which somebody had gone back before. "),
         ):
             line = done_lines(answer("held", passed_over=passed), PLAIN, NOW, "", " --instance x")[-1]
             self.assertTrue(line.startswith(text), line)
@@ -218,7 +218,8 @@ class DeskTests(ZoneTestCase):
         for report, commands in (
             (("live", {}), ["hold", "withdraw"]),
             (("live", {"versions": earlier, "rollback_to": "00"}), ["hold", "rollback", "pin", "withdraw"]),
-            (("live", {"versions": earlier}), ["hold", "pin", "withdraw"]),
+            (("live", {"versions": earlier, "rollback_to": None}), ["hold", "pin", "withdraw"]),
+            (("live", {"versions": earlier}), ["hold", "rollback", "pin", "withdraw"]),
             (("live", {"versions": earlier[:1]}), ["hold", "withdraw"]),
             (("held", {"decision": held}), ["release", "withdraw"]),
             (

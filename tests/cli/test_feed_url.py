@@ -27,10 +27,10 @@ class FeedAddressTests(SynchronousTestCase):
 
     def named(self, *answers: Answer | Failed, url: str = "http://h:8080/", wait_s: float = 0.0) -> str:
         """Gives the URL that is followed, or the error."""
-        coming = iter(answers)
+        coming, self.told = iter(answers), list[str]()
         self.patch(Requests, "get", lambda requests, fields: next(coming))
         try:
-            return feed_address(url, Address.of(url), wait_s=wait_s).url
+            return feed_address(url, Address.of(url), wait_s=wait_s, tell=self.told.append).url
         except FollowError as error:
             return str(error)
 
@@ -79,5 +79,6 @@ class FeedAddressTests(SynchronousTestCase):
         self.patch(feed_url, "monotonic", lambda: now[0])
         self.patch(time, "sleep", lambda delay_s: now.__setitem__(0, now[0] + delay_s))
         self.assertEqual(self.named(failed, failed, listing(LISTED[:1]), wait_s=9.0), "http://h:8080/results")
+        self.assertEqual(self.told, ["nothing listens at h:8080; trying again"])
         self.assertEqual(self.named(failed, failed, failed, wait_s=1.5), "nothing listens at h:8080")
         self.assertEqual(self.named(Failed("too large", was_reached=True), wait_s=9.0), "too large")

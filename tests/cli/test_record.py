@@ -219,6 +219,11 @@ class RecordTests(RecordTestCase):
         self.assertEqual(endpoints, [("127.0.0.1", 8443)])
         self.assertEqual((self.asked["url"], self.asked["connect"]), ("https://h/live/results", "127.0.0.1:8443"))
 
+    def test_other_endpoint_for_a_name(self) -> None:
+        """The certificate of a feed on this machine is not checked, so it is asked nowhere else."""
+        self.assertEqual(self.record([], "--connect", "192.0.2.7:8443", feed="results"), 2)
+        self.assertIn("--connect takes the URL of a feed", self.errors.getvalue())
+
     @staticmethod
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt

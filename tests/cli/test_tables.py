@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-import shutil
-from os import terminal_size
+import os
+from unittest.mock import patch
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,9 +53,18 @@ class TableTests(SynchronousTestCase):
     def test_width(self) -> None:
         """A terminal has one, which is not less than can be read, and a pipe has none."""
         for columns, found in ((80, 80), (1, 40)):
-            self.patch(shutil, "get_terminal_size", lambda columns=columns: terminal_size((columns, 24)))
+            self.patch(os, "get_terminal_size", lambda _, columns=columns: os.terminal_size((columns, 24)))
             self.assertEqual(columns_of(_Terminal()), found)
+        with patch.dict(os.environ, {"COLUMNS": "120"}):
+            self.assertEqual(columns_of(_Terminal()), 120)
         self.assertIsNone(columns_of(io.StringIO()))
+
+    def test_unknown_width(self) -> None:
+        """A terminal that does not tell its own is a usual one."""
+        with patch.dict(os.environ, {"COLUMNS": "9" * 5000}):
+            self.assertEqual(columns_of(_Terminal()), 80)
+        with patch.dict(os.environ, {"COLUMNS": ""}):
+            self.assertEqual(columns_of(_Terminal()), 80)
 
     def test_folding(self) -> None:
         """Lines end between words, each has its colour, and a word that is longer than a line stays whole."""

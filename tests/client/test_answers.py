@@ -49,7 +49,7 @@ class AnswerTests(SynchronousTestCase):
         html, version = b"<!doctype html>", {"livefeed-version": version_of(A)}
         for status, fields, content, why in (
             (200, {"content-type": "text/html; charset=utf-8"}, html, "is a page, not a document"),
-            (200, {"content-type": "Text/HTML"}, A, "is a page, not a document"),
+            (200, {"content-type": "Text/HTML"}, b"{", "is a page, not a document"),
             (200, {}, html, "is not a document in JSON"),
             (200, {"content-type": "application/json"}, b"", "is not a document in JSON"),
         ):
@@ -62,6 +62,7 @@ class AnswerTests(SynchronousTestCase):
         for status, fields, content in (
             (200, version, A),
             (200, {"content-type": "text/plain"}, A),
+            (200, {"content-type": "text/html"}, A),
             (200, {}, b"[" * 100_000 + b"]" * 100_000),
             (304, {}, b""),
         ):

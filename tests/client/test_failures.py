@@ -50,7 +50,7 @@ class ReasonTests(SynchronousTestCase):
             (untrusted, "the certificate of example.org:8443 is not trusted: hostname mismatch"),
             (of_tls("WRONG_VERSION_NUMBER"), "TLS with example.org:8443 failed: wrong version number; does it speak"),
             (of_tls("TLSV1_ALERT"), "TLS with example.org:8443 failed: tlsv1 alert"),
-            (TimeoutError(), "example.org:8443 did not answer within 10 s; does it speak plain HTTP"),
+            (TimeoutError(), "example.org:8443 did not answer within 10 s"),
             (ConnectionResetError(104, "x"), "example.org:8443 closed the connection"),
             (OSError(errno.EHOSTUNREACH, "No route"), "there is no way to example.org:8443: no route"),
             (ValueError("odd\x1b[2J\nmore"), "example.org:8443 could not be asked: odd\\x1b[2J"),

@@ -677,6 +677,8 @@ class DecisionTests(FeedTestCase):
         feed.decide(State.HELD)
         self.clock.advance(5)
         self.assertEqual((feed.why_failing(), feed.failing_s()), ("nothing was heard of the source", 5.0))
+        feed.mark_stale("redis: away")
+        self.assertEqual((feed.why_failing(), feed.failing_s()), ("redis: away", 5.0))
         feed.decide(State.ENDED)
         self.assertEqual(feed.failing_s(), 0.0)
         feed.stop_watching()

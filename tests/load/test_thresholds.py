@@ -51,6 +51,13 @@ class ThresholdTests(SynchronousTestCase):
             found, "^the p99 of delay of browser is 50. ms, and may be 300 ms at most; the delay of a poll"
         )
 
+    def test_silence(self) -> None:
+        """A kind that follows and gets nothing misses a limit on delays, whatever pollers get."""
+        self.result.figures[Kind.POLL].delay.add(1_000_000)
+        self.result.figures[Kind.WS] = Figures()
+        (found,) = Thresholds(max_delay_p99_s=1).missed(self.result)
+        self.assertIn("the p99 of delay of ws was not measured", found)
+
     def test_nothing_measured(self) -> None:
         """A limit of what was not measured is missed: a server that answers nothing must not pass."""
         empty = Result({Kind.POLL: Figures()})

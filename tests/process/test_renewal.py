@@ -8,9 +8,10 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 
 from livefeed import clocks
+from livefeed.exceptions import ConfigurationError
 from livefeed.process import renewal
 from livefeed.process.renewal import LOOK_S, CertificateRenewal
-from livefeed.tls.reloading import FolderSource, PairSource
+from livefeed.tls.reloading import Certificates, FolderSource, PairSource
 from tests.authority import Holder
 from tests.helpers.certificates import CertificatesTestCase
 
@@ -73,6 +74,29 @@ class RenewalTests(CertificatesTestCase):
         self.look(2)
         self.assertEqual((self.name(endpoint), self.changes, len(self.lines)), ("b.test", 1, 2))
         self.assertEqual([*self.served.refusals], [])
+
+    def test_refused_files_that_a_reload_has_read(self) -> None:
+        """Their refusal is over, although the files are the same: they may have become readable, or valid."""
+        endpoint = self.endpoint()
+        self.start()
+        self.look()
+        why = ConfigurationError(f"{self.key}: Permission denied")
+        load = self.renewal._load
+        self.patch(self.renewal, "_load", lambda endpoints: [why])
+        self.write("b.test")
+        self.look(2)
+        self.assertEqual([*self.served.refusals], [str(why)])
+        (found,) = load([endpoint])
+        assert isinstance(found, Certificates)
+        endpoint.take(found)
+        self.look()
+        self.assertEqual([*self.served.refusals], [])
+
+    def test_files_that_become_readable(self) -> None:
+        """A change of their mode is a change."""
+        before = self.part.served.files.stamp(self.key)
+        self.key.chmod(0o600 if self.key.stat().st_mode & 0o077 else 0o640)
+        self.assertNotEqual(self.part.served.files.stamp(self.key), before)
 
     def test_missing_files(self) -> None:
         """What was read stays in use; a file that is back unchanged is no change."""
