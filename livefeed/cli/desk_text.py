@@ -104,8 +104,8 @@ def _passed_over(report: dict[str, Any], end: str) -> Iterator[str]:
     name = short(report.get("feed"))
     versions = "1 version" if passed == 1 else f"{count(passed)} versions"
     yield (
-        f"Passed over: {versions} from which somebody had gone back before. `livefeed ctl desk {name}{end}` lists them, and "
-        f"`livefeed ctl pin {name} VERSION{end}` shows one."
+        f"Passed over: {versions} from which somebody had gone back before. "
+        f"`livefeed ctl desk {name}{end}` lists them, and `livefeed ctl pin {name} VERSION{end}` shows one."
     )
 
 

@@ -28,7 +28,7 @@ RETRY_S = 1.0
 _LIST = "/-/feeds.json"
 
 
-def feed_address(
+def feed_address(  # noqa: PLR0913 - all but the URL have defaults
     url: str,
     address: Address,
     cacert: Path | None = None,

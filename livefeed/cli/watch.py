@@ -142,8 +142,7 @@ def run(options: argparse.Namespace) -> int:
         return NOT_REACHED
     except KeyboardInterrupt:
         return _SIGNALLED + signal.SIGINT
-    if options.timeout is not None:
-        options.timeout = max(0.0, options.timeout - (time.monotonic() - began))
+    left_s = None if options.timeout is None else max(0.0, options.timeout - (time.monotonic() - began))
     if options.token_file is not None:
         # Before anything is shown: a wrong file is a mistake of the command line.
         Token.of(token_in(options.token_file), address)
@@ -151,7 +150,7 @@ def run(options: argparse.Namespace) -> int:
     if options.insecure and address.is_secure:
         print("livefeed: the certificate is not checked: anybody on the way can change the document", file=sys.stderr)
     try:
-        return asyncio.run(_follow(options.url if address is named else address.url, options, output))
+        return asyncio.run(_follow(options.url if address is named else address.url, options, output, left_s))
     except BrokenPipeError:
         # The reader, such as head, has seen enough. Python would complain when it flushes the output at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -164,7 +163,7 @@ def _tell(text: str) -> None:
     print(f"livefeed: {text}", file=sys.stderr)
 
 
-async def _follow(url: str, options: argparse.Namespace, output: Output) -> int:
+async def _follow(url: str, options: argparse.Namespace, output: Output, left_s: float | None) -> int:
     """Follows the feed until it ends, a condition holds, the time is over, or a signal comes."""
     from livefeed.client.asyncio import follow  # noqa: PLC0415 - the module takes long to import
 
@@ -193,7 +192,7 @@ async def _follow(url: str, options: argparse.Namespace, output: Output) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, partial(stop, number))
     try:
-        async with asyncio.timeout(options.timeout):
+        async with asyncio.timeout(left_s):
             return await watching
     except TimeoutError:
         if options.until is not None or options.once:

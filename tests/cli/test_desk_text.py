@@ -44,7 +44,10 @@ class DoneTests(ZoneTestCase):
     def test_passed_over(self) -> None:
         """A rollback that leads further than to the version before says so, and how to see the others."""
         for passed, text in (
-            (1, "Passed over: 1 version from which somebody had gone back before. `livefeed ctl desk results --instance x` "),
+            (
+                1,
+                "Passed over: 1 version from which somebody had gone back before. `livefeed ctl desk results --inst",
+            ),
             (2, "Passed over: 2 versions from which somebody had gone back before. "),
         ):
             line = done_lines(answer("held", passed_over=passed), PLAIN, NOW, "", " --instance x")[-1]

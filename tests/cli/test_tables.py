@@ -54,7 +54,10 @@ class TableTests(SynchronousTestCase):
         """A terminal has one, which is not less than can be read, and a pipe has none."""
         for columns, found in ((80, 80), (1, 40)):
             self.patch(os, "get_terminal_size", lambda _, columns=columns: os.terminal_size((columns, 24)))
-            self.assertEqual(columns_of(_Terminal()), found)
+            terminal = _Terminal()
+            self.patch(terminal, "fileno", lambda: 1)
+            with patch.dict(os.environ, {"COLUMNS": ""}):
+                self.assertEqual(columns_of(terminal), found)
         with patch.dict(os.environ, {"COLUMNS": "120"}):
             self.assertEqual(columns_of(_Terminal()), 120)
         self.assertIsNone(columns_of(io.StringIO()))
