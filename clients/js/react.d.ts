@@ -9,7 +9,7 @@ export interface Followed<V> {
   readonly reason: string | null;
   readonly line: Line;
   readonly verified: true | null;
-  readonly error: Error | null;
+  readonly error: (Error & { readonly status?: number }) | null;
   /** The feed, for `age()`, `next()` and all else; null before the component is mounted. */
   readonly feed: Feed | null;
 }

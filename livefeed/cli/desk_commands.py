@@ -178,13 +178,14 @@ def ask(client: Client, options: argparse.Namespace) -> Any:
     :raises CommandError: if the command failed.
     """
     name = options.ctl_command
+    options.before = {}
     if name == "desk":
         return _report_of(client, feed_of(client, options))
     arguments = _arguments(options)
     if name == "release" and options.at is not None:
         return set_release(client, feed_of(client, options), options.at, options.reason)
     feed = feed_of(client, options)
-    if name in ("release", "unpin", "resume"):
+    if name in ("release", "unpin", "resume", "pin", "rollback"):
         options.before = _before(client, feed)
     return client.post(f"/-/{name}", {"feed": feed, **arguments}).report()
 
@@ -283,9 +284,12 @@ def _undo(report: dict[str, Any], options: argparse.Namespace, end: str) -> str:
     """Gives the command line that takes a command back; empty if there is none."""
     name, feed = options.ctl_command, report.get("feed")
     undo, more = COMMANDS[name].undo, ""
+    before, decision = options.before.get("version"), options.before.get("decision")
+    kind = decision.get("kind") if isinstance(decision, dict) else None
+    if kind == "withdraw" and undo == "unpin":
+        # Otherwise the document that was withdrawn would be shown.
+        undo = kind
     if not undo:
-        before, decision = options.before.get("version"), options.before.get("decision")
-        kind = decision.get("kind") if isinstance(decision, dict) else None
         if kind in ("withdraw", "end") and name == "resume":
             undo = kind
         elif kind == "pin" and name == "unpin":

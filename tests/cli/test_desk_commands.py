@@ -48,8 +48,9 @@ class RequestTests(DeskCommandTestCase):
             [each[:2] for each in self.requests],
             [("GET", "/status"), ("POST", "/-/withdraw"), ("GET", "/-/desk/results")],
         )
-        self.assertEqual(self.ctl("pin", "3f2a", answers=answers), DONE)
-        self.assertEqual(json.loads(self.requests[1][2]), {"feed": "results", "version": "3f2a"})
+        # The report of the feed comes before, for the way back.
+        self.assertEqual(self.ctl("pin", "3f2a", answers=(answers[0], answers[2], *answers[1:])), DONE)
+        self.assertEqual(json.loads(self.requests[2][2]), {"feed": "results", "version": "3f2a"})
 
     def test_several_feeds(self) -> None:
         """None is chosen by chance, and nothing is changed."""
@@ -113,17 +114,21 @@ class AnswerTests(DeskCommandTestCase):
             "To have the rule hold again: livefeed ctl release results --rule votes --for 1s", self.out.getvalue()
         )
 
-    def test_back_from_unpin_and_resume(self) -> None:
-        """To the decision that was in force."""
+    def test_back_to_the_decision_before(self) -> None:
+        """To the one that was in force; never to a document that was withdrawn."""
         for command, kind, undo in (
             ("unpin", "pin", "pin results 3f2a01b2c3d4"),
             ("resume", "withdraw", "withdraw results"),
             ("resume", "end", "end results"),
             ("resume", None, ""),
+            ("rollback", "hold", "unpin results"),
+            ("rollback", "withdraw", "withdraw results"),
+            ("pin", "withdraw", "withdraw results"),
         ):
             decision = None if kind is None else {"kind": kind, "version": "3f2a01b2c3d4e5f60718"}
             answers = ((200, desk_report("held", decision=decision)), (200, answer()), (200, desk_report()))
-            self.assertEqual(self.ctl(command, "results", answers=answers), DONE)
+            more = ["3f2a"] if command == "pin" else []
+            self.assertEqual(self.ctl(command, "results", *more, answers=answers), DONE)
             undos = [line for line in self.out.getvalue().splitlines() if line.startswith("Undo")]
             self.assertEqual(
                 [line.partition(" --")[0] for line in undos], [f"Undo: livefeed ctl {undo}"] if undo else []

@@ -43,7 +43,10 @@ class ReasonTests(SynchronousTestCase):
         unknown = ssl.SSLCertVerificationError(1, "failed")
         unknown.verify_message, unknown.verify_code = "self-signed certificate", 18
         for error, reason in (
-            (unknown, "the certificate of example.org:8443 is not trusted: self-signed certificate; cacert names"),
+            (
+                unknown,
+                "the certificate of example.org:8443 is not trusted: self-signed certificate; cacert, or --cacert, names",
+            ),
             (ConnectionRefusedError(111, "x"), "nothing listens at example.org:8443"),
             (socket.gaierror(socket.EAI_NONAME, "x"), "there is no host example.org"),
             (socket.gaierror(socket.EAI_AGAIN, "try again"), "the name example.org cannot be resolved: try again"),
