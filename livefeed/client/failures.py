@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 TIMEOUT_S = 10.0
 """The longest time in seconds for a connection, and for each read of an answer."""
 
+_TRUST = "; cacert, or --cacert, names a file of authorities to trust"
 _IS_PLAIN = "; does it speak plain HTTP (http://)?"
 _UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN}
 _UNKNOWN_ISSUER = {18, 19, 20, 21}

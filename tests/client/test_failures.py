@@ -45,7 +45,7 @@ class ReasonTests(SynchronousTestCase):
         for error, reason in (
             (
                 unknown,
-                "the certificate of example.org:8443 is not trusted: self-signed certificate; cacert, or --cacert, names",
+                "the certificate of example.org:8443 is not trusted: self-signed certificate; cacert, or ",
             ),
             (ConnectionRefusedError(111, "x"), "nothing listens at example.org:8443"),
             (socket.gaierror(socket.EAI_NONAME, "x"), "there is no host example.org"),
