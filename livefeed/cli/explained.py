@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent.parent
@@ -43,7 +44,9 @@ class Entry:
     def fits(self, name: str) -> bool:
         """Tells whether a name is the one of this entry, in capitals or not."""
         if self.kind == "log line":
-            return " " in name and _pattern_of(self.name).search(_plain(name)) is not None
+            # A format without words of its own would be that of any text.
+            has_words = any(map(str.isalpha, _FIELD.sub("", self.name)))
+            return has_words and " " in name and _pattern_of(self.name).search(_plain(name)) is not None
         known, wanted = self.name.lower(), name.lower().partition("{")[0]
         found = _RANGE.fullmatch(known)
         if found is not None and wanted.isascii() and wanted.isdigit():
@@ -68,8 +71,10 @@ def found_in(known: tuple[Entry, ...], name: str) -> list[Entry]:
 
 
 def _pattern_of(line: str) -> re.Pattern[str]:
-    """Gives the pattern of a log line, whose fields stand for any text."""
-    return re.compile(".*".join(re.escape(_plain(text)) for text in _FIELD.split(line)), re.DOTALL)
+    """Gives the pattern of a log line, whose fields stand for any text, but for a state, which is one word."""
+    parts = [re.escape(_plain(text)) for text in _FIELD.split(line)]
+    fields = [r"[a-z]+" if field == "{state}" else ".*" for field in _FIELD.findall(line)]
+    return re.compile("".join(each for pair in zip_longest(parts, fields, fillvalue="") for each in pair), re.DOTALL)
 
 
 def _plain(text: str) -> str:
@@ -79,4 +84,4 @@ def _plain(text: str) -> str:
 
 def _fixed(line: str) -> int:
     """Gives the number of characters of a log line that are the same in all lines of its format."""
-    return len(_FIELD.sub("", line))
+    return len(_FIELD.sub("", line).replace(" ", ""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -85,9 +86,14 @@ def main(arguments: list[str] | None = None) -> int:
         options.fail(f"there is no argument {' '.join(map(shown, unknown))}{hint}; --help lists all of them")
     try:
         code: int | None = options.run(options)
+        sys.stdout.flush()
     except LivefeedError as error:
         print(f"livefeed: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        # The reader, such as head, has enough. Python would complain about it again at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     return code or 0
 
 

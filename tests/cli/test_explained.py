@@ -45,6 +45,11 @@ class ExplainedTests(SynchronousTestCase):
             ['feed "{feed}" is expired: its document was last confirmed {age:.0f} s ago, and is not shown any more'],
         )
 
+    def test_any_text(self) -> None:
+        """It is no line of the log, and a shortened line is not taken for another one."""
+        for text in ("the document is empty", "foo bar", 'feed "a" is still stale: the document is empty'):
+            self.assertEqual(self.names(text), [], text)
+
     def test_text(self) -> None:
         """The name with its kind, sentences, and the page."""
         entry = Entry("alarm", "LivefeedA", ("One.", "Two."), "docs/index.md#b")

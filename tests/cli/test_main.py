@@ -94,6 +94,12 @@ class CommandLineTests(SynchronousTestCase):
         self.assertEqual(main(["certs"]), 1)
         self.assertEqual((self.stdout.getvalue(), self.stderr.getvalue()), ("", "livefeed: there is no room\n"))
 
+    def test_reader_that_has_enough(self) -> None:
+        """It ends the command without an error, as head does."""
+        run = f"{sys.executable} -m livefeed completion bash"
+        done = subprocess.run(["bash", "-o", "pipefail", "-c", f"{run} | true"], capture_output=True, check=False)
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+
     def test_exit_code_of_the_subcommand(self) -> None:
         """The subcommand may have exit codes of its own."""
         for code, wanted in ((None, 0), (3, 3)):
