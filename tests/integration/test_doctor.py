@@ -35,7 +35,8 @@ def doctor(
         text=True,
         check=False,
         timeout=WAIT_S,
-        env=environment(tmp_path),
+        # Another livefeed may run on this machine.
+        env={"LIVEFEED_RUNTIME_DIR": str(tmp_path / "run"), **environment(tmp_path)},
         **more,
     )
     assert not done.stderr, done.stderr

@@ -272,7 +272,7 @@ def test_the_page_of_the_documentation(browser: Chrome, server: Server) -> None:
         wait = WebDriverWait(browser, WAIT_S, poll_frequency=0.05)
         for number in (1, 2):
             server.write(number)
-            shown = json.dumps({"n": number, "same": ["a"]}, separators=(",", ":"))
+            shown = json.dumps({"n": number, "same": ["a"]}, separators=(",", ":")) + " live"
             wait.until(partial(shows, shown))
     browser.get("about:blank")
     browser.get_log("browser")

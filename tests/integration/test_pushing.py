@@ -67,10 +67,10 @@ class TestDocument:
                 assert message.encode() == DOCUMENT
 
     def test_changes_from_tick_to_tick(self, demo: Livefeed) -> None:
-        """The demo is pushed each second, each time another document."""
+        """The demo is pushed each second, each time another document; two ticks may fall into one second of its time."""
         with demo.websocket() as subscriber:
-            messages = [subscriber.recv(timeout=WAIT_S) for _ in range(3)]
-        assert len({*messages}) == 3
+            messages = {subscriber.recv(timeout=WAIT_S) for _ in range(5)}
+        assert len(messages) >= 3
         assert all(json.loads(message) for message in messages)
 
     def test_comes_only_when_it_changed_with_push_change(self, start: Start, tmp_path: Path) -> None:
