@@ -67,7 +67,7 @@ class TestDocument:
                 assert message.encode() == DOCUMENT
 
     def test_changes_from_tick_to_tick(self, demo: Livefeed) -> None:
-        """The demo is pushed each second, each time another document; two ticks may fall into one second of its time."""
+        """The demo is pushed each second, each time another document, but for two ticks in one second of its time."""
         with demo.websocket() as subscriber:
             messages = {subscriber.recv(timeout=WAIT_S) for _ in range(5)}
         assert len(messages) >= 3
