@@ -12,12 +12,11 @@ from livefeed.document.comparisons import MaxStep, NeverFalls, NeverShrinks
 from livefeed.document.exact_numbers import Step
 from livefeed.document.rule_checks import Documents
 from livefeed.document.selectors import parse_selector
+from tests.helpers.nesting import DEEP
 
 if TYPE_CHECKING:
     from livefeed.document.rule_checks import Check
     from livefeed.document.selectors import Selector
-
-DEEP = b"[" * 100_000 + b"]" * 100_000
 
 
 def selectors(*texts: str) -> tuple[Selector, ...]:

@@ -13,6 +13,7 @@ from livefeed.document import matches
 from livefeed.document.matches import MAX_KEY_BYTES, MatchError, SelectorReader
 from livefeed.document.pointer import PartReader
 from livefeed.document.selectors import parse_selector, text_of
+from tests.helpers.nesting import DEEP
 
 if TYPE_CHECKING:
     import random
@@ -144,7 +145,7 @@ class FindingTests(SynchronousTestCase):
 
     def test_deep_document(self) -> None:
         """One that exhausts the stack raises nothing else."""
-        data = b"[" * 100_000 + b"]" * 100_000
+        data = DEEP
         self.assertIn("too deeply", str(self.assertRaises(MatchError, found_in, data, "/0")))
 
     def test_no_json(self) -> None:

@@ -13,6 +13,7 @@ from livefeed.document import matches, pairs
 from livefeed.document.matches import MatchError, SelectorReader
 from livefeed.document.pairs import Pair, PairReader
 from livefeed.document.selectors import parse_selector, text_of
+from tests.helpers.nesting import DEEP
 
 if TYPE_CHECKING:
     from livefeed.document.pairs import Values
@@ -146,7 +147,7 @@ class PairReaderTests(SynchronousTestCase):
 
     def test_unreadable_documents(self) -> None:
         """A new one is an error; of an old one, nothing is there."""
-        deep = b"[" * 100_000 + b"]" * 100_000
+        deep = DEEP
         for bad, why in ((deep, "too deeply"), (b"[1,", "cannot be read"), (b'{"\\ud800":1}', "cannot be read")):
             self.assertIn(why, str(self.assertRaises(MatchError, differences, b"[1]", bad, "/0")))
             self.assertEqual(differences(bad, b"[1]", "/0"), {"/0": ([], [b"1"])})

@@ -20,6 +20,7 @@ from livefeed.document.pointer import (
     tokens_of,
     unescape,
 )
+from tests.helpers.nesting import DEEP
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -229,5 +230,5 @@ class PartTests(SynchronousTestCase):
         """The parts of a deep document are found, and one that exhausts the stack raises nothing else."""
         data = b'{"a":' * 600 + b"1" + b"}" * 600
         self.assertEqual(part_of(data, ["a"] * 32), b'{"a":' * 568 + b"1" + b"}" * 568)
-        data = b"[" * 100_000 + b"]" * 100_000
+        data = DEEP
         self.assertIn("too deeply", str(self.assertRaises(PointerError, part_of, data, ["0"])))

@@ -29,6 +29,7 @@ from livefeed.document.rules import (
 )
 from livefeed.document.selectors import parse_selector
 from tests.helpers.documentation import DOCS
+from tests.helpers.nesting import DEEP
 
 if TYPE_CHECKING:
     import random
@@ -159,7 +160,7 @@ class CheckTests(SynchronousTestCase):
                 ("list", "/districts"),
             ],
         )
-        deep = b"[" * 100_000 + b"]" * 100_000
+        deep = DEEP
         self.assertEqual(list(RULES.idle(deep)), [])
 
 
