@@ -81,7 +81,7 @@ def _message(extra: str, subject: str, module: str | None) -> str:
 
 
 def _requirements() -> list[tuple[str, str]]:
-    """Gives what the extras need, such as ``pymongo>=4.15``, each with its extra.
+    """Gives what the extras need, such as ``pymongo>=4.20``, each with its extra.
 
     There is nothing if livefeed itself is not installed.
     """
