@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 from livefeed.cli.bench_text import Progress, summary_lines
 from livefeed.cli.connect_option import add_connect_option
-from livefeed.cli.tables import Painter, columns_of, printable, wants_colour
+from livefeed.cli.tables import Painter, columns_of, printable
 from livefeed.cli.token_file import token_in
+from livefeed.client.feed_list import MAX_LISTED
 from livefeed.client.token import Token
 from livefeed.exceptions import FollowError, LivefeedError, shown
 from livefeed.load.addresses import address_of, resolved, sources_for
@@ -61,9 +62,6 @@ ARRIVALS_PER_S = 1000
 
 MAX_WAIT_S = 3600
 """The longest time in seconds that long polls may ask to wait."""
-
-MAX_LISTED = 10
-"""The feeds of a livefeed that a message names."""
 
 MAX_DURATION_S = 86_400.0
 MAX_REQUESTS = 10**12
@@ -238,7 +236,7 @@ def _measure(options: argparse.Namespace, plan: Plan, setup: Setup) -> int:
     if options.json:
         print(json.dumps(summary_of(setup, result, missed, is_interrupted=interruption is not None)))
     else:
-        painter = Painter(wants_colour(sys.stdout, os.environ), columns_of(sys.stdout))
+        painter = Painter.of(sys.stdout)
         print("\n".join(summary_lines(painter, setup, result, missed)))
     if options.plot is not None:
         _write_plot(options.plot, setup, result)
@@ -389,7 +387,7 @@ def _write_plot(path: Path, setup: Setup, result: Result) -> None:
 
 
 def _tell(text: str, colour: Colour) -> None:
-    painter = Painter(wants_colour(sys.stderr, os.environ), columns_of(sys.stderr))
+    painter = Painter.of(sys.stderr)
     print("\n".join(painter.fold(f"livefeed bench: {text}", colour, indent=2)), file=sys.stderr)
 
 

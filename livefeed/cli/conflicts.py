@@ -52,14 +52,21 @@ def require_free(settings: Settings, environment: Mapping[str, str]) -> None:
 
 
 def _is_taken(address: str, port: int) -> bool:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
-        with socket.socket(family) as probe:
-            # As Twisted does: connections that have ended do not occupy a port.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((address, port))
+        bind(address, port)
     except OSError as error:
         return error.errno == errno.EADDRINUSE
     except OverflowError:
         return False
     return False
+
+
+def bind(address: str, port: int) -> None:
+    """Takes a port of this machine for a moment.
+
+    :raises OSError: if it cannot be taken.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+        # As Twisted does: connections that have ended do not occupy a port.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((address, port))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from datetime import UTC, datetime
@@ -23,7 +22,7 @@ from livefeed.cli.operator_options import (
     timeout_of,
 )
 from livefeed.cli.status_text import status_lines
-from livefeed.cli.tables import Cell, Painter, columns_of, count, duration, outline, wants_colour
+from livefeed.cli.tables import Cell, Painter, count, duration, outline
 from livefeed.cli.trace_text import trace_lines
 from livefeed.exceptions import CommandError
 
@@ -120,10 +119,6 @@ def run(options: argparse.Namespace) -> int:
     except CommandError as error:
         print(f"livefeed: {error}", file=sys.stderr)
         return exit_code_of(error)
-    except BrokenPipeError:
-        # The reader, such as head, has enough. Python would complain about it again at the exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
     except KeyboardInterrupt:
         return DONE if options.ctl_command == "status" and options.watch else FAILED
 
@@ -134,7 +129,7 @@ def _run_once(client: OperatorClient, options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(report, indent=2))
     else:
-        painter = Painter(wants_colour(sys.stdout, os.environ), columns_of(sys.stdout))
+        painter = Painter.of(sys.stdout)
         if group is None:
             print("\n".join(_LINES[options.ctl_command](report, painter)))
         else:
@@ -178,7 +173,7 @@ def _watch(client: OperatorClient, options: argparse.Namespace) -> int:
             rate = None if answered is None else max(0.0, (now[1] - answered[1]) / (now[0] - answered[0]))
             answered = now
             # Each time, since the window may have another width.
-            painter = Painter(wants_colour(sys.stdout, os.environ), columns_of(sys.stdout))
+            painter = Painter.of(sys.stdout)
             lines = [json.dumps(report)] if options.json else status_lines(report, painter, _now(), rate)
         if is_terminal and not options.json:
             # To the first place, and each line up to its end, so that nothing flickers.

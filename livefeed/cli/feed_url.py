@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import sys
 import time
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from livefeed.cli.tables import printable
 from livefeed.client.actions import Failed
 from livefeed.client.address import Address
 from livefeed.client.failures import tls_context
+from livefeed.client.feed_list import MAX_BYTES, MAX_LISTED, PATH, paths_in
 from livefeed.client.http import Requests
+from livefeed.client.update import Line
 from livefeed.clocks import monotonic
 from livefeed.exceptions import FollowError
 
@@ -19,13 +21,34 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-MAX_LIST_BYTES, MAX_LISTED = 1024 * 1024, 10
-"""The largest list of feeds of a server in bytes, and the number of feeds that a message names."""
+    from livefeed.client.update import Shown, Update
 
 RETRY_S = 1.0
 """The time in seconds between two attempts to reach a server."""
 
-_LIST = "/-/feeds.json"
+
+def say(text: str) -> None:
+    """Shows a line about a command to its user."""
+    print(f"livefeed: {text}", file=sys.stderr)
+
+
+@dataclass(slots=True)
+class FirstContact:
+    """Ends a command if its server cannot be reached at first. Later, a client tries again by itself.
+
+    :ivar is_over: whether the server was reached, or may be away at first.
+    """
+
+    is_over: bool
+
+    def check(self, update: Update[Any] | Shown) -> None:
+        """Takes a change of a feed.
+
+        :raises FollowError: if the server cannot be reached, and never was.
+        """
+        if not self.is_over and update.line is Line.OFFLINE:
+            raise FollowError(update.problem)
+        self.is_over = self.is_over or update.line in (Line.OPEN, Line.POLLING)
 
 
 def feed_address(  # noqa: PLR0913 - all but the URL have defaults
@@ -35,7 +58,7 @@ def feed_address(  # noqa: PLR0913 - all but the URL have defaults
     *,
     verify: bool = True,
     wait_s: float = 0.0,
-    tell: Callable[[str], object] = lambda _: None,
+    tell: Callable[[str], object] = say,
 ) -> Address:
     """Gives the address of a feed, for a user who names its URL or that of a server with one feed. May block.
 
@@ -58,8 +81,8 @@ def feed_address(  # noqa: PLR0913 - all but the URL have defaults
 def _only_feed(
     server: Address, cacert: Path | None, *, verify: bool, wait_s: float, tell: Callable[[str], object]
 ) -> str:
-    listed = replace(server, target=_LIST)
-    requests = Requests(listed, tls_context(listed, cacert, verify=verify), MAX_LIST_BYTES)
+    listed = replace(server, target=PATH)
+    requests = Requests(listed, tls_context(listed, cacert, verify=verify), MAX_BYTES)
     deadline = monotonic() + wait_s
     answer = requests.get({})
     why = ""
@@ -73,8 +96,8 @@ def _only_feed(
     if isinstance(answer, Failed):
         raise FollowError(answer.why)
     try:
-        paths = [str(each["path"]) for each in json.loads(answer.content)["feeds"]]
-    except (ValueError, LookupError, TypeError, RecursionError):
+        paths = paths_in(answer.content)
+    except ValueError:
         raise FollowError(f"{server.url} has no list of feeds: name the document, such as {server.url}feed") from None
     if len(paths) != 1:
         found = ", ".join(printable(f"{server.url}{path.removeprefix('/')}") for path in paths[:MAX_LISTED])

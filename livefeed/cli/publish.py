@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import shlex
 import ssl
 import sys
@@ -36,7 +35,7 @@ from livefeed.cli.operator_options import (
     exit_code_of,
     same_livefeed,
 )
-from livefeed.cli.tables import Painter, columns_of, wants_colour
+from livefeed.cli.tables import Painter
 from livefeed.cli.times import here
 from livefeed.exceptions import CommandError, first_line
 
@@ -179,7 +178,7 @@ def _show(answer: Answer, options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(report), flush=True)
     elif options.at is not None:
-        painter = Painter(wants_colour(sys.stdout, os.environ), columns_of(sys.stdout))
+        painter = Painter.of(sys.stdout)
         is_far, end = options.url is not None, same_livefeed(options)
         print("\n".join(set_aside_lines(report, painter, here(), end, is_far=is_far)), flush=True)
     else:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from livefeed import __version__, clocks
 from livefeed.cli.connect_option import add_connect_option
-from livefeed.cli.feed_url import feed_address
+from livefeed.cli.feed_url import FirstContact, feed_address
 from livefeed.cli.operator_client import ChoiceError, OperatorClient
 from livefeed.cli.operator_options import FAILED, WRONG_USE, add_instance_arguments, chosen_socket, exit_code_of
 from livefeed.cli.record_session import Session
@@ -113,11 +113,10 @@ def run(options: argparse.Namespace) -> int:
         return WRONG_USE
     try:
         wait_s = (options.for_s or math.inf) if options.wait else 0.0
-        found = feed_address(url, address, options.cacert, verify=verify, wait_s=wait_s, tell=_tell)
+        address = feed_address(url, address, options.cacert, verify=verify, wait_s=wait_s)
     except KeyboardInterrupt:
         print("livefeed: nothing was recorded: the server was not reached", file=sys.stderr)
         return FAILED
-    url, address = (url if found is address else found.url), found
     name = address.path.rpartition("/")[2] or address.host
     recorder = Recorder(options.file)
     start = partial(recorder.begin, feed=name, source=address.url, by=f"livefeed {__version__}")
@@ -129,7 +128,7 @@ def run(options: argparse.Namespace) -> int:
     session = Session(recorder, start, clocks.monotonic, clocks.wall, display.tell)
     why = ""
     try:
-        why = asyncio.run(_record(url, options, session, display, verify=verify))
+        why = asyncio.run(_record(address.named_url, options, session, display, verify=verify))
     except LivefeedError as error:
         display.tell(str(error))
         return FAILED
@@ -144,19 +143,13 @@ def run(options: argparse.Namespace) -> int:
     return FAILED if session.lost or not is_ended else 0
 
 
-def _tell(text: str) -> None:
-    print(f"livefeed: {text}", file=sys.stderr)
-
-
 def _url(options: argparse.Namespace) -> tuple[str, bool]:
     """Gives the URL to follow, and whether the server's certificate is checked.
 
     :raises CommandError: if a name was given, and no such feed can be followed on this machine; a
         :class:`ChoiceError` if a place to connect to was given with it.
-    :raises FollowError: if the URL is none.
     """
     if "://" in options.feed:
-        Address.of(options.feed)
         return options.feed, not options.insecure
     if options.connect is not None:
         # The certificate of a feed on this machine is not checked.
@@ -229,11 +222,9 @@ async def _record(url: str, options: argparse.Namespace, session: Session, displ
 async def _follow(feed: Any, options: argparse.Namespace, session: Session, display: _Display) -> str:
     """Follows the feed until it has ended or the file is large enough. The observer of the feed writes."""
     async with feed:
-        was_reached = options.wait
+        contact = FirstContact(options.wait)
         async for update in feed:
-            if not was_reached and update.line is Line.OFFLINE:
-                raise FollowError(update.problem)
-            was_reached = was_reached or update.line in (Line.OPEN, Line.POLLING)
+            contact.check(update)
             display.show(update)
             if session.refusal is not None:
                 raise session.refusal

@@ -82,10 +82,6 @@ def run(options: argparse.Namespace) -> int:
     except (RecordingError, FollowError) as error:
         print(f"livefeed: {error}", file=sys.stderr)
         return FAILED
-    except BrokenPipeError:
-        # The reader, such as head, has enough. Python would complain about it again at the exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
     except KeyboardInterrupt:
         return FAILED
 

@@ -8,14 +8,13 @@ import os
 import re
 import shlex
 import shutil
-import socket
 import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from livefeed.cli.conflicts import require_free
+from livefeed.cli.conflicts import bind, require_free
 from livefeed.cli.document_file import read_document
 from livefeed.cli.served_file import check_path, check_source, complaint
 from livefeed.cli.server_options import add_server_options, given_options
@@ -171,7 +170,7 @@ def require_port(port: int) -> None:
     :raises ConfigurationError: if it cannot.
     """
     try:
-        _bind(port)
+        bind(INTERFACE, port)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             why = "is in use: `ss -ltnp` names the process; without --port, the first free one is taken"
@@ -257,19 +256,8 @@ def _free_port() -> int:
     """
     for port in PORTS:
         try:
-            _bind(port)
+            bind(INTERFACE, port)
         except OSError:
             continue
         return port
     raise ConfigurationError(f"the ports {PORTS.start} to {PORTS.stop - 1} are in use; name one with --port")
-
-
-def _bind(port: int) -> None:
-    """Takes a port of this machine for a moment.
-
-    :raises OSError: if it cannot be taken.
-    """
-    with socket.socket() as probe:
-        # As Twisted does: connections that have ended do not occupy a port.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((INTERFACE, port))

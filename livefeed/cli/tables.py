@@ -68,6 +68,11 @@ class Painter:
     in_colour: bool
     columns: int | None = None
 
+    @classmethod
+    def of(cls, stream: TextIO) -> Painter:
+        """Makes one for a stream, by what the stream is, and what its user wants."""
+        return cls(wants_colour(stream, os.environ), columns_of(stream))
+
     def paint(self, text: str, colour: Colour) -> str:
         """Gives a text in a colour."""
         code = _CODES.get(colour)

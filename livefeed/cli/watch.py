@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from livefeed.cli.changes import changes, text_of
 from livefeed.cli.connect_option import add_connect_option
-from livefeed.cli.feed_url import feed_address
+from livefeed.cli.feed_url import FirstContact, feed_address, say
 from livefeed.cli.tables import duration, held_back, printable
 from livefeed.cli.token_file import token_in
 from livefeed.cli.until import Condition, ConditionError
 from livefeed.client.address import Address
 from livefeed.client.token import Token
-from livefeed.client.update import Line, State
+from livefeed.client.update import State
 from livefeed.document.exact_json import DeltaError, decode, encode
 from livefeed.exceptions import FollowError
 from livefeed.extras import needed_extra
@@ -129,16 +129,14 @@ def run(options: argparse.Namespace) -> int:
     if is_screen:
         with needed_extra("cli", "livefeed watch without --json"):
             import_module("livefeed.cli.screen")
-    began, named = time.monotonic(), address
+    began = time.monotonic()
     wait_s = (options.timeout or math.inf) if options.wait else 0.0
     try:
-        address = feed_address(
-            options.url, named, options.cacert, verify=not options.insecure, wait_s=wait_s, tell=_tell
-        )
+        address = feed_address(options.url, address, options.cacert, verify=not options.insecure, wait_s=wait_s)
     except FollowError as error:
         if not wait_s or time.monotonic() - began < wait_s:
             raise
-        _tell(str(error))
+        say(str(error))
         return NOT_REACHED
     except KeyboardInterrupt:
         return _SIGNALLED + signal.SIGINT
@@ -150,17 +148,9 @@ def run(options: argparse.Namespace) -> int:
     if options.insecure and address.is_secure:
         print("livefeed: the certificate is not checked: anybody on the way can change the document", file=sys.stderr)
     try:
-        return asyncio.run(_follow(options.url if address is named else address.url, options, output, left_s))
-    except BrokenPipeError:
-        # The reader, such as head, has seen enough. Python would complain when it flushes the output at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return asyncio.run(_follow(address.named_url, options, output, left_s))
     finally:
         output.close()
-
-
-def _tell(text: str) -> None:
-    print(f"livefeed: {text}", file=sys.stderr)
 
 
 async def _follow(url: str, options: argparse.Namespace, output: Output, left_s: float | None) -> int:
@@ -208,12 +198,10 @@ async def _follow(url: str, options: argparse.Namespace, output: Output, left_s:
 async def _watch(feed: Any, options: argparse.Namespace, output: Output) -> int:
     async with feed:
         redrawing = asyncio.ensure_future(_redraw(feed, output))
-        was_reached = options.wait
+        contact = FirstContact(options.wait)
         try:
             async for update in feed:
-                if not was_reached and update.line is Line.OFFLINE:
-                    raise FollowError(update.problem)
-                was_reached = was_reached or update.line in (Line.OPEN, Line.POLLING)
+                contact.check(update)
                 output.show(update, feed)
                 code = _code_of(update, options)
                 if code is not None:

@@ -6,6 +6,7 @@
 - ``asyncio``: the front end for asyncio, an iterator.
 - ``driver``: the work that both front ends share.
 - ``failures``: the reasons why a server cannot be reached, as text.
+- ``feed_list``: the list of the feeds of a livefeed.
 - ``http``: requests for a document, in a thread.
 - ``items``: the documents that a client holds, and the messages that change them.
 - ``messages``: the messages of ``livefeed.delta.v2``.

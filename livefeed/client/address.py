@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from livefeed.document.pointer import PointerError, tokens_of
@@ -92,6 +92,12 @@ class Address:
     def url(self) -> str:
         """The URL of the document."""
         return f"{'https' if self.is_secure else 'http'}://{self.authority}{self.target}"
+
+    @property
+    def named_url(self) -> str:
+        """The URL of the document with the form that was given, for a client that tells of it."""
+        path, mark, query = self.target.partition("?")
+        return replace(self, target=f"{path}{self.form}{mark}{query}").url
 
     @property
     def path(self) -> str:

@@ -34,11 +34,7 @@ def reason_of(error: BaseException, address: Address) -> str:  # noqa: PLR0911 -
     """
     place, host = address.place, address.endpoint[0]
     if isinstance(error, ssl.SSLCertVerificationError):
-        hint = (
-            "; cacert, or --cacert, names a file of authorities to trust"
-            if error.verify_code in _UNKNOWN_ISSUER
-            else ""
-        )
+        hint = _TRUST if error.verify_code in _UNKNOWN_ISSUER else ""
         return f"the certificate of {place} is not trusted: {error.verify_message}{hint}"
     if isinstance(error, ssl.SSLError):
         said = (error.reason or first_line(error)).lower().replace("_", " ")

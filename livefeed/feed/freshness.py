@@ -114,15 +114,17 @@ class Freshness:
         return self._why_decided() or self.why_not_live()
 
     def why_failing(self) -> str:
-        """Gives the reason why pulls give nothing now, whatever was decided, without times; ``""`` if they are good."""
-        return self._failing or ("nothing was heard of the source" if self._lapsed else "")
-
-    def failing_s(self) -> float:
-        """Gives the seconds for which pulls have given nothing, whatever was decided; 0 if they are good.
+        """Gives the reason why pulls give nothing now, whatever was decided, without times; ``""`` if they are good.
 
         Of an ended feed, pulls do not matter any more.
         """
-        if not self.why_failing() or self.decision is State.ENDED:
+        if self.decision is State.ENDED:
+            return ""
+        return self._failing or ("nothing was heard of the source" if self._lapsed else "")
+
+    def failing_s(self) -> float:
+        """Gives the seconds for which pulls have given nothing; 0 if :meth:`why_failing` has no reason."""
+        if not self.why_failing():
             return 0.0
         return max(0.0, self.clock.seconds() - (self._heard_at if self._lapsed else self._failing_at))
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from livefeed.document.timestamps import timestamp
 from livefeed.exceptions import CommandError
-from livefeed.feed.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -138,9 +137,7 @@ def failing_of(feed: Feed) -> dict[str, Any] | None:
     A decision hides it in the state.
     """
     why = feed.why_failing()
-    if not why or feed.decision is State.ENDED:
-        return None
-    return {"why": why, "for_s": round(feed.failing_s(), 3)}
+    return {"why": why, "for_s": round(feed.failing_s(), 3)} if why else None
 
 
 def decision_of(decision: Decision | None) -> dict[str, Any] | None:

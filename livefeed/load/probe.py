@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import socket
 import ssl
@@ -11,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from livefeed.client.failures import reason_of
+from livefeed.client.feed_list import PATH, paths_in
 from livefeed.exceptions import FollowError
 from livefeed.load.answers import AnswerError, Head, read_head
 from livefeed.load.bodies import Body
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from livefeed.load.plan import Plan
 
 _REFUSED = 400
-_LIST = "/-/feeds.json"
 _PATH = re.compile(r"/[\x21-\x7e]{1,255}")
 
 
@@ -96,11 +95,11 @@ def listed_feeds(plan: Plan, address: Address) -> list[str]:
     :param address: any URL of the server.
     """
     try:
-        listed = ask_once(replace(plan, target=replace(plan.target, path=_LIST)), replace(address, target=_LIST))
-        paths = [each["path"] for each in json.loads(listed.content)["feeds"]]
-    except (FollowError, ValueError, LookupError, TypeError, RecursionError):
+        listed = ask_once(replace(plan, target=replace(plan.target, path=PATH)), replace(address, target=PATH))
+        paths = paths_in(listed.content)
+    except (FollowError, ValueError):
         return []
-    return [path for path in paths if isinstance(path, str) and _PATH.fullmatch(path)]
+    return [path for path in paths if _PATH.fullmatch(path)]
 
 
 def _asked(sock: socket.socket, plan: Plan, deadline_s: float) -> Probed:

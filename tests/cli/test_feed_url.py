@@ -8,11 +8,12 @@ import time
 from twisted.trial.unittest import SynchronousTestCase
 
 from livefeed.cli import feed_url
-from livefeed.cli.feed_url import feed_address
+from livefeed.cli.feed_url import FirstContact, feed_address
 from livefeed.client.actions import Failed
 from livefeed.client.address import Address
 from livefeed.client.answers import Answer
 from livefeed.client.http import Requests
+from livefeed.client.update import Line, Shown
 from livefeed.exceptions import FollowError
 
 LISTED = [{"path": "/results"}, {"path": "/turnout"}]
@@ -72,6 +73,14 @@ class FeedAddressTests(SynchronousTestCase):
             (Failed("nothing listens at h:8080"), "nothing listens at h:8080"),
         ):
             self.assertIn(why, self.named(answer))
+
+    def test_first_contact(self) -> None:
+        """A server that cannot be reached at first ends a command; one that is away later, or may be away, does not."""
+        away, there = (Shown(line=line, problem="gone") for line in (Line.OFFLINE, Line.POLLING))
+        self.assertRaises(FollowError, FirstContact(is_over=False).check, away)
+        for contact in (FirstContact(is_over=True), FirstContact(is_over=False)):
+            contact.check(there)
+            contact.check(away)
 
     def test_waiting(self) -> None:
         """A server that cannot be reached is asked again for some time."""

@@ -267,9 +267,9 @@ class PortTests(SynchronousTestCase):
     def test_port_that_cannot_be_taken(self) -> None:
         """The message says why."""
 
-        def refuse(port: int) -> None:
+        def refuse(*_: object) -> None:
             raise PermissionError(13, "Permission denied")
 
-        self.patch(serve, "_bind", refuse)
+        self.patch(serve, "bind", refuse)
         error = self.assertRaises(ConfigurationError, serve.require_port, 80)
         self.assertEqual(str(error), "--port: 80 cannot be taken: Permission denied")

@@ -24,6 +24,8 @@ class AddressTests(SynchronousTestCase):
         self.assertEqual(
             [Address.of(f"https://h/feed{form}").form for form in ("", ".json", ".ws")], ["", ".json", ".ws"]
         )
+        for url in ("https://h/feed", "http://h:8080/feed.json", "https://h/feed.ws?a=1"):
+            self.assertEqual(Address.of(url).named_url, url)
 
     def test_websocket_has_the_version(self) -> None:
         """The URL of the WebSocket names the version that the client has, after the query that it has already."""

@@ -9,6 +9,7 @@ from livefeed.client.items import Item, version_of
 from livefeed.client.update import State
 from livefeed.document.overlaid_pointers import field_value
 from livefeed.document.splices import make_splices
+from tests.helpers.nesting import DEEP
 from tests.helpers.signers import statement_about
 
 A, B = b'{"seats": 42}', b'{"seats": 43}'
@@ -63,7 +64,7 @@ class AnswerTests(SynchronousTestCase):
             (200, version, A),
             (200, {"content-type": "text/plain"}, A),
             (200, {"content-type": "text/html"}, A),
-            (200, {}, b"[" * 100_000 + b"]" * 100_000),
+            (200, {}, DEEP),
             (304, {}, b""),
         ):
             self.assertEqual(Answer(status, fields, content).why_no_document("http://h/"), "")

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.document import exact_json
 from livefeed.document.exact_json import DeltaError, Document, decode, encode, parse, parse_in_pieces, same_value
 from tests.helpers.exact_patches import read, same
+from tests.helpers.nesting import DEEP
 
 NUMBERS = ("0", "-0", "0.0", "1", "1.0", "1.50", "15e-1", "1e400", "1E400", "12345678901234567890", "9" * 5000)
 """Numbers that a float, an int or another writer would not reproduce."""
@@ -81,7 +82,7 @@ class ParseTests(SynchronousTestCase):
 
     def test_document_that_is_nested_too_deeply(self) -> None:
         """It becomes a single value, without the white space around it, and is equal to itself only."""
-        text = b"[" * 100_000 + b"]" * 100_000
+        text = DEEP
         self.assertRaises(RecursionError, decode, text)
         for function in (parse, parse_in_pieces):
             self.assertEqual(function(b"\r\n\t " + text + b" \n"), Document(b"\r\n\t " + text + b" \n", Raw(text)))

@@ -17,6 +17,7 @@ from livefeed.document.rule_checks import Documents
 from livefeed.document.rules import Rules, RuleSpec
 from livefeed.exceptions import MissingExtraError
 from tests.helpers.missing import missing
+from tests.helpers.nesting import DEEP
 
 if TYPE_CHECKING:
     from livefeed.document.rule_checks import Refusal
@@ -187,7 +188,7 @@ class CheckTests(SynchronousTestCase):
     def test_unreadable_documents(self) -> None:
         """A document that cannot be checked does not pass."""
         for candidate, why in (
-            (b"[" * 100_000 + b"]" * 100_000, f"more than {MAX_DEPTH} levels"),
+            (DEEP, f"more than {MAX_DEPTH} levels"),
             (b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1), f"more than {MAX_DEPTH} levels"),
             (b"1e7000", "it has a number that is too large"),
             (b"[1", "cannot be read"),

@@ -9,11 +9,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from livefeed.document.requirements import MAX_LISTED, MustBe, Required
 from livefeed.document.rule_checks import Documents
 from livefeed.document.selectors import parse_selector
+from tests.helpers.nesting import DEEP
 
 if TYPE_CHECKING:
     from livefeed.document.rule_checks import Check, Refusal
-
-DEEP = b"[" * 100_000 + b"]" * 100_000
 
 
 def refused(check: Check, candidate: bytes) -> list[Refusal]:

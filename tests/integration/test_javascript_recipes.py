@@ -42,7 +42,7 @@ class Lines(NamedTuple):
 
     document: object
     shown: str
-    """What they show of the document, with the place of the state."""
+    """The text that they show of the document, with the place of the state."""
 
 
 def shell_page(page: str) -> str:
